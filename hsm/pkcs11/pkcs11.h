@@ -1,0 +1,57 @@
+/* pkcs11: the token port on raw Cryptoki (PKCS#11 v2.40).
+ *
+ * Any module path; a token by label and serial (never a slot number); one
+ * login per token, single-flight; a bounded pool of sessions; what was found is
+ * cached by CKA_ID and public-key fingerprint. Each module is loaded and
+ * initialised once per process, whatever number of its tokens is opened.
+ */
+#pragma once
+
+#include "hsm/base/limits.h"
+#include "hsm/base/status.h"
+#include "hsm/sys/clock.h"
+#include "hsm/sys/secret.h"
+#include "hsm/token/token.h"
+
+/* How a mutation of the token becomes durable before it is answered
+ * (R-15.11). */
+enum pkcs11_sync {
+    PKCS11_SYNC_NONE,   /* hardware: durable when the module returns */
+    PKCS11_SYNC_SYNCFS, /* SoftHSM: syncfs(2) on the token directory  */
+};
+
+struct pkcs11_settings {
+    const char *module_path;
+    const char *label;   /* CKA label of the token */
+    const char *serial;  /* NULL or "": any; two matches are refused */
+    const struct secret *pin; /* borrowed until pkcs11_open returns */
+    enum pkcs11_sync sync;
+    const char *sync_path; /* a directory on the token's file system */
+    uint32_t max_sessions; /* 0: what the token allows, at most 32 */
+    uint32_t queue_max;    /* per lane; 0: 1024 */
+    const struct clock *clock;
+};
+
+/* Why a token was refused, in words for its operator. Never a secret. */
+struct pkcs11_refusal {
+    char text[256];
+    unsigned long rv;
+};
+
+/* pkcs11_open: loads, finds, logs in, probes the profile and passes the
+ * start-up self-test: known answers (GCM with AAD, KWP, OAEP, HMAC as the
+ * profile has them), proof that a non-extractable key can be neither read nor
+ * wrapped out, that an unwrapped key really is non-extractable, that tags are
+ * checked. A token that fails is refused with the reason.
+ *
+ * Gives     *out_token, closed with token_close; *out_refusal on failure.
+ * Returns   HF_OK; HF_E_NOT_FOUND no such token in the module; HF_E_DENIED the
+ *           PIN is wrong, locked, on its last try, or expired (never tried
+ *           twice); HF_E_UNREACHABLE the module cannot be loaded or does not
+ *           answer; HF_E_UNSUPPORTED the self-test failed or a mechanism that
+ *           is needed is missing; HF_E_RESOURCES; HF_E_NO_MEMORY.
+ * Blocks    as long as the module does, at most 30 s.
+ */
+HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
+                      struct token *out_token,
+                      struct pkcs11_refusal *out_refusal);
