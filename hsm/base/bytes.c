@@ -6,7 +6,7 @@
 
 struct bytes bytes_of_text(const char *text)
 {
-    return (struct bytes){ (const uint8_t *)text, strlen(text) };
+    return (struct bytes){(const uint8_t *)text, strlen(text)};
 }
 
 int bytes_order(struct bytes a, struct bytes b)
@@ -30,7 +30,7 @@ bool bytes_equal(struct bytes a, struct bytes b)
 
 struct byte_writer byte_writer_on(uint8_t *data, size_t cap)
 {
-    return (struct byte_writer){ .data = data, .cap = cap };
+    return (struct byte_writer){.data = data, .cap = cap};
 }
 
 void put_raw(struct byte_writer *writer, const void *data, size_t len)
@@ -45,8 +45,7 @@ void put_raw(struct byte_writer *writer, const void *data, size_t len)
     }
 }
 
-static void put_number(struct byte_writer *writer, uint64_t value,
-                       size_t width)
+static void put_number(struct byte_writer *writer, uint64_t value, size_t width)
 {
     uint8_t raw[8];
     for (size_t i = 0; i < width; i++) {
@@ -92,7 +91,7 @@ void put_text(struct byte_writer *writer, const char *text)
 
 struct byte_reader byte_reader_on(struct bytes from)
 {
-    return (struct byte_reader){ .data = from.data, .len = from.len };
+    return (struct byte_reader){.data = from.data, .len = from.len};
 }
 
 static const uint8_t *take(struct byte_reader *reader, size_t len)
@@ -151,7 +150,7 @@ struct bytes get_lp(struct byte_reader *reader)
 {
     size_t len = get_u32(reader);
     const uint8_t *at = take(reader, len);
-    return at == NULL ? BYTES_NONE : (struct bytes){ at, len };
+    return at == NULL ? BYTES_NONE : (struct bytes){at, len};
 }
 
 void get_text(struct byte_reader *reader, char *out, size_t out_cap)
@@ -213,8 +212,8 @@ HF_STATUS hex_decode(const char *text, uint8_t *out, size_t out_cap,
         }
     }
     for (size_t i = 0; i < len / 2; i++) {
-        out[i] = (uint8_t)(digit_of(text[2 * i]) << 4 |
-                           digit_of(text[2 * i + 1]));
+        out[i] =
+            (uint8_t)(digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]));
     }
     *out_len = len / 2;
     return HF_OK;

@@ -20,8 +20,8 @@ struct bytes {
     size_t len;
 };
 
-#define BYTES_OF(array) ((struct bytes){ (array), sizeof(array) })
-#define BYTES_NONE ((struct bytes){ NULL, 0 })
+#define BYTES_OF(array) ((struct bytes){(array), sizeof(array)})
+#define BYTES_NONE      ((struct bytes){NULL, 0})
 
 struct bytes bytes_of_text(const char *text);
 /* bytes_equal: not constant time; secrets are compared with secret_equal. */

@@ -6,11 +6,11 @@
  */
 #pragma once
 
-#define CHECK(condition)                                                      \
-    do {                                                                      \
-        if (__builtin_expect(!(condition), 0)) {                              \
-            check_failed(#condition, __FILE__, __LINE__);                     \
-        }                                                                     \
+#define CHECK(condition)                                                       \
+    do {                                                                       \
+        if (__builtin_expect(!(condition), 0)) {                               \
+            check_failed(#condition, __FILE__, __LINE__);                      \
+        }                                                                      \
     } while (0)
 
 /* check_failed: writes one line to standard error and aborts. */

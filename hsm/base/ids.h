@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define HF_ID_BYTES 16
-#define HF_ID_TEXT 37 /* 36 characters and the NUL */
+#define HF_ID_TEXT  37 /* 36 characters and the NUL */
 
 struct hf_id {
     uint8_t bytes[HF_ID_BYTES];

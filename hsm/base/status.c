@@ -7,7 +7,7 @@ struct row {
 };
 
 static const struct row rows[] = {
-#define X(code, class_, text) [code] = { HF_CLASS_##class_, text, #code },
+#define X(code, class_, text) [code] = {HF_CLASS_##class_, text, #code},
     HF_STATUS_TABLE(X)
 #undef X
 };

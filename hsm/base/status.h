@@ -12,45 +12,45 @@
 /* What a caller can do about it. */
 enum hf_class {
     HF_CLASS_OK,
-    HF_CLASS_CALLER,      /* the request is wrong; repeating it is pointless */
-    HF_CLASS_DENIED,      /* refused on purpose                             */
-    HF_CLASS_MISSING,     /* it is not there                                */
-    HF_CLASS_CONFLICT,    /* somebody else was first; read again            */
-    HF_CLASS_TRANSIENT,   /* the other side cannot be reached just now      */
-    HF_CLASS_OURS,        /* our own trouble; never a fallback    */
-    HF_CLASS_BROKEN,      /* data or code is damaged; a person must look    */
+    HF_CLASS_CALLER,    /* the request is wrong; repeating it is pointless */
+    HF_CLASS_DENIED,    /* refused on purpose                             */
+    HF_CLASS_MISSING,   /* it is not there                                */
+    HF_CLASS_CONFLICT,  /* somebody else was first; read again            */
+    HF_CLASS_TRANSIENT, /* the other side cannot be reached just now      */
+    HF_CLASS_OURS,      /* our own trouble; never a fallback    */
+    HF_CLASS_BROKEN,    /* data or code is damaged; a person must look    */
 };
 
 /* code, class, text */
-#define HF_STATUS_TABLE(X)                                                    \
-    X(HF_OK, OK, "ok")                                                        \
-    X(HF_E_INVALID, CALLER, "invalid argument")                               \
-    X(HF_E_PRECONDITION, CALLER, "not in a state that allows this")           \
-    X(HF_E_LIMIT, CALLER, "a limit is reached")                               \
-    X(HF_E_UNSUPPORTED, CALLER, "not supported here")                         \
-    X(HF_E_DENIED, DENIED, "refused")                                         \
-    X(HF_E_NOT_FOUND, MISSING, "not found")                                   \
-    X(HF_E_UNCONFIRMED, MISSING, "not found, and not yet sure (R-15.9)")      \
-    X(HF_E_EXISTS, CONFLICT, "already exists")                                \
-    X(HF_E_CONFLICT, CONFLICT, "changed by somebody else meanwhile")          \
-    X(HF_E_UNREACHABLE, TRANSIENT, "cannot be reached just now")              \
-    X(HF_E_TIMEOUT, TRANSIENT, "no answer within the deadline")               \
-    X(HF_E_CANCELLED, OURS, "cancelled by the caller")                        \
-    X(HF_E_EXPIRED, OURS, "the deadline passed before the work began")        \
-    X(HF_E_OVERLOAD, OURS, "a queue of ours is full")                         \
-    X(HF_E_NO_MEMORY, OURS, "out of memory")                                  \
-    X(HF_E_RESOURCES, OURS, "out of descriptors, threads or sessions")        \
-    X(HF_E_MISUSE, OURS, "we misused the token")                              \
-    X(HF_E_BAD_BLOB, BROKEN, "wrapped data does not open")                    \
-    X(HF_E_CORRUPT, BROKEN, "stored data is damaged")                         \
-    X(HF_E_IO, BROKEN, "input or output failed")                              \
+#define HF_STATUS_TABLE(X)                                                     \
+    X(HF_OK, OK, "ok")                                                         \
+    X(HF_E_INVALID, CALLER, "invalid argument")                                \
+    X(HF_E_PRECONDITION, CALLER, "not in a state that allows this")            \
+    X(HF_E_LIMIT, CALLER, "a limit is reached")                                \
+    X(HF_E_UNSUPPORTED, CALLER, "not supported here")                          \
+    X(HF_E_DENIED, DENIED, "refused")                                          \
+    X(HF_E_NOT_FOUND, MISSING, "not found")                                    \
+    X(HF_E_UNCONFIRMED, MISSING, "not found, and not yet sure (R-15.9)")       \
+    X(HF_E_EXISTS, CONFLICT, "already exists")                                 \
+    X(HF_E_CONFLICT, CONFLICT, "changed by somebody else meanwhile")           \
+    X(HF_E_UNREACHABLE, TRANSIENT, "cannot be reached just now")               \
+    X(HF_E_TIMEOUT, TRANSIENT, "no answer within the deadline")                \
+    X(HF_E_CANCELLED, OURS, "cancelled by the caller")                         \
+    X(HF_E_EXPIRED, OURS, "the deadline passed before the work began")         \
+    X(HF_E_OVERLOAD, OURS, "a queue of ours is full")                          \
+    X(HF_E_NO_MEMORY, OURS, "out of memory")                                   \
+    X(HF_E_RESOURCES, OURS, "out of descriptors, threads or sessions")         \
+    X(HF_E_MISUSE, OURS, "we misused the token")                               \
+    X(HF_E_BAD_BLOB, BROKEN, "wrapped data does not open")                     \
+    X(HF_E_CORRUPT, BROKEN, "stored data is damaged")                          \
+    X(HF_E_IO, BROKEN, "input or output failed")                               \
     X(HF_E_INTERNAL, BROKEN, "internal error")
 
 enum hf_status {
 #define X(code, class_, text) code,
     HF_STATUS_TABLE(X)
 #undef X
-    HF_STATUS_COUNT
+        HF_STATUS_COUNT
 };
 
 #define HF_STATUS __attribute__((warn_unused_result)) enum hf_status

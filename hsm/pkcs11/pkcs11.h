@@ -9,8 +9,10 @@
 
 #include "hsm/base/limits.h"
 #include "hsm/base/status.h"
+
 #include "hsm/sys/clock.h"
 #include "hsm/sys/secret.h"
+
 #include "hsm/token/token.h"
 
 /* How a mutation of the token becomes durable before it is answered
@@ -22,8 +24,8 @@ enum pkcs11_sync {
 
 struct pkcs11_settings {
     const char *module_path;
-    const char *label;   /* CKA label of the token */
-    const char *serial;  /* NULL or "": any; two matches are refused */
+    const char *label;        /* CKA label of the token */
+    const char *serial;       /* NULL or "": any; two matches are refused */
     const struct secret *pin; /* borrowed until pkcs11_open returns */
     enum pkcs11_sync sync;
     const char *sync_path; /* a directory on the token's file system */

@@ -86,7 +86,7 @@ void log_write(enum log_level level, const char *event,
     if ((int)level < atomic_load(&lowest)) {
         return;
     }
-    struct line line = { .len = 0 };
+    struct line line = {.len = 0};
     char now[CLOCK_UTC_TEXT];
     clock_format_utc(clock_wall_ms(clock_system()), now);
     add(&line, "{\"time\":", 8);

@@ -20,8 +20,14 @@ struct log_field {
     int64_t number;
 };
 
-#define LOG_TEXT(k, value) { .key = (k), .text = (value) }
-#define LOG_NUMBER(k, value) { .key = (k), .number = (int64_t)(value) }
+#define LOG_TEXT(k, value)                                                     \
+    {                                                                          \
+        .key = (k), .text = (value)                                            \
+    }
+#define LOG_NUMBER(k, value)                                                   \
+    {                                                                          \
+        .key = (k), .number = (int64_t)(value)                                 \
+    }
 
 /* log_level_set: lines below it are not written; LOG_INFO at start. The one
  * global of the code base. */
@@ -32,8 +38,7 @@ void log_level_set(enum log_level level);
 void log_write(enum log_level level, const char *event,
                const struct log_field *fields, size_t count);
 
-#define log_event(level, event, ...)                                          \
-    log_write((level), (event),                                               \
-              (const struct log_field[]){ __VA_ARGS__ },                      \
-              sizeof((const struct log_field[]){ __VA_ARGS__ }) /             \
+#define log_event(level, event, ...)                                           \
+    log_write((level), (event), (const struct log_field[]){__VA_ARGS__},       \
+              sizeof((const struct log_field[]){__VA_ARGS__}) /                \
                   sizeof(struct log_field))

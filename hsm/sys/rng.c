@@ -3,8 +3,9 @@
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
-#include <limits.h>
 #include <openssl/rand.h>
+
+#include <limits.h>
 
 static enum hf_status system_fill(void *self, void *out, size_t len)
 {
@@ -15,7 +16,7 @@ static enum hf_status system_fill(void *self, void *out, size_t len)
 
 const struct rng *rng_system(void)
 {
-    static const struct rng system = { .fill = system_fill };
+    static const struct rng system = {.fill = system_fill};
     return &system;
 }
 

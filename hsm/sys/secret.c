@@ -5,6 +5,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -27,7 +28,7 @@ HF_STATUS secret_heap_start(size_t heap_bytes)
 
 HF_STATUS process_harden(void)
 {
-    const struct rlimit none = { 0, 0 };
+    const struct rlimit none = {0, 0};
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0) {
         return HF_E_RESOURCES;
@@ -94,8 +95,7 @@ void secret_shorten(struct secret *secret, size_t len)
 
 bool secret_equal(const struct secret *a, const struct secret *b)
 {
-    return a->len == b->len &&
-           CRYPTO_memcmp(a->bytes, b->bytes, a->len) == 0;
+    return a->len == b->len && CRYPTO_memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
 void wipe(void *data, size_t len)

@@ -48,8 +48,8 @@ static bool mint_is_sound(const struct token_mint *mint)
         bool by_aes = copy->suite == TOKEN_SUITE_AES_KWP;
         if (copy->suite == TOKEN_SUITE_NONE ||
             (by_aes && !key_is_sound(&copy->key)) ||
-            (!by_aes && (copy->spki.len == 0 ||
-                         copy->spki.len > HF_SPKI_MAX_BYTES))) {
+            (!by_aes &&
+             (copy->spki.len == 0 || copy->spki.len > HF_SPKI_MAX_BYTES))) {
             return false;
         }
     }
@@ -171,7 +171,7 @@ void token_close(struct token *token)
 {
     if (token != NULL && token->port != NULL) {
         token->port->close(token->self);
-        *token = (struct token){ 0 };
+        *token = (struct token){0};
     }
 }
 

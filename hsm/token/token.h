@@ -39,6 +39,7 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/limits.h"
 #include "hsm/base/status.h"
+
 #include "hsm/sys/secret.h"
 
 #include <stdbool.h>
@@ -128,19 +129,19 @@ enum token_op {
     TOKEN_OP_OPEN, /* AES-256-GCM decrypt under an object    */
     TOKEN_OP_MAC,  /* HMAC-SHA-256 under a token key's session copy */
     /* root lane */
-    TOKEN_OP_FIND,          /* the report of one root key             */
-    TOKEN_OP_LIST,          /* the reports of all root keys           */
-    TOKEN_OP_GENERATE,      /* a new root key; durable when done      */
-    TOKEN_OP_UNWRAP,        /* wrapped key -> object (TOKEN residency)*/
-    TOKEN_OP_DECRYPT,       /* wrapped key -> secret (MEMORY)         */
-    TOKEN_OP_MINT,          /* a fresh AES key that leaves only wrapped */
-    TOKEN_OP_SIGN,          /* ECDSA P-256 over a SHA-256 digest      */
-    TOKEN_OP_DESTROY,       /* a root key; durable when done          */
-    TOKEN_OP_FORGET,        /* a session object                       */
-    TOKEN_OP_DATA_LIST,     /* data objects by label                  */
-    TOKEN_OP_DATA_CREATE,   /* a data object; durable when done       */
-    TOKEN_OP_DATA_DESTROY,  /* a data object; durable when done       */
-    TOKEN_OP_HEALTH,        /* is it there, logged in, answering      */
+    TOKEN_OP_FIND,         /* the report of one root key             */
+    TOKEN_OP_LIST,         /* the reports of all root keys           */
+    TOKEN_OP_GENERATE,     /* a new root key; durable when done      */
+    TOKEN_OP_UNWRAP,       /* wrapped key -> object (TOKEN residency)*/
+    TOKEN_OP_DECRYPT,      /* wrapped key -> secret (MEMORY)         */
+    TOKEN_OP_MINT,         /* a fresh AES key that leaves only wrapped */
+    TOKEN_OP_SIGN,         /* ECDSA P-256 over a SHA-256 digest      */
+    TOKEN_OP_DESTROY,      /* a root key; durable when done          */
+    TOKEN_OP_FORGET,       /* a session object                       */
+    TOKEN_OP_DATA_LIST,    /* data objects by label                  */
+    TOKEN_OP_DATA_CREATE,  /* a data object; durable when done       */
+    TOKEN_OP_DATA_DESTROY, /* a data object; durable when done       */
+    TOKEN_OP_HEALTH,       /* is it there, logged in, answering      */
 };
 
 /* SEAL and OPEN. iv is chosen by the caller, random, never reused. sealed text
@@ -290,10 +291,11 @@ struct token_request {
 
 struct token_counters {
     uint64_t data_ops;
-    uint64_t root_ops; /* every request of the root lane that reached the token */
-    uint64_t unwraps;  /* UNWRAP and DECRYPT among them */
-    uint64_t refused;  /* answered OURS without asking the token */
-    uint64_t objects;  /* session objects alive */
+    uint64_t
+        root_ops; /* every request of the root lane that reached the token */
+    uint64_t unwraps; /* UNWRAP and DECRYPT among them */
+    uint64_t refused; /* answered OURS without asking the token */
+    uint64_t objects; /* session objects alive */
 };
 
 /* The port: one table per adapter, one struct token per token. */

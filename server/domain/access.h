@@ -1,0 +1,86 @@
+/* access: who may call what (R-13.2, R-1.9 to R-1.11, R-6.2).
+ *
+ * A table of verb x role. The tenant comes first and elsewhere: a caller of
+ * another tenant is told NOT_FOUND before any role is asked (access_decide).
+ */
+#pragma once
+
+#include "server/domain/reason.h"
+#include "server/domain/types.h"
+
+/* Bits.. */
+enum role {
+    ROLE_TENANT_ADMIN = 1 << 0,
+    ROLE_COMPLIANCE_ADMIN = 1 << 1,
+    ROLE_EXCHANGE_ADMIN = 1 << 2,
+    ROLE_SHAREPOINT_ADMIN = 1 << 3,
+    ROLE_VAULT_ADMIN = 1 << 4,
+    ROLE_VAULT_CONTRIBUTOR = 1 << 5,
+    ROLE_PURGE_APPROVER = 1 << 6,
+    ROLE_WORKLOAD_EXCHANGE = 1 << 7,
+    ROLE_SYSTEM_WORKLOAD = 1 << 8, /* may say SYSTEM */
+    ROLE_OPERATOR = 1 << 9,
+    ROLE_AUDITOR = 1 << 10,
+};
+#define ROLE_BITS 11
+
+/* One row per RPC: the verb's word is the method's name. */
+#define VERB_TABLE(X)                                                          \
+    X(CREATE_TENANT, "CreateTenant")                                           \
+    X(GET_TENANT, "GetTenant")                                                 \
+    X(LIST_TENANTS, "ListTenants")                                             \
+    X(UPDATE_TENANT, "UpdateTenant")                                           \
+    X(ENROLL_TOKEN, "EnrollToken")                                             \
+    X(GET_TOKEN, "GetToken")                                                   \
+    X(LIST_TOKENS, "ListTokens")                                               \
+    X(REGISTER_CUSTOMER_KEY, "RegisterCustomerKey")                            \
+    X(GET_CUSTOMER_KEY, "GetCustomerKey")                                      \
+    X(LIST_CUSTOMER_KEYS, "ListCustomerKeys")                                  \
+    X(UPDATE_CUSTOMER_KEY, "UpdateCustomerKey")                                \
+    X(VALIDATE_CUSTOMER_KEYS, "ValidateCustomerKeys")                          \
+    X(GRANT_CUSTOMER_KEY, "GrantCustomerKey")                                  \
+    X(REVOKE_CUSTOMER_KEY, "RevokeCustomerKey")                                \
+    X(CREATE_DEP, "CreateDep")                                                 \
+    X(GET_DEP, "GetDep")                                                       \
+    X(LIST_DEPS, "ListDeps")                                                   \
+    X(UPDATE_DEP, "UpdateDep")                                                 \
+    X(TEST_DEP, "TestDep")                                                     \
+    X(REGISTER_MAILBOX, "RegisterMailbox")                                     \
+    X(ASSIGN_MAILBOX, "AssignMailbox")                                         \
+    X(GET_MAILBOX, "GetMailbox")                                               \
+    X(LIST_MAILBOXES, "ListMailboxes")                                         \
+    X(GENERATE_KEY, "GenerateKey")                                             \
+    X(WRAP_KEY, "WrapKey")                                                     \
+    X(UNWRAP_KEY, "UnwrapKey")                                                 \
+    X(REWRAP_KEY, "RewrapKey")                                                 \
+    X(LIST_AUDIT_RECORDS, "ListAuditRecords")
+
+enum verb {
+#define X(word, method) VERB_##word,
+    VERB_TABLE(X)
+#undef X
+        VERB_COUNT
+};
+
+struct access_facts {
+    enum verb verb;
+    uint32_t roles;         /* of the caller, enum role bits */
+    bool caller_has_tenant; /* false: the service's own people */
+    bool tenant_matches;    /* the request names the caller's tenant */
+    bool request_has_tenant;
+    enum initiator initiator; /* data plane; USER elsewhere */
+};
+
+/* access_decide: REASON_NONE when allowed; NOT_FOUND for another tenant's
+ * anything; ROLE_REQUIRED; SYSTEM_NOT_ALLOWED (refused, not downgraded). */
+enum reason access_decide(const struct access_facts *facts);
+
+uint32_t access_roles_of(enum verb verb);
+bool access_is_data_plane(enum verb verb);
+const char *verb_method(enum verb verb);
+/* role_text / role_parse: "tenant-admin", ...; role_parse gives 0 if unknown.
+ */
+const char *role_text(enum role role);
+uint32_t role_parse(const char *text);
+/* roles_conflict: vault-contributor with any workload role. */
+bool roles_conflict(uint32_t roles);

@@ -1,0 +1,65 @@
+/* mailbox: assigned and effective are two facts (specification 3.5, 5.2).
+ *
+ *   assigned   what the administrator set (a DEP, or none)
+ *   effective  what the stored mailbox key is wrapped by
+ *
+ *                    assign(dep)                    access
+ *   service-managed ------------> REWRAP_PENDING ----------> ENCRYPTED(dep)
+ *        ^                          ^   |  ^                    |   |
+ *        |  access                  |   |  +---- assign(b) -----+   |
+ *        +--------------------------+---+  <---- assign(none) ------+
+ *
+ * M1, M2, M6, M7. Precedence (R-5.6): mailbox DEP, then the multi-workload DEP
+ * of the tenant, then service-managed.
+ */
+#pragma once
+
+#include "hsm/base/status.h"
+
+#include "server/domain/reason.h"
+#include "server/domain/types.h"
+
+enum mailbox_state {
+    MAILBOX_KEYLESS = 1, /* registered, no key generated yet */
+    MAILBOX_SERVICE_MANAGED = 2,
+    MAILBOX_REWRAP_PENDING = 3,
+    MAILBOX_ENCRYPTED = 4,
+};
+
+/* A DEP and its generation; a nil id is "none". */
+struct dep_ref {
+    struct hf_id dep;
+    uint32_t generation;
+};
+
+struct mailbox_facts {
+    bool has_key;
+    struct dep_ref effective;     /* wrapped by; nil: no key */
+    struct hf_id service_managed; /* the tenant's built-in DEP */
+    /* where it should be: the assigned mailbox DEP with its newest generation,
+     * else the tenant's multi-workload DEP, else service-managed */
+    struct dep_ref wanted;
+};
+
+enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts);
+/* mailbox_needs_rewrap: on the next access. */
+bool mailbox_needs_rewrap(const struct mailbox_facts *facts);
+/* mailbox_wanted: precedence, R-5.6. nil ids for what does not exist. */
+struct dep_ref mailbox_wanted(const struct dep_ref *assigned,
+                              const struct dep_ref *multi_workload,
+                              const struct dep_ref *service_managed);
+
+/* mailbox_may_assign: R-5.8, R-5.10, R-5.7.
+ * Returns   HF_OK; HF_E_PRECONDITION with *out_reason LICENCE_REQUIRED or
+ *           DEP_NOT_ENABLED. */
+struct mailbox_assign_facts {
+    enum mailbox_kind kind;
+    bool licensed;
+    bool assigning_none;
+    enum dep_type dep_type;
+    enum dep_state dep_state;
+};
+HF_STATUS mailbox_may_assign(const struct mailbox_assign_facts *facts,
+                             enum reason *out_reason);
+const char *mailbox_state_text(enum mailbox_state state);
+const char *mailbox_kind_text(enum mailbox_kind kind);
