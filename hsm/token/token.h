@@ -161,7 +161,7 @@ struct token_mac {
     struct bytes in;      /* at most TOKEN_MAC_MAX_BYTES */
     uint8_t out[HF_SHA256_BYTES];
 };
-#define TOKEN_MAC_MAX_BYTES 8192
+#define TOKEN_MAC_MAX_BYTES 8704
 
 struct token_find {
     struct token_key key;            /* fingerprint zero: not compared */

@@ -1,0 +1,222 @@
+/* record: what each record holds, and its canonical bytes.
+ *
+ * Every encoder writes a format byte first and then each field in the order of
+ * the struct; every decoder refuses (HF_E_CORRUPT) another format, a value out
+ * of range, or bytes left over. Keys of records are made here too, so that one
+ * place knows them.
+ */
+#pragma once
+
+#include "server/domain/dep.h"
+#include "server/domain/envelope.h"
+#include "server/domain/mailbox.h"
+
+#include "server/store/store.h"
+
+#include <stdbool.h>
+
+struct tenant_record { /* key: tenant */
+    struct hf_id id;
+    char name[HF_NAME_MAX_BYTES + 1];
+    bool production;
+    bool licensed;                /* meets the licence requirement of */
+    struct hf_id service_managed; /* its built-in DEP */
+    int64_t created_ms;
+};
+
+#define STATEMENT_MAX_BYTES 1024
+struct token_record { /* key: tenant | token */
+    struct hf_id id;
+    struct hf_id tenant;
+    char
+        name[HF_NAME_MAX_BYTES + 1]; /* the token's name in the configuration */
+    char label[33];
+    char serial[17];
+    char custody_domain[HF_NAME_MAX_BYTES + 1];
+    enum deletion_protection protection;
+    uint32_t retention_days;
+    bool test_only;
+    bool hardware;
+    int64_t enrolled_ms;
+    uint8_t statement[STATEMENT_MAX_BYTES]; /* the custodian's, as signed */
+    size_t statement_len;
+};
+
+struct customer_key_record { /* key: tenant | customer key */
+    struct hf_id id;
+    struct hf_id tenant;
+    char name[HF_NAME_MAX_BYTES + 1];
+    struct hf_id token;
+    uint32_t current_version;
+    int64_t created_ms;
+};
+
+struct key_version_record { /* key: customer key | version u32 */
+    struct hf_id key;
+    uint32_t version;
+    uint8_t cka_id[HF_CKA_ID_MAX_BYTES];
+    size_t cka_id_len;
+    uint8_t fingerprint[HF_SHA256_BYTES];
+    uint8_t spki[HF_SPKI_MAX_BYTES];
+    size_t spki_len;
+    uint32_t bits;
+    uint8_t suite; /* enum token_suite, found by probing at registration */
+    bool enabled;
+    int64_t not_before_ms; /* 0: none */
+    int64_t expires_ms;    /* 0: none */
+    bool allows_token;     /* residencies */
+    bool allows_memory;
+    bool imported;
+    int64_t created_ms;
+    int64_t updated_ms;
+};
+
+struct grant_record { /* key: customer key | SHA-256(identity) */
+    struct hf_id key;
+    char identity[HF_URI_MAX_BYTES + 1];
+    uint8_t granted;   /* enum permission bits held now              */
+    uint8_t ever_held; /* held at any time: tells withdrawn from never */
+    int64_t updated_ms;
+};
+
+struct dep_record { /* key: tenant | dep */
+    struct hf_id id;
+    struct hf_id tenant;
+    enum dep_type type;
+    char name[HF_NAME_MAX_BYTES + 1];
+    char description[HF_DESCRIPTION_MAX_BYTES + 1];
+    enum dep_state state;
+    enum residency residency;
+    uint32_t key_lease_ms;
+    uint32_t generation;
+    /* the availability key; for SERVICE_MANAGED the tenant's own root */
+    uint8_t ak_cka_id[HF_CKA_ID_MAX_BYTES];
+    size_t ak_cka_id_len;
+    enum ak_state ak_state;
+    uint32_t ak_version;
+    int64_t created_ms;
+    int64_t updated_ms;
+};
+
+struct wrapped_copy {
+    uint8_t suite;    /* enum token_suite; 0: no such copy (SERVICE_MANAGED) */
+    struct hf_id key; /* customer key; nil for the AK */
+    uint32_t key_version; /* of the customer key or the AK */
+    struct hf_id token;   /* enrolled token; nil for the AK */
+    uint8_t wrapped[HF_RSA_MAX_BYTES];
+    size_t wrapped_len;
+};
+
+struct generation_record { /* key: dep | generation u32 */
+    struct hf_id tenant;
+    struct hf_id dep;
+    uint32_t generation;
+    struct wrapped_copy copies[ROOT_SLOTS]; /* CK1, CK2, AK */
+    uint8_t check_iv[HF_GCM_IV_BYTES];      /* the key commitment */
+    uint8_t check_sealed[HF_SEALED_MAX_BYTES];
+    size_t check_sealed_len;
+    int64_t created_ms;
+};
+
+/* Every (DEP, generation) that ever wrapped the resource's current key
+ * (R-15.15). */
+#define RESOURCE_WRAPS_MAX 32
+struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
+    struct hf_id tenant;
+    enum resource_type type;
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    enum mailbox_kind kind;
+    bool licensed;
+    struct hf_id assigned;                /* nil: none */
+    struct dep_ref effective;             /* nil: no key yet */
+    uint8_t envelope[ENVELOPE_KEY_BYTES]; /* the current wrapped key */
+    size_t envelope_len;                  /* 0: no key yet */
+    struct dep_ref wraps[RESOURCE_WRAPS_MAX];
+    size_t wrap_count;
+    int64_t assigned_ms;
+    int64_t effective_ms;
+    int64_t created_ms;
+};
+
+/* What came of a request id (AIP-155): on a repeat with the same content the
+ * object it made is read and returned; other content is refused. */
+struct request_record { /* key: tenant | SHA-256(caller, method, request id) */
+    uint8_t digest[HF_SHA256_BYTES]; /* of the request's content */
+    struct hf_id object;             /* what it made or changed; may be nil */
+    int64_t created_ms;
+};
+
+struct seals_record {  /* key: dep | generation u32 */
+    uint64_t reserved; /* seals handed out in blocks (crypto.md) */
+};
+
+/* Scopes of RECORD_NAME: key = scope u8 | owner 16 | folded name. */
+enum name_scope {
+    NAME_TENANT = 1,       /* owner nil */
+    NAME_TOKEN = 2,        /* owner tenant */
+    NAME_CUSTOMER_KEY = 3, /* owner tenant */
+    NAME_DEP = 4,          /* owner tenant; type is part of the name */
+    NAME_TOKEN_SERIAL = 5, /* owner nil: a token belongs to one tenant */
+};
+
+/* Encoders fill record->kind, key and body (version and MACs are the ledger's)
+ * and return HF_E_INVALID for what cannot be stored; decoders are strict. */
+HF_STATUS tenant_encode(const struct tenant_record *in, struct record *out);
+HF_STATUS tenant_decode(const struct record *in, struct tenant_record *out);
+HF_STATUS token_record_encode(const struct token_record *in,
+                              struct record *out);
+HF_STATUS token_record_decode(const struct record *in,
+                              struct token_record *out);
+HF_STATUS customer_key_encode(const struct customer_key_record *in,
+                              struct record *out);
+HF_STATUS customer_key_decode(const struct record *in,
+                              struct customer_key_record *out);
+HF_STATUS key_version_encode(const struct key_version_record *in,
+                             struct record *out);
+HF_STATUS key_version_decode(const struct record *in,
+                             struct key_version_record *out);
+HF_STATUS grant_encode(const struct grant_record *in, struct record *out);
+HF_STATUS grant_decode(const struct record *in, struct grant_record *out);
+HF_STATUS dep_encode(const struct dep_record *in, struct record *out);
+HF_STATUS dep_decode(const struct record *in, struct dep_record *out);
+HF_STATUS generation_encode(const struct generation_record *in,
+                            struct record *out);
+HF_STATUS generation_decode(const struct record *in,
+                            struct generation_record *out);
+HF_STATUS resource_encode(const struct resource_record *in, struct record *out);
+HF_STATUS resource_decode(const struct record *in, struct resource_record *out);
+HF_STATUS request_encode(const struct request_record *in, struct record *out);
+HF_STATUS request_decode(const struct record *in, struct request_record *out);
+HF_STATUS seals_encode(const struct seals_record *in, struct record *out);
+HF_STATUS seals_decode(const struct record *in, struct seals_record *out);
+/* name index: body is the id. */
+HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
+                      const char *folded_name, const struct hf_id *id,
+                      struct record *out);
+HF_STATUS name_decode(const struct record *in, struct hf_id *out_id);
+/* assigned index: body is empty; the resource's key is in the key. */
+HF_STATUS assigned_encode(const struct hf_id *dep,
+                          const struct resource_record *resource,
+                          struct record *out);
+
+/* Keys to look records up by. */
+struct record_key {
+    uint8_t bytes[RECORD_KEY_MAX_BYTES];
+    size_t len;
+};
+struct bytes record_key_view(const struct record_key *key);
+struct record_key key_of_id(const struct hf_id *id);
+struct record_key key_of_pair(const struct hf_id *owner,
+                              const struct hf_id *id);
+struct record_key key_of_numbered(const struct hf_id *owner, uint32_t number);
+struct record_key key_of_grant(const struct hf_id *customer_key,
+                               const char *identity);
+struct record_key key_of_resource(const struct hf_id *tenant,
+                                  enum resource_type type,
+                                  const char *resource_id);
+struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,
+                              const char *folded_name);
+struct record_key key_of_request(const struct hf_id *tenant,
+                                 const uint8_t digest[HF_SHA256_BYTES]);
+/* resource_hash: SHA-256 of the resource id, as in keys and contexts. */
+void resource_hash(const char *resource_id, uint8_t out[HF_SHA256_BYTES]);
