@@ -52,9 +52,8 @@ enum resource_type {
 
 /* Purpose of a wrap, bound into its context. */
 enum wrap_purpose {
-    PURPOSE_COMMITMENT = 1,   /* the DEP key's key commitment    */
-    PURPOSE_RESOURCE_KEY = 2, /* DEP key over mailbox key        */
-    PURPOSE_CALLER_KEY = 3,   /* DEP key over a key the caller brought */
+    PURPOSE_COMMITMENT = 1,   /* the DEP key's key commitment */
+    PURPOSE_RESOURCE_KEY = 2, /* DEP key over a resource key */
 };
 
 /* Which of a DEP's roots. */
