@@ -1,0 +1,71 @@
+/* keys: the data plane (specification 6).
+ *
+ * Two lanes. The hot lane runs on the caller's (polling) thread: everything an
+ * UnwrapKey needs is in memory, the caller's grants are evaluated, a lease is
+ * live; one AES operation, then done. Everything else (a lease to be had, a
+ * rewrap, a key to be made) is handed to the slow lane, bounded, and done comes
+ * from there. A hot call writes nothing to the store and asks no root key.
+ */
+#pragma once
+
+#include "hsm/sys/secret.h"
+
+#include "server/domain/envelope.h"
+
+#include "server/service/service.h"
+
+enum system_purpose {
+    SYSTEM_PURPOSE_NONE = 0,
+    SYSTEM_PURPOSE_EDISCOVERY = 1,
+    SYSTEM_PURPOSE_ANTI_MALWARE = 2,
+    SYSTEM_PURPOSE_ANTI_SPAM = 3,
+    SYSTEM_PURPOSE_SEARCH_INDEXING = 4,
+    SYSTEM_PURPOSE_DATA_LOSS_PREVENTION = 5,
+    SYSTEM_PURPOSE_MOVE = 6,
+    SYSTEM_PURPOSE_REWRAP = 7,
+};
+
+struct key_call;
+typedef void key_call_done_fn(struct key_call *call);
+
+/* One call; owned by the edge until done was called, exactly once, on any
+ * thread, possibly before submit returns. */
+struct key_call {
+    enum verb verb; /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY */
+    const struct caller *caller;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char resource[HF_RESOURCE_ID_MAX_BYTES + 1];
+    uint8_t wrapped[ENVELOPE_MAX_BYTES];
+    size_t wrapped_len;       /* UNWRAP, REWRAP; 0: the stored one */
+    struct secret *plaintext; /* WRAP: in. UNWRAP, GENERATE: result. The edge
+                                 frees it. */
+    enum initiator initiator;
+    enum system_purpose purpose;
+    char request_id[HF_ID_TEXT];
+    int64_t deadline_ms; /* monotonic; 0: none */
+    /* Looked at again before every side effect; any thread. */
+    bool (*cancelled)(struct key_call *call);
+    key_call_done_fn *done;
+    void *owner;
+
+    /* result */
+    enum hf_status status;
+    struct problem problem;
+    uint8_t envelope[ENVELOPE_KEY_BYTES]; /* GENERATE, WRAP, REWRAP; UNWRAP
+                                             only when the access rewrapped */
+    size_t envelope_len;
+    struct hf_id dep; /* what it is wrapped by */
+    bool dep_is_service_managed;
+    uint32_t generation;
+
+    /* the service's own while the call is in its hands */
+    struct key_call *link;
+    struct token_request token_request;
+    uint8_t context[CONTEXT_BYTES];
+    void *lease;
+    uint32_t tries;
+};
+
+/* keys_submit: hands over a batch of calls. Never blocks. */
+void keys_submit(struct service *service, struct key_call *const *calls,
+                 size_t count);
