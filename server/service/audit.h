@@ -10,6 +10,7 @@ struct audit_query {
     char tenant[HF_NAME_MAX_BYTES + 1];   /* "": the service's own (operator) */
     char activity[HF_NAME_MAX_BYTES + 1]; /* "": all */
     struct page_request page;
+    char next[PAGE_TOKEN_BYTES]; /* result */
 };
 
 /* Called for each record, in order of index; the link is valid during the call.
@@ -18,6 +19,5 @@ typedef enum hf_status audit_record_fn(void *context,
                                        const struct audit_link *link);
 
 HF_STATUS audit_list(struct service *service, const struct caller *caller,
-                     const struct audit_query *query, audit_record_fn *each,
-                     void *context, char next[PAGE_TOKEN_BYTES],
-                     struct problem *problem);
+                     struct audit_query *query, audit_record_fn *each,
+                     void *context, struct problem *problem);
