@@ -64,6 +64,10 @@ struct key_call {
     uint8_t context[CONTEXT_BYTES];
     void *lease;
     uint32_t tries;
+    bool has_results; /* what an attempt shared with this call came to */
+    uint8_t results[HF_CUSTOMER_KEYS_PER_DEP];
+    struct hf_id results_dep;
+    uint32_t results_generation;
 };
 
 /* keys_submit: hands over a batch of calls. Never blocks. */

@@ -82,10 +82,16 @@ struct service_counters {
 void service_counters_get(struct service *service,
                           struct service_counters *out);
 
+/* etag: the version of a record as text. */
+#define ETAG_BYTES 24
+
 /* What every mutating request carries (R-13 conventions). */
 struct mutation {
     char request_id[HF_ID_TEXT]; /* UUID; "": not idempotent */
-    char etag[HF_ID_TEXT];       /* "": not compared */
+    /* SHA-256 of the request as it came, so that an id used again for other
+     * content is told from a repeat */
+    uint8_t content[HF_SHA256_BYTES];
+    char etag[ETAG_BYTES]; /* "": not compared */
     bool validate_only;
 };
 
@@ -95,9 +101,6 @@ struct page_request {
     uint32_t size; /* 0: 100; at most 1000 */
     char token[PAGE_TOKEN_BYTES];
 };
-
-/* etag: the version of a record as text. */
-#define ETAG_BYTES 24
 
 /* service_pool_run: runs work(argument) on the slow lane, for the edge's
  * administrative calls; false when the queue or the tenant's share of it is
