@@ -1,0 +1,173 @@
+/* catalogue: the sealed records in memory, checked when they were read, and
+ * what is known of them while the service runs (health, leases).
+ *
+ *   tenant --< token
+ *          --< customer key --< version, grant
+ *          --< DEP --< generation --- lease, AK lease
+ *
+ * Entries are made once and live as long as the service: a pointer to one may
+ * be kept. Their records change in place, under catalogue->lock for writing,
+ * after the ledger has committed; administration holds it just for that.
+ * Readers copy what they need under the lock for reading; the hot lane takes it
+ * once per batch. What has a lock of its own says so.
+ */
+#pragma once
+
+#include "server/domain/breaker.h"
+#include "server/domain/customer_key.h"
+#include "server/domain/key_health.h"
+
+#include "server/service/ledger.h"
+#include "server/service/service.h"
+#include "server/service/table.h"
+#include "server/store/record.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct tenant_entry {
+    struct tenant_record record;
+    struct stamp stamp;
+    struct tenant_entry *next; /* in order of creation */
+};
+
+struct token_entry {
+    struct token_record record;
+    struct stamp stamp;
+    struct tenant_entry *tenant;
+    const struct configured_token *configured; /* NULL: not configured now */
+    struct token_entry *next;
+};
+
+#define KEY_VERSIONS_MAX 64
+#define KEY_GRANTS_MAX   64
+
+struct key_version_entry {
+    struct key_version_record record;
+    struct stamp stamp;
+};
+
+struct grant_entry {
+    struct grant_record record;
+    struct stamp stamp;
+};
+
+struct key_entry {
+    struct customer_key_record record;
+    struct stamp stamp;
+    struct tenant_entry *tenant;
+    struct token_entry *token;
+    struct key_version_entry *versions[KEY_VERSIONS_MAX]; /* version - 1 */
+    struct grant_entry *grants[KEY_GRANTS_MAX];
+    size_t grant_count;
+    pthread_mutex_t health_lock; /* of the two below */
+    struct key_health health;
+    struct breaker breaker;
+    struct key_entry *next;
+};
+
+struct lease;
+struct key_call;
+
+/* One generation of a DEP's key, and its leases (leases.h). */
+struct generation_entry {
+    struct generation_record record;
+    struct stamp stamp;
+    struct dep_entry *dep;
+    struct key_entry
+        *keys[HF_CUSTOMER_KEYS_PER_DEP]; /* NULL: SERVICE_MANAGED */
+    struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
+
+    pthread_mutex_t lock;   /* of all below; nothing is called while held */
+    pthread_cond_t drained; /* a dead lease lost its last user */
+    struct lease *lease;
+    struct lease *ak_lease;
+    /* one acquisition at a time per set of keys the caller may use */
+    bool acquiring[4];
+    struct key_call *parked[4];
+    /* what the last attempts came to, for R-15.4a */
+    enum attempt known[HF_CUSTOMER_KEYS_PER_DEP];
+    int64_t known_ms[HF_CUSTOMER_KEYS_PER_DEP]; /* 0: nothing known */
+    uint64_t seals_next;
+    uint64_t seals_end;
+    struct stamp seals_stamp;
+};
+
+#define DEP_GENERATIONS_MAX 256
+
+struct dep_entry {
+    struct dep_record record;
+    struct stamp stamp;
+    struct tenant_entry *tenant;
+    struct generation_entry *generations[DEP_GENERATIONS_MAX]; /* gen - 1 */
+    atomic_uint assigned_count;
+    atomic_int health; /* enum dep_health last told to the watcher */
+    struct dep_entry *next;
+};
+
+struct catalogue {
+    pthread_rwlock_t lock;
+    struct table *tenants_by_name; /* folded */
+    struct table *tenants_by_id;
+    struct table *tokens_by_id;
+    struct table *keys_by_id;
+    struct table *deps_by_id;
+    struct tenant_entry *tenants; /* lists: oldest first */
+    struct token_entry *tokens;
+    struct key_entry *keys;
+    struct dep_entry *deps;
+};
+
+/* catalogue_load: every sealed record of the ledger, linked together.
+ * Returns   HF_OK; HF_E_CORRUPT with *problem naming the record that leads
+ *           nowhere; HF_E_NO_MEMORY; the store's failures. */
+HF_STATUS catalogue_load(struct service *service, struct problem *problem);
+void catalogue_free(struct catalogue *catalogue);
+
+/* Finding: under the lock for reading (or writing). NULL: not there. */
+struct tenant_entry *catalogue_tenant(struct catalogue *catalogue,
+                                      const char *name);
+struct tenant_entry *catalogue_tenant_by_id(struct catalogue *catalogue,
+                                            const struct hf_id *id);
+struct token_entry *catalogue_token(struct catalogue *catalogue,
+                                    const struct tenant_entry *tenant,
+                                    const char *name);
+struct key_entry *catalogue_key(struct catalogue *catalogue,
+                                const struct tenant_entry *tenant,
+                                const char *name);
+struct dep_entry *catalogue_dep(struct catalogue *catalogue,
+                                const struct tenant_entry *tenant,
+                                const char *id_or_name);
+struct dep_entry *catalogue_dep_by_id(struct catalogue *catalogue,
+                                      const struct hf_id *id);
+struct generation_entry *catalogue_generation(const struct dep_entry *dep,
+                                              uint32_t generation);
+struct grant_entry *key_entry_grant(const struct key_entry *key,
+                                    const char *identity);
+
+/* Adding, after the commit: takes the lock for writing itself. The entry's
+ * record and stamp are filled; links are made here.
+ * Returns   HF_OK or HF_E_NO_MEMORY (the entry is then still the caller's). */
+HF_STATUS catalogue_add_tenant(struct service *service,
+                               struct tenant_entry *entry);
+HF_STATUS catalogue_add_token(struct service *service,
+                              struct token_entry *entry);
+HF_STATUS catalogue_add_key(struct service *service, struct key_entry *entry);
+HF_STATUS catalogue_add_key_version(struct service *service,
+                                    struct key_version_entry *entry);
+HF_STATUS catalogue_add_grant(struct service *service,
+                              struct grant_entry *entry);
+HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry);
+HF_STATUS catalogue_add_generation(struct service *service,
+                                   struct generation_entry *entry);
+/* New empty entries, with locks made. NULL: no memory. */
+struct key_entry *key_entry_new(void);
+struct generation_entry *generation_entry_new(void);
+
+/* key_verdict: may identity use this version for that, now (R-15.4). Under the
+ * lock. */
+struct customer_key_verdict key_verdict(const struct key_entry *key,
+                                        const struct key_version_entry *version,
+                                        const char *identity,
+                                        enum customer_key_use use,
+                                        int64_t wall_ms);

@@ -1,0 +1,136 @@
+/* core: what the files of this module share. Not for the edge.
+ *
+ * Ranks of locks, outermost first: record_lock, catalogue.lock,
+ * generation.lock, key.health_lock. No token, store or edge is called while
+ * catalogue.lock or an inner one is held.
+ */
+#pragma once
+
+#include "server/service/catalogue.h"
+#include "server/service/ledger.h"
+#include "server/service/pool.h"
+#include "server/service/service.h"
+
+struct rows;
+struct scheduler;
+
+struct service {
+    struct service_settings settings;
+    struct ledger *ledger;
+    struct catalogue catalogue;
+    struct pool *pool;
+    struct rows *rows;
+    struct scheduler *scheduler;
+    /* Held from the last look at the facts to the change of the catalogue by
+     * every administrative change: what was decided is what is recorded. Token
+     * work is done before it. */
+    pthread_mutex_t record_lock;
+    void (*health_changed)(void *context, const struct hf_id *dep,
+                           enum dep_health health);
+    void *health_context;
+    atomic_uint_fast64_t root_ops;
+    atomic_uint_fast64_t ak_uses;
+    atomic_uint_fast64_t hot_calls;
+    atomic_uint_fast64_t slow_calls;
+    atomic_uint_fast64_t overloaded;
+    atomic_uint_fast64_t leases;
+};
+
+/* service_admit: the one place where a caller is let in: tenant first, then
+ * role, then initiator (server/domain/access.h). tenant "" for verbs without.
+ *
+ * Gives     *out_tenant (may be NULL when not wanted), the entry; NULL for "".
+ * Returns   HF_OK; else *problem is filled: NOT_FOUND for another tenant or a
+ *           missing one, alike.
+ */
+HF_STATUS service_admit(struct service *service, const struct caller *caller,
+                        enum verb verb, const char *tenant,
+                        struct tenant_entry **out_tenant,
+                        struct problem *problem);
+/* the same for the data plane; the catalogue's lock is held by the caller */
+HF_STATUS service_admit_call(struct service *service,
+                             const struct key_call *call,
+                             struct tenant_entry **out_tenant,
+                             struct problem *problem);
+
+/* Repeats (AIP-155). repeat_check: *out_seen true when this very request was
+ * done before, *out_object then names what it made; the ledger is settled.
+ * FIELD_INVALID / REQUEST_ID_REUSED as a problem. repeat_record adds the record
+ * of it to the change. Both do nothing for an empty request id. */
+struct repeat {
+    const struct caller *caller;
+    enum verb verb;
+    struct hf_id tenant; /* nil: none */
+    const struct mutation *mutation;
+};
+HF_STATUS repeat_check(struct service *service, const struct repeat *repeat,
+                       bool *out_seen, struct hf_id *out_object,
+                       struct problem *problem);
+HF_STATUS repeat_record(struct service *service, const struct repeat *repeat,
+                        const struct hf_id *object, struct change *change);
+
+/* etag_write / etag_check: "" is not compared; ETAG_MISMATCH. */
+void etag_write(const struct stamp *stamp, char out[ETAG_BYTES]);
+HF_STATUS etag_check(const char *etag, const struct stamp *stamp,
+                     struct problem *problem);
+
+/* audit_change: one administrative record: who did which verb to what; details
+ * is an extra JSON object as text, or NULL. */
+struct audit_entry {
+    const struct caller *caller; /* NULL: the service itself */
+    const char *activity;        /* the verb's method, or the activity's name */
+    struct hf_id tenant;         /* nil: the service's own */
+    const char *object;          /* resource name */
+    const char *details;         /* JSON object; NULL: none */
+    const char *request_id;      /* "" or NULL: none */
+};
+HF_STATUS audit_change(struct service *service, struct change *change,
+                       const struct audit_entry *entry);
+
+/* Ends every lease of the generations that use this customer key, or of this
+ * DEP, and waits for the calls that are using them (R-15.4). */
+void leases_end_for_key(struct service *service, const struct key_entry *key);
+void leases_end_for_dep(struct service *service, const struct dep_entry *dep);
+
+/* key_round_trip: wraps random bytes for this key version, has the token
+ * unwrap them the way the residency does, and proves they are the same
+ * (R-4.17, probes R-6.27). HF_OK, or the attempt's status. */
+HF_STATUS key_round_trip(struct service *service, struct token_entry *token,
+                         const struct key_version_record *version,
+                         enum residency residency);
+
+/* generation_test: for each customer key: its copy opens and the key
+ * commitment verifies (R-11.10). Never the availability key. */
+HF_STATUS generation_test(struct service *service,
+                          struct generation_entry *generation,
+                          enum root_slot slot);
+
+/* health_note: what an attempt at a key came to; updates health, breaker and
+ * the DEPs that use it, and tells the watcher. */
+void health_note(struct service *service, struct key_entry *key,
+                 enum attempt attempt, bool timed_out);
+enum dep_health dep_health_now(struct service *service,
+                               const struct dep_entry *dep);
+
+/* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in its
+ * token (durable), mints the DEP key and its copies, and checks that every copy
+ * opens to the same key. On failure nothing is left behind but, at worst, an
+ * orphan availability key that is reported. For SERVICE_MANAGED keys are NULL.
+ */
+struct dep_key_plan {
+    struct dep_record *dep; /* ak_cka_id, ak_state and ak_version are filled */
+    struct generation_record *generation; /* filled */
+    const struct key_entry *keys[HF_CUSTOMER_KEYS_PER_DEP];
+    const struct key_version_record *versions[HF_CUSTOMER_KEYS_PER_DEP];
+};
+HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan);
+/* dep_unmake_keys: after a failed record: destroys the availability key that
+ * dep_make_keys made. */
+void dep_unmake_keys(struct service *service, const struct dep_record *dep);
+
+/* rows: verified resource rows (rows.h) that a change of assignment touches. */
+void rows_forget(struct service *service, const struct hf_id *tenant,
+                 enum resource_type type, const char *resource_id);
+
+int64_t service_wall_ms(const struct service *service);
+int64_t service_monotonic_ms(const struct service *service);
