@@ -2,8 +2,11 @@
  *
  * Every encoder writes a format byte first and then each field in the order of
  * the struct; every decoder refuses (HF_E_CORRUPT) another format, a value out
- * of range, or bytes left over. Keys of records are made here too, so that one
- * place knows them.
+ * of range, bytes left over, or a record under a key that its fields do not
+ * call for. Keys of records are made here too, so that one place knows them.
+ *
+ * Not storable, anywhere: a nil id where the id is part of the key, a number
+ * outside its enum, a negative time, a text or blob longer than its field.
  */
 #pragma once
 
@@ -140,17 +143,22 @@ struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
 
 /* What came of a request id (AIP-155): on a repeat with the same content the
  * object it made is read and returned; other content is refused. */
-struct request_record { /* key: tenant | SHA-256(caller, method, request id) */
-    uint8_t digest[HF_SHA256_BYTES]; /* of the request's content */
-    struct hf_id object;             /* what it made or changed; may be nil */
+struct request_record { /* key: tenant | request */
+    struct hf_id tenant;
+    uint8_t request[HF_SHA256_BYTES]; /* SHA-256(caller, method, request id) */
+    uint8_t digest[HF_SHA256_BYTES];  /* of the request's content */
+    struct hf_id object;              /* what it made or changed; may be nil */
     int64_t created_ms;
 };
 
-struct seals_record {  /* key: dep | generation u32 */
+struct seals_record { /* key: dep | generation u32 */
+    struct hf_id dep;
+    uint32_t generation;
     uint64_t reserved; /* seals handed out in blocks (crypto.md) */
 };
 
 /* Scopes of RECORD_NAME: key = scope u8 | owner 16 | folded name. */
+#define RECORD_NAME_MAX_BYTES (RECORD_KEY_MAX_BYTES - 1 - HF_ID_BYTES)
 enum name_scope {
     NAME_TENANT = 1,       /* owner nil */
     NAME_TOKEN = 2,        /* owner tenant */
@@ -214,6 +222,8 @@ struct record_key key_of_grant(const struct hf_id *customer_key,
 struct record_key key_of_resource(const struct hf_id *tenant,
                                   enum resource_type type,
                                   const char *resource_id);
+/* key_of_name: an empty key, which the store refuses as HF_E_INVALID, for an
+ * empty name or one longer than RECORD_NAME_MAX_BYTES. */
 struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,
                               const char *folded_name);
 struct record_key key_of_request(const struct hf_id *tenant,

@@ -96,28 +96,28 @@ typedef enum hf_status store_audit_fn(void *context,
 typedef enum hf_status store_epoch_fn(void *context, const struct epoch *epoch);
 
 struct store_port {
-    HF_STATUS (*begin)
+    HF_STATUS(*begin)
     (void *self, enum store_mode mode, struct store_txn **out_txn);
-    HF_STATUS (*get)
+    HF_STATUS(*get)
     (struct store_txn *txn, enum record_kind kind, struct bytes key,
      struct record *out_record);
     HF_STATUS (*put)(struct store_txn *txn, const struct record *record);
-    HF_STATUS (*remove)
+    HF_STATUS(*remove)
     (struct store_txn *txn, enum record_kind kind, struct bytes key,
      uint64_t version);
-    HF_STATUS (*list)
+    HF_STATUS(*list)
     (struct store_txn *txn, enum record_kind kind,
      const struct store_page *page, store_record_fn *each, void *context);
-    HF_STATUS (*count)
+    HF_STATUS(*count)
     (struct store_txn *txn, enum record_kind kind, struct bytes prefix,
      uint64_t *out_count);
     HF_STATUS (*audit_append)(struct store_txn *txn, struct audit_link *link);
-    HF_STATUS (*audit_list)
+    HF_STATUS(*audit_list)
     (struct store_txn *txn, const struct hf_id *tenant, uint64_t from_index,
      size_t max, store_audit_fn *each, void *context);
     HF_STATUS (*epoch_append)(struct store_txn *txn, const struct epoch *epoch);
     /* newest first */
-    HF_STATUS (*epoch_list)
+    HF_STATUS(*epoch_list)
     (struct store_txn *txn, size_t max, store_epoch_fn *each, void *context);
     HF_STATUS (*commit)(struct store_txn *txn); /* frees txn, always */
     void (*rollback)(struct store_txn *txn);    /* frees txn */

@@ -1,0 +1,108 @@
+/* Resources (mailboxes), and what came of a request. */
+#include "server/store/codec.h"
+#include "server/store/record.h"
+
+#define RESOURCE_FORMAT 1
+#define REQUEST_FORMAT  1
+
+static void wraps_fields(struct codec *codec, struct resource_record *resource)
+{
+    int count = resource->wrap_count > RESOURCE_WRAPS_MAX
+                    ? RESOURCE_WRAPS_MAX + 1
+                    : (int)resource->wrap_count;
+    resource->wrap_count =
+        (size_t)code_choice(codec, count, 0, RESOURCE_WRAPS_MAX);
+    if (codec->refused) {
+        return;
+    }
+    for (size_t i = 0; i < resource->wrap_count; i++) {
+        code_dep_ref(codec, &resource->wraps[i]);
+    }
+}
+
+static void resource_fields(struct codec *codec,
+                            struct resource_record *resource)
+{
+    code_own_id(codec, &resource->tenant);
+    resource->type = (enum resource_type)code_choice(
+        codec, (int)resource->type, RESOURCE_MAILBOX, RESOURCE_MAILBOX);
+    code_text(codec, resource->id, sizeof resource->id);
+    code_refuse_unless(codec, resource->id[0] != '\0');
+    resource->kind = (enum mailbox_kind)code_choice(
+        codec, (int)resource->kind, MAILBOX_USER, MAILBOX_SHARED);
+    code_bool(codec, &resource->licensed);
+    code_id(codec, &resource->assigned);
+    code_dep_ref(codec, &resource->effective);
+    code_bytes(codec, resource->envelope, &resource->envelope_len,
+               sizeof resource->envelope);
+    /* no key, or a whole envelope that somebody's DEP wrapped */
+    bool has_key = resource->envelope_len == ENVELOPE_KEY_BYTES;
+    code_refuse_unless(codec, has_key || resource->envelope_len == 0);
+    code_refuse_unless(codec, has_key != id_is_nil(&resource->effective.dep));
+    wraps_fields(codec, resource);
+    code_time(codec, &resource->assigned_ms);
+    code_time(codec, &resource->effective_ms);
+    code_time(codec, &resource->created_ms);
+}
+
+/* The id is hashed into the key, so it must be a text first. */
+static struct record_key key_of(const struct codec *codec,
+                                const struct resource_record *resource)
+{
+    return codec->refused ? (struct record_key){0}
+                          : key_of_resource(&resource->tenant, resource->type,
+                                            resource->id);
+}
+
+HF_STATUS resource_encode(const struct resource_record *in, struct record *out)
+{
+    struct resource_record fields = *in;
+    struct codec codec;
+    codec_to_write(&codec, RESOURCE_FORMAT);
+    resource_fields(&codec, &fields);
+    struct record_key key = key_of(&codec, &fields);
+    return codec_written(&codec, RECORD_RESOURCE, &key, out);
+}
+
+HF_STATUS resource_decode(const struct record *in, struct resource_record *out)
+{
+    struct resource_record fields = {0};
+    struct codec codec;
+    codec_to_read(&codec, RECORD_RESOURCE, RESOURCE_FORMAT, in);
+    resource_fields(&codec, &fields);
+    struct record_key key = key_of(&codec, &fields);
+    HF_TRY(codec_read(&codec, in, &key));
+    *out = fields;
+    return HF_OK;
+}
+
+static void request_fields(struct codec *codec, struct request_record *request)
+{
+    code_own_id(codec, &request->tenant);
+    code_raw(codec, request->request, sizeof request->request);
+    code_raw(codec, request->digest, sizeof request->digest);
+    code_id(codec, &request->object);
+    code_time(codec, &request->created_ms);
+}
+
+HF_STATUS request_encode(const struct request_record *in, struct record *out)
+{
+    struct request_record fields = *in;
+    struct codec codec;
+    codec_to_write(&codec, REQUEST_FORMAT);
+    request_fields(&codec, &fields);
+    struct record_key key = key_of_request(&fields.tenant, fields.request);
+    return codec_written(&codec, RECORD_REQUEST, &key, out);
+}
+
+HF_STATUS request_decode(const struct record *in, struct request_record *out)
+{
+    struct request_record fields = {0};
+    struct codec codec;
+    codec_to_read(&codec, RECORD_REQUEST, REQUEST_FORMAT, in);
+    request_fields(&codec, &fields);
+    struct record_key key = key_of_request(&fields.tenant, fields.request);
+    HF_TRY(codec_read(&codec, in, &key));
+    *out = fields;
+    return HF_OK;
+}
