@@ -4,32 +4,12 @@
 
 #include "server/store/adapter.h"
 
+#include "tests/fakes/store_memory_state.h"
+
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* A record as it lies on the disk: never changed, shared by the states. */
-struct entry {
-    atomic_size_t refs;
-    struct record record; /* allocated up to the end of its body only */
-};
-
-/* All records at one moment, in the order of kind and key. */
-struct state {
-    atomic_size_t refs;
-    size_t count;
-    size_t cap;
-    struct entry **entries;
-    uint64_t audit_count;
-    uint64_t epoch_count;
-};
-
-/* Links and epochs are only ever appended, by the one writer, behind what any
- * state counts: all states share them, in blocks that never move. */
-#define BLOCK_ITEMS 1024
-#define BLOCKS_MAX  1024
 
 struct memory_txn {
     struct store_txn head;
@@ -50,188 +30,8 @@ struct store_memory {
     uint64_t calls;
     enum hf_status fail_status;
     bool failed;
-    struct audit_link **audit[BLOCKS_MAX];
-    struct epoch *epochs[BLOCKS_MAX];
+    struct append_log log;
 };
-
-static void *must(void *allocated)
-{
-    CHECK(allocated != NULL);
-    return allocated;
-}
-
-static struct bytes key_of(const struct record *record)
-{
-    return (struct bytes){record->key, record->key_len};
-}
-
-static size_t record_bytes(const struct record *record)
-{
-    return offsetof(struct record, body) + record->body_len;
-}
-
-static size_t link_bytes(const struct audit_link *link)
-{
-    return offsetof(struct audit_link, body) + link->body_len;
-}
-
-static struct entry *entry_new(const struct record *record)
-{
-    struct entry *entry =
-        must(malloc(offsetof(struct entry, record) + sizeof(struct record)));
-    atomic_init(&entry->refs, 1);
-    memcpy(&entry->record, record, record_bytes(record));
-    struct entry *shrunk =
-        realloc(entry, offsetof(struct entry, record) + record_bytes(record));
-    return must(shrunk);
-}
-
-static void entry_drop(struct entry *entry)
-{
-    if (atomic_fetch_sub(&entry->refs, 1) == 1) {
-        free(entry);
-    }
-}
-
-static struct state *state_copy(const struct state *from)
-{
-    struct state *copy = must(calloc(1, sizeof *copy));
-    *copy = (struct state){
-        .count = from->count,
-        .cap = from->count + 8,
-        .audit_count = from->audit_count,
-        .epoch_count = from->epoch_count,
-    };
-    atomic_init(&copy->refs, 1);
-    copy->entries = must(calloc(copy->cap, sizeof *copy->entries));
-    for (size_t i = 0; i < from->count; i++) {
-        copy->entries[i] = from->entries[i];
-        atomic_fetch_add(&copy->entries[i]->refs, 1);
-    }
-    return copy;
-}
-
-static void state_drop(struct state *state)
-{
-    if (atomic_fetch_sub(&state->refs, 1) != 1) {
-        return;
-    }
-    for (size_t i = 0; i < state->count; i++) {
-        entry_drop(state->entries[i]);
-    }
-    free(state->entries);
-    free(state);
-}
-
-static int entry_order(const struct entry *entry, enum record_kind kind,
-                       struct bytes key)
-{
-    if (entry->record.kind != kind) {
-        return entry->record.kind < kind ? -1 : 1;
-    }
-    return bytes_order(key_of(&entry->record), key);
-}
-
-/* the first place at or behind (kind, key) */
-static size_t state_place(const struct state *state, enum record_kind kind,
-                          struct bytes key)
-{
-    size_t low = 0;
-    size_t high = state->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (entry_order(state->entries[middle], kind, key) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static struct entry **state_find(struct state *state, enum record_kind kind,
-                                 struct bytes key)
-{
-    size_t place = state_place(state, kind, key);
-    if (place == state->count ||
-        entry_order(state->entries[place], kind, key) != 0) {
-        return NULL;
-    }
-    return &state->entries[place];
-}
-
-static void state_insert(struct state *state, struct entry *entry)
-{
-    if (state->count == state->cap) {
-        state->cap *= 2;
-        state->entries =
-            must(realloc(state->entries, state->cap * sizeof *state->entries));
-    }
-    size_t place =
-        state_place(state, entry->record.kind, key_of(&entry->record));
-    memmove(state->entries + place + 1, state->entries + place,
-            (state->count - place) * sizeof *state->entries);
-    state->entries[place] = entry;
-    state->count++;
-}
-
-static void state_remove(struct state *state, struct entry **found)
-{
-    size_t place = (size_t)(found - state->entries);
-    entry_drop(*found);
-    state->count--;
-    memmove(found, found + 1, (state->count - place) * sizeof *found);
-}
-
-static struct audit_link **link_at(struct store_memory *memory, uint64_t index)
-{
-    uint64_t at = index - 1;
-    return &memory->audit[at / BLOCK_ITEMS][at % BLOCK_ITEMS];
-}
-
-static struct epoch *epoch_at(struct store_memory *memory, uint64_t counter)
-{
-    uint64_t at = counter - 1;
-    return &memory->epochs[at / BLOCK_ITEMS][at % BLOCK_ITEMS];
-}
-
-static void links_drop(struct store_memory *memory, uint64_t from,
-                       uint64_t count)
-{
-    for (uint64_t index = from + 1; index <= count; index++) {
-        free(*link_at(memory, index));
-        *link_at(memory, index) = NULL;
-    }
-}
-
-static void link_add(struct store_memory *memory, struct state *state,
-                     const struct audit_link *link)
-{
-    uint64_t at = state->audit_count;
-    CHECK(at / BLOCK_ITEMS < BLOCKS_MAX);
-    if (memory->audit[at / BLOCK_ITEMS] == NULL) {
-        memory->audit[at / BLOCK_ITEMS] =
-            must(calloc(BLOCK_ITEMS, sizeof(struct audit_link *)));
-    }
-    state->audit_count++;
-    struct audit_link *copy = must(malloc(sizeof *copy));
-    memcpy(copy, link, link_bytes(link));
-    *link_at(memory, state->audit_count) =
-        must(realloc(copy, link_bytes(link)));
-}
-
-static void epoch_add(struct store_memory *memory, struct state *state,
-                      const struct epoch *epoch)
-{
-    uint64_t at = state->epoch_count;
-    CHECK(at / BLOCK_ITEMS < BLOCKS_MAX);
-    if (memory->epochs[at / BLOCK_ITEMS] == NULL) {
-        memory->epochs[at / BLOCK_ITEMS] =
-            must(calloc(BLOCK_ITEMS, sizeof(struct epoch)));
-    }
-    state->epoch_count++;
-    *epoch_at(memory, state->epoch_count) = *epoch;
-}
 
 /* HF_OK, or what the test ordered for this call. */
 static enum hf_status gate(struct store_memory *memory,
@@ -393,9 +193,10 @@ static HF_STATUS memory_audit_append(struct store_txn *txn,
     HF_TRY(gate(memory, STORE_MEMORY_AUDIT_APPEND));
     struct state *state = working(of(txn));
     uint64_t last = state->audit_count;
-    const uint8_t *hash = last > 0 ? (*link_at(memory, last))->hash : NULL;
+    const uint8_t *hash =
+        last > 0 ? (*link_at(&memory->log, last))->hash : NULL;
     HF_TRY(audit_link_chain(link, last, hash));
-    link_add(memory, state, link);
+    link_add(&memory->log, state, link);
     return HF_OK;
 }
 
@@ -408,7 +209,7 @@ static HF_STATUS memory_audit_list(struct store_txn *txn,
     HF_TRY(gate(memory, STORE_MEMORY_AUDIT_LIST));
     uint64_t end = of(txn)->state->audit_count;
     for (uint64_t index = from_index; index <= end && max > 0; index++) {
-        const struct audit_link *stored = *link_at(memory, index);
+        const struct audit_link *stored = *link_at(&memory->log, index);
         if (tenant != NULL && !id_equal(tenant, &stored->tenant)) {
             continue;
         }
@@ -429,7 +230,7 @@ static HF_STATUS memory_epoch_append(struct store_txn *txn,
     if (epoch->counter != state->epoch_count + 1) {
         return HF_E_CONFLICT;
     }
-    epoch_add(memory, state, epoch);
+    epoch_add(&memory->log, state, epoch);
     return HF_OK;
 }
 
@@ -440,7 +241,7 @@ static HF_STATUS memory_epoch_list(struct store_txn *txn, size_t max,
     HF_TRY(gate(memory, STORE_MEMORY_EPOCH_LIST));
     uint64_t counter = of(txn)->state->epoch_count;
     for (; counter > 0 && max > 0; counter--, max--) {
-        HF_TRY(each(context, epoch_at(memory, counter)));
+        HF_TRY(each(context, epoch_at(&memory->log, counter)));
     }
     return HF_OK;
 }
@@ -453,7 +254,7 @@ static void memory_rollback(struct store_txn *txn)
         pthread_mutex_lock(&memory->lock);
         uint64_t kept = memory->state->audit_count;
         pthread_mutex_unlock(&memory->lock);
-        links_drop(memory, kept, of(txn)->state->audit_count);
+        links_drop(&memory->log, kept, of(txn)->state->audit_count);
     }
     state_drop(of(txn)->state);
     free(of(txn));
@@ -538,12 +339,9 @@ void store_memory_free(struct store_memory *memory)
         return;
     }
     CHECK(!memory->open);
-    links_drop(memory, 0, memory->state->audit_count);
+    links_drop(&memory->log, 0, memory->state->audit_count);
     state_drop(memory->state);
-    for (size_t i = 0; i < BLOCKS_MAX; i++) {
-        free(memory->audit[i]);
-        free(memory->epochs[i]);
-    }
+    log_free_blocks(&memory->log);
     pthread_mutex_destroy(&memory->writer);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
@@ -652,8 +450,8 @@ bool store_memory_overwrite_audit(struct store_memory *memory,
     if (is_there) {
         struct audit_link *copy = must(malloc(sizeof *copy));
         memcpy(copy, link, link_bytes(link));
-        free(*link_at(memory, link->index));
-        *link_at(memory, link->index) = copy;
+        free(*link_at(&memory->log, link->index));
+        *link_at(&memory->log, link->index) = copy;
     }
     pthread_mutex_unlock(&memory->writer);
     return is_there;
@@ -666,10 +464,10 @@ static void image_copy(struct store_memory *to, struct store_memory *from)
     state->audit_count = 0;
     state->epoch_count = 0;
     for (uint64_t i = 1; i <= from->state->audit_count; i++) {
-        link_add(to, state, *link_at(from, i));
+        link_add(&to->log, state, *link_at(&from->log, i));
     }
     for (uint64_t i = 1; i <= from->state->epoch_count; i++) {
-        epoch_add(to, state, epoch_at(from, i));
+        epoch_add(&to->log, state, epoch_at(&from->log, i));
     }
     publish(to, state);
 }
@@ -688,7 +486,7 @@ void store_memory_restore(struct store_memory *memory,
 {
     pthread_mutex_lock(&memory->writer);
     CHECK(atomic_load(&memory->state->refs) == 1); /* no reader may look on */
-    links_drop(memory, 0, memory->state->audit_count);
+    links_drop(&memory->log, 0, memory->state->audit_count);
     image_copy(memory, image);
     pthread_mutex_unlock(&memory->writer);
 }

@@ -1,0 +1,65 @@
+/* store_memory_state: what lies on the memory fake's disk. Inside the fake
+ * only.
+ */
+#pragma once
+
+#include "server/store/store.h"
+
+#include <stdatomic.h>
+
+/* A record as it lies on the disk: never changed, shared by the states. */
+struct entry {
+    atomic_size_t refs;
+    struct record record; /* allocated up to the end of its body only */
+};
+
+/* All records at one moment, in the order of kind and key. */
+struct state {
+    atomic_size_t refs;
+    size_t count;
+    size_t cap;
+    struct entry **entries;
+    uint64_t audit_count;
+    uint64_t epoch_count;
+};
+
+/* Links and epochs are only ever appended, by the one writer, behind what any
+ * state counts: all states share them, in blocks that never move. */
+#define BLOCK_ITEMS 1024
+#define BLOCKS_MAX  1024
+
+struct append_log {
+    struct audit_link **audit[BLOCKS_MAX];
+    struct epoch *epochs[BLOCKS_MAX];
+};
+
+/* must: a test that runs out of memory has nothing left to say. */
+void *must(void *allocated);
+struct bytes key_of(const struct record *record);
+size_t record_bytes(const struct record *record); /* up to the body's end */
+size_t link_bytes(const struct audit_link *link);
+
+struct entry *entry_new(const struct record *record);
+void entry_drop(struct entry *entry);
+int entry_order(const struct entry *entry, enum record_kind kind,
+                struct bytes key);
+
+struct state *state_copy(const struct state *from);
+void state_drop(struct state *state);
+/* state_place: the first place at or behind (kind, key). */
+size_t state_place(const struct state *state, enum record_kind kind,
+                   struct bytes key);
+struct entry **state_find(struct state *state, enum record_kind kind,
+                          struct bytes key);
+void state_insert(struct state *state, struct entry *entry);
+void state_remove(struct state *state, struct entry **found);
+
+struct audit_link **link_at(struct append_log *log, uint64_t index);
+struct epoch *epoch_at(struct append_log *log, uint64_t counter);
+void link_add(struct append_log *log, struct state *state,
+              const struct audit_link *link);
+void epoch_add(struct append_log *log, struct state *state,
+               const struct epoch *epoch);
+/* links_drop: those behind from, up to count. */
+void links_drop(struct append_log *log, uint64_t from, uint64_t count);
+void log_free_blocks(struct append_log *log);
