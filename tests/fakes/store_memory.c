@@ -78,7 +78,7 @@ static HF_STATUS memory_begin(void *self, enum store_mode mode,
     if (mode == STORE_WRITE) {
         HF_TRY(writer_take(memory));
     }
-    struct memory_txn *txn = must(calloc(1, sizeof *txn));
+    struct memory_txn *txn = memory_must(calloc(1, sizeof *txn));
     txn->head.mode = mode;
     txn->memory = memory;
     pthread_mutex_lock(&memory->lock);
@@ -93,8 +93,8 @@ static HF_STATUS memory_begin(void *self, enum store_mode mode,
 static struct state *working(struct memory_txn *txn)
 {
     if (!txn->own) {
-        struct state *copy = state_copy(txn->state);
-        state_drop(txn->state);
+        struct state *copy = memory_state_copy(txn->state);
+        memory_state_drop(txn->state);
         txn->state = copy;
         txn->own = true;
     }
@@ -105,11 +105,12 @@ static HF_STATUS memory_get(struct store_txn *txn, enum record_kind kind,
                             struct bytes key, struct record *out_record)
 {
     HF_TRY(gate(of(txn)->memory, STORE_MEMORY_GET));
-    struct entry **found = state_find(of(txn)->state, kind, key);
+    struct entry **found = memory_state_find(of(txn)->state, kind, key);
     if (found == NULL) {
         return HF_E_NOT_FOUND;
     }
-    memcpy(out_record, &(*found)->record, record_bytes(&(*found)->record));
+    memcpy(out_record, &(*found)->record,
+           memory_record_bytes(&(*found)->record));
     return HF_OK;
 }
 
@@ -117,19 +118,20 @@ static HF_STATUS memory_put(struct store_txn *txn, const struct record *record)
 {
     HF_TRY(gate(of(txn)->memory, STORE_MEMORY_PUT));
     struct state *state = working(of(txn));
-    struct entry **found = state_find(state, record->kind, key_of(record));
+    struct entry **found =
+        memory_state_find(state, record->kind, memory_key_of(record));
     if (record->version == 1) {
         if (found != NULL) {
             return HF_E_EXISTS;
         }
-        state_insert(state, entry_new(record));
+        memory_state_insert(state, memory_entry_new(record));
         return HF_OK;
     }
     if (found == NULL || (*found)->record.version != record->version - 1) {
         return HF_E_CONFLICT;
     }
-    entry_drop(*found);
-    *found = entry_new(record);
+    memory_entry_drop(*found);
+    *found = memory_entry_new(record);
     return HF_OK;
 }
 
@@ -138,14 +140,14 @@ static HF_STATUS memory_remove(struct store_txn *txn, enum record_kind kind,
 {
     HF_TRY(gate(of(txn)->memory, STORE_MEMORY_REMOVE));
     struct state *state = working(of(txn));
-    struct entry **found = state_find(state, kind, key);
+    struct entry **found = memory_state_find(state, kind, key);
     if (found == NULL) {
         return HF_E_NOT_FOUND;
     }
     if ((*found)->record.version != version) {
         return HF_E_CONFLICT;
     }
-    state_remove(state, found);
+    memory_state_remove(state, found);
     return HF_OK;
 }
 
@@ -158,15 +160,15 @@ static HF_STATUS memory_list(struct store_txn *txn, enum record_kind kind,
     struct store_key_range range = store_key_range(page->prefix, page->after);
     struct bytes lower = {range.lower, range.lower_len};
     struct bytes upper = {range.upper, range.upper_len};
-    size_t place = state_place(state, kind, lower);
+    size_t place = memory_state_place(state, kind, lower);
     for (size_t left = page->max; left > 0; left--, place++) {
         if (place == state->count ||
-            entry_order(state->entries[place], kind, upper) >= 0) {
+            memory_entry_order(state->entries[place], kind, upper) >= 0) {
             break;
         }
         struct record record;
         const struct record *stored = &state->entries[place]->record;
-        memcpy(&record, stored, record_bytes(stored));
+        memcpy(&record, stored, memory_record_bytes(stored));
         HF_TRY(each(context, &record));
     }
     return HF_OK;
@@ -180,8 +182,8 @@ static HF_STATUS memory_count(struct store_txn *txn, enum record_kind kind,
     struct store_key_range range = store_key_range(prefix, BYTES_NONE);
     struct bytes lower = {range.lower, range.lower_len};
     struct bytes upper = {range.upper, range.upper_len};
-    size_t first = state_place(state, kind, lower);
-    size_t end = state_place(state, kind, upper);
+    size_t first = memory_state_place(state, kind, lower);
+    size_t end = memory_state_place(state, kind, upper);
     *out_count = end > first ? end - first : 0;
     return HF_OK;
 }
@@ -194,9 +196,9 @@ static HF_STATUS memory_audit_append(struct store_txn *txn,
     struct state *state = working(of(txn));
     uint64_t last = state->audit_count;
     const uint8_t *hash =
-        last > 0 ? (*link_at(&memory->log, last))->hash : NULL;
+        last > 0 ? (*memory_link_at(&memory->log, last))->hash : NULL;
     HF_TRY(audit_link_chain(link, last, hash));
-    link_add(&memory->log, state, link);
+    memory_link_add(&memory->log, state, link);
     return HF_OK;
 }
 
@@ -209,12 +211,12 @@ static HF_STATUS memory_audit_list(struct store_txn *txn,
     HF_TRY(gate(memory, STORE_MEMORY_AUDIT_LIST));
     uint64_t end = of(txn)->state->audit_count;
     for (uint64_t index = from_index; index <= end && max > 0; index++) {
-        const struct audit_link *stored = *link_at(&memory->log, index);
+        const struct audit_link *stored = *memory_link_at(&memory->log, index);
         if (tenant != NULL && !id_equal(tenant, &stored->tenant)) {
             continue;
         }
         struct audit_link link;
-        memcpy(&link, stored, link_bytes(stored));
+        memcpy(&link, stored, memory_link_bytes(stored));
         HF_TRY(each(context, &link));
         max--;
     }
@@ -230,7 +232,7 @@ static HF_STATUS memory_epoch_append(struct store_txn *txn,
     if (epoch->counter != state->epoch_count + 1) {
         return HF_E_CONFLICT;
     }
-    epoch_add(&memory->log, state, epoch);
+    memory_epoch_add(&memory->log, state, epoch);
     return HF_OK;
 }
 
@@ -241,7 +243,7 @@ static HF_STATUS memory_epoch_list(struct store_txn *txn, size_t max,
     HF_TRY(gate(memory, STORE_MEMORY_EPOCH_LIST));
     uint64_t counter = of(txn)->state->epoch_count;
     for (; counter > 0 && max > 0; counter--, max--) {
-        HF_TRY(each(context, epoch_at(&memory->log, counter)));
+        HF_TRY(each(context, memory_epoch_at(&memory->log, counter)));
     }
     return HF_OK;
 }
@@ -254,9 +256,9 @@ static void memory_rollback(struct store_txn *txn)
         pthread_mutex_lock(&memory->lock);
         uint64_t kept = memory->state->audit_count;
         pthread_mutex_unlock(&memory->lock);
-        links_drop(&memory->log, kept, of(txn)->state->audit_count);
+        memory_links_drop(&memory->log, kept, of(txn)->state->audit_count);
     }
-    state_drop(of(txn)->state);
+    memory_state_drop(of(txn)->state);
     free(of(txn));
     if (writer) {
         pthread_mutex_unlock(&memory->writer);
@@ -280,7 +282,7 @@ static HF_STATUS memory_commit(struct store_txn *txn)
     memory->state = of(txn)->state;
     memory->writes++;
     pthread_mutex_unlock(&memory->lock);
-    state_drop(before);
+    memory_state_drop(before);
     free(of(txn));
     pthread_mutex_unlock(&memory->writer);
     return HF_OK;
@@ -324,11 +326,11 @@ static const struct store_port memory_port = {
 
 struct store_memory *store_memory_new(void)
 {
-    struct store_memory *memory = must(calloc(1, sizeof *memory));
+    struct store_memory *memory = memory_must(calloc(1, sizeof *memory));
     CHECK(pthread_mutex_init(&memory->writer, NULL) == 0);
     CHECK(pthread_mutex_init(&memory->lock, NULL) == 0);
     const struct state empty = {0};
-    memory->state = state_copy(&empty);
+    memory->state = memory_state_copy(&empty);
     memory->wait_ms = STORE_BEGIN_WAIT_MS;
     return memory;
 }
@@ -339,9 +341,9 @@ void store_memory_free(struct store_memory *memory)
         return;
     }
     CHECK(!memory->open);
-    links_drop(&memory->log, 0, memory->state->audit_count);
-    state_drop(memory->state);
-    log_free_blocks(&memory->log);
+    memory_links_drop(&memory->log, 0, memory->state->audit_count);
+    memory_state_drop(memory->state);
+    memory_log_free_blocks(&memory->log);
     pthread_mutex_destroy(&memory->writer);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
@@ -407,20 +409,21 @@ static void publish(struct store_memory *memory, struct state *state)
     struct state *before = memory->state;
     memory->state = state;
     pthread_mutex_unlock(&memory->lock);
-    state_drop(before);
+    memory_state_drop(before);
 }
 
 void store_memory_overwrite(struct store_memory *memory,
                             const struct record *record)
 {
     pthread_mutex_lock(&memory->writer);
-    struct state *state = state_copy(memory->state);
-    struct entry **found = state_find(state, record->kind, key_of(record));
+    struct state *state = memory_state_copy(memory->state);
+    struct entry **found =
+        memory_state_find(state, record->kind, memory_key_of(record));
     if (found != NULL) {
-        entry_drop(*found);
-        *found = entry_new(record);
+        memory_entry_drop(*found);
+        *found = memory_entry_new(record);
     } else {
-        state_insert(state, entry_new(record));
+        memory_state_insert(state, memory_entry_new(record));
     }
     publish(memory, state);
     pthread_mutex_unlock(&memory->writer);
@@ -430,11 +433,11 @@ bool store_memory_erase(struct store_memory *memory, enum record_kind kind,
                         struct bytes key)
 {
     pthread_mutex_lock(&memory->writer);
-    struct state *state = state_copy(memory->state);
-    struct entry **found = state_find(state, kind, key);
+    struct state *state = memory_state_copy(memory->state);
+    struct entry **found = memory_state_find(state, kind, key);
     bool was_there = found != NULL;
     if (was_there) {
-        state_remove(state, found);
+        memory_state_remove(state, found);
     }
     publish(memory, state);
     pthread_mutex_unlock(&memory->writer);
@@ -448,10 +451,10 @@ bool store_memory_overwrite_audit(struct store_memory *memory,
     bool is_there =
         link->index > 0 && link->index <= memory->state->audit_count;
     if (is_there) {
-        struct audit_link *copy = must(malloc(sizeof *copy));
-        memcpy(copy, link, link_bytes(link));
-        free(*link_at(&memory->log, link->index));
-        *link_at(&memory->log, link->index) = copy;
+        struct audit_link *copy = memory_must(malloc(sizeof *copy));
+        memcpy(copy, link, memory_link_bytes(link));
+        free(*memory_link_at(&memory->log, link->index));
+        *memory_link_at(&memory->log, link->index) = copy;
     }
     pthread_mutex_unlock(&memory->writer);
     return is_there;
@@ -460,14 +463,14 @@ bool store_memory_overwrite_audit(struct store_memory *memory,
 /* to's contents become from's; to must be empty of links */
 static void image_copy(struct store_memory *to, struct store_memory *from)
 {
-    struct state *state = state_copy(from->state);
+    struct state *state = memory_state_copy(from->state);
     state->audit_count = 0;
     state->epoch_count = 0;
     for (uint64_t i = 1; i <= from->state->audit_count; i++) {
-        link_add(&to->log, state, *link_at(&from->log, i));
+        memory_link_add(&to->log, state, *memory_link_at(&from->log, i));
     }
     for (uint64_t i = 1; i <= from->state->epoch_count; i++) {
-        epoch_add(&to->log, state, epoch_at(&from->log, i));
+        memory_epoch_add(&to->log, state, memory_epoch_at(&from->log, i));
     }
     publish(to, state);
 }
@@ -486,7 +489,7 @@ void store_memory_restore(struct store_memory *memory,
 {
     pthread_mutex_lock(&memory->writer);
     CHECK(atomic_load(&memory->state->refs) == 1); /* no reader may look on */
-    links_drop(&memory->log, 0, memory->state->audit_count);
+    memory_links_drop(&memory->log, 0, memory->state->audit_count);
     image_copy(memory, image);
     pthread_mutex_unlock(&memory->writer);
 }

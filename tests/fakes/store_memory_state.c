@@ -5,48 +5,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *must(void *allocated)
+void *memory_must(void *allocated)
 {
     CHECK(allocated != NULL);
     return allocated;
 }
 
-struct bytes key_of(const struct record *record)
+struct bytes memory_key_of(const struct record *record)
 {
     return (struct bytes){record->key, record->key_len};
 }
 
-size_t record_bytes(const struct record *record)
+size_t memory_record_bytes(const struct record *record)
 {
     return offsetof(struct record, body) + record->body_len;
 }
 
-size_t link_bytes(const struct audit_link *link)
+size_t memory_link_bytes(const struct audit_link *link)
 {
     return offsetof(struct audit_link, body) + link->body_len;
 }
 
-struct entry *entry_new(const struct record *record)
+struct entry *memory_entry_new(const struct record *record)
 {
-    struct entry *entry =
-        must(malloc(offsetof(struct entry, record) + sizeof(struct record)));
+    struct entry *entry = memory_must(
+        malloc(offsetof(struct entry, record) + sizeof(struct record)));
     atomic_init(&entry->refs, 1);
-    memcpy(&entry->record, record, record_bytes(record));
-    struct entry *shrunk =
-        realloc(entry, offsetof(struct entry, record) + record_bytes(record));
-    return must(shrunk);
+    memcpy(&entry->record, record, memory_record_bytes(record));
+    struct entry *shrunk = realloc(entry, offsetof(struct entry, record) +
+                                              memory_record_bytes(record));
+    return memory_must(shrunk);
 }
 
-void entry_drop(struct entry *entry)
+void memory_entry_drop(struct entry *entry)
 {
     if (atomic_fetch_sub(&entry->refs, 1) == 1) {
         free(entry);
     }
 }
 
-struct state *state_copy(const struct state *from)
+struct state *memory_state_copy(const struct state *from)
 {
-    struct state *copy = must(calloc(1, sizeof *copy));
+    struct state *copy = memory_must(calloc(1, sizeof *copy));
     *copy = (struct state){
         .count = from->count,
         .cap = from->count + 8,
@@ -54,7 +54,7 @@ struct state *state_copy(const struct state *from)
         .epoch_count = from->epoch_count,
     };
     atomic_init(&copy->refs, 1);
-    copy->entries = must(calloc(copy->cap, sizeof *copy->entries));
+    copy->entries = memory_must(calloc(copy->cap, sizeof *copy->entries));
     for (size_t i = 0; i < from->count; i++) {
         copy->entries[i] = from->entries[i];
         atomic_fetch_add(&copy->entries[i]->refs, 1);
@@ -62,35 +62,35 @@ struct state *state_copy(const struct state *from)
     return copy;
 }
 
-void state_drop(struct state *state)
+void memory_state_drop(struct state *state)
 {
     if (atomic_fetch_sub(&state->refs, 1) != 1) {
         return;
     }
     for (size_t i = 0; i < state->count; i++) {
-        entry_drop(state->entries[i]);
+        memory_entry_drop(state->entries[i]);
     }
     free(state->entries);
     free(state);
 }
 
-int entry_order(const struct entry *entry, enum record_kind kind,
-                struct bytes key)
+int memory_entry_order(const struct entry *entry, enum record_kind kind,
+                       struct bytes key)
 {
     if (entry->record.kind != kind) {
         return entry->record.kind < kind ? -1 : 1;
     }
-    return bytes_order(key_of(&entry->record), key);
+    return bytes_order(memory_key_of(&entry->record), key);
 }
 
-size_t state_place(const struct state *state, enum record_kind kind,
-                   struct bytes key)
+size_t memory_state_place(const struct state *state, enum record_kind kind,
+                          struct bytes key)
 {
     size_t low = 0;
     size_t high = state->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (entry_order(state->entries[middle], kind, key) < 0) {
+        if (memory_entry_order(state->entries[middle], kind, key) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -99,89 +99,90 @@ size_t state_place(const struct state *state, enum record_kind kind,
     return low;
 }
 
-struct entry **state_find(struct state *state, enum record_kind kind,
-                          struct bytes key)
+struct entry **memory_state_find(struct state *state, enum record_kind kind,
+                                 struct bytes key)
 {
-    size_t place = state_place(state, kind, key);
+    size_t place = memory_state_place(state, kind, key);
     if (place == state->count ||
-        entry_order(state->entries[place], kind, key) != 0) {
+        memory_entry_order(state->entries[place], kind, key) != 0) {
         return NULL;
     }
     return &state->entries[place];
 }
 
-void state_insert(struct state *state, struct entry *entry)
+void memory_state_insert(struct state *state, struct entry *entry)
 {
     if (state->count == state->cap) {
         state->cap *= 2;
-        state->entries =
-            must(realloc(state->entries, state->cap * sizeof *state->entries));
+        state->entries = memory_must(
+            realloc(state->entries, state->cap * sizeof *state->entries));
     }
-    size_t place =
-        state_place(state, entry->record.kind, key_of(&entry->record));
+    size_t place = memory_state_place(state, entry->record.kind,
+                                      memory_key_of(&entry->record));
     memmove(state->entries + place + 1, state->entries + place,
             (state->count - place) * sizeof *state->entries);
     state->entries[place] = entry;
     state->count++;
 }
 
-void state_remove(struct state *state, struct entry **found)
+void memory_state_remove(struct state *state, struct entry **found)
 {
     size_t place = (size_t)(found - state->entries);
-    entry_drop(*found);
+    memory_entry_drop(*found);
     state->count--;
     memmove(found, found + 1, (state->count - place) * sizeof *found);
 }
 
-struct audit_link **link_at(struct append_log *log, uint64_t index)
+struct audit_link **memory_link_at(struct append_log *log, uint64_t index)
 {
     uint64_t at = index - 1;
     return &log->audit[at / BLOCK_ITEMS][at % BLOCK_ITEMS];
 }
 
-struct epoch *epoch_at(struct append_log *log, uint64_t counter)
+struct epoch *memory_epoch_at(struct append_log *log, uint64_t counter)
 {
     uint64_t at = counter - 1;
     return &log->epochs[at / BLOCK_ITEMS][at % BLOCK_ITEMS];
 }
 
-void links_drop(struct append_log *log, uint64_t from, uint64_t count)
+void memory_links_drop(struct append_log *log, uint64_t from, uint64_t count)
 {
     for (uint64_t index = from + 1; index <= count; index++) {
-        free(*link_at(log, index));
-        *link_at(log, index) = NULL;
+        free(*memory_link_at(log, index));
+        *memory_link_at(log, index) = NULL;
     }
 }
 
-void link_add(struct append_log *log, struct state *state,
-              const struct audit_link *link)
+void memory_link_add(struct append_log *log, struct state *state,
+                     const struct audit_link *link)
 {
     uint64_t at = state->audit_count;
     CHECK(at / BLOCK_ITEMS < BLOCKS_MAX);
     if (log->audit[at / BLOCK_ITEMS] == NULL) {
         log->audit[at / BLOCK_ITEMS] =
-            must(calloc(BLOCK_ITEMS, sizeof(struct audit_link *)));
+            memory_must(calloc(BLOCK_ITEMS, sizeof(struct audit_link *)));
     }
     state->audit_count++;
-    struct audit_link *copy = must(malloc(sizeof *copy));
-    memcpy(copy, link, link_bytes(link));
-    *link_at(log, state->audit_count) = must(realloc(copy, link_bytes(link)));
+    struct audit_link *copy = memory_must(malloc(sizeof *copy));
+    memcpy(copy, link, memory_link_bytes(link));
+    *memory_link_at(log, state->audit_count) =
+        memory_must(realloc(copy, memory_link_bytes(link)));
 }
 
-void epoch_add(struct append_log *log, struct state *state,
-               const struct epoch *epoch)
+void memory_epoch_add(struct append_log *log, struct state *state,
+                      const struct epoch *epoch)
 {
     uint64_t at = state->epoch_count;
     CHECK(at / BLOCK_ITEMS < BLOCKS_MAX);
     if (log->epochs[at / BLOCK_ITEMS] == NULL) {
         log->epochs[at / BLOCK_ITEMS] =
-            must(calloc(BLOCK_ITEMS, sizeof(struct epoch)));
+            memory_must(calloc(BLOCK_ITEMS, sizeof(struct epoch)));
     }
     state->epoch_count++;
-    *epoch_at(log, state->epoch_count) = *epoch;
+    *memory_epoch_at(log, state->epoch_count) = *epoch;
 }
 
-void log_free_blocks(struct append_log *log)
+void memory_log_free_blocks(struct append_log *log)
 {
     for (size_t i = 0; i < BLOCKS_MAX; i++) {
         free(log->audit[i]);

@@ -33,33 +33,34 @@ struct append_log {
     struct epoch *epochs[BLOCKS_MAX];
 };
 
-/* must: a test that runs out of memory has nothing left to say. */
-void *must(void *allocated);
-struct bytes key_of(const struct record *record);
-size_t record_bytes(const struct record *record); /* up to the body's end */
-size_t link_bytes(const struct audit_link *link);
+/* memory_must: a test that runs out of memory has nothing left to say. */
+void *memory_must(void *allocated);
+struct bytes memory_key_of(const struct record *record);
+size_t
+memory_record_bytes(const struct record *record); /* up to the body's end */
+size_t memory_link_bytes(const struct audit_link *link);
 
-struct entry *entry_new(const struct record *record);
-void entry_drop(struct entry *entry);
-int entry_order(const struct entry *entry, enum record_kind kind,
-                struct bytes key);
+struct entry *memory_entry_new(const struct record *record);
+void memory_entry_drop(struct entry *entry);
+int memory_entry_order(const struct entry *entry, enum record_kind kind,
+                       struct bytes key);
 
-struct state *state_copy(const struct state *from);
-void state_drop(struct state *state);
-/* state_place: the first place at or behind (kind, key). */
-size_t state_place(const struct state *state, enum record_kind kind,
-                   struct bytes key);
-struct entry **state_find(struct state *state, enum record_kind kind,
+struct state *memory_state_copy(const struct state *from);
+void memory_state_drop(struct state *state);
+/* memory_state_place: the first place at or behind (kind, key). */
+size_t memory_state_place(const struct state *state, enum record_kind kind,
                           struct bytes key);
-void state_insert(struct state *state, struct entry *entry);
-void state_remove(struct state *state, struct entry **found);
+struct entry **memory_state_find(struct state *state, enum record_kind kind,
+                                 struct bytes key);
+void memory_state_insert(struct state *state, struct entry *entry);
+void memory_state_remove(struct state *state, struct entry **found);
 
-struct audit_link **link_at(struct append_log *log, uint64_t index);
-struct epoch *epoch_at(struct append_log *log, uint64_t counter);
-void link_add(struct append_log *log, struct state *state,
-              const struct audit_link *link);
-void epoch_add(struct append_log *log, struct state *state,
-               const struct epoch *epoch);
-/* links_drop: those behind from, up to count. */
-void links_drop(struct append_log *log, uint64_t from, uint64_t count);
-void log_free_blocks(struct append_log *log);
+struct audit_link **memory_link_at(struct append_log *log, uint64_t index);
+struct epoch *memory_epoch_at(struct append_log *log, uint64_t counter);
+void memory_link_add(struct append_log *log, struct state *state,
+                     const struct audit_link *link);
+void memory_epoch_add(struct append_log *log, struct state *state,
+                      const struct epoch *epoch);
+/* memory_links_drop: those behind from, up to count. */
+void memory_links_drop(struct append_log *log, uint64_t from, uint64_t count);
+void memory_log_free_blocks(struct append_log *log);
