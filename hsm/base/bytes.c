@@ -100,6 +100,9 @@ static const uint8_t *take(struct byte_reader *reader, size_t len)
         reader->bad = true;
         return NULL;
     }
+    if (len == 0) {
+        return reader->data; /* may be NULL, which takes no offset */
+    }
     const uint8_t *at = reader->data + reader->at;
     reader->at += len;
     return at;
@@ -158,14 +161,14 @@ void get_text(struct byte_reader *reader, char *out, size_t out_cap)
     CHECK(out_cap > 0);
     out[0] = '\0';
     struct bytes text = get_lp(reader);
-    if (reader->bad || text.len >= out_cap ||
-        memchr(text.data, 0, text.len) != NULL) {
+    if (reader->bad || text.len == 0) {
+        return;
+    }
+    if (text.len >= out_cap || memchr(text.data, 0, text.len) != NULL) {
         reader->bad = true;
         return;
     }
-    if (text.len > 0) {
-        memcpy(out, text.data, text.len);
-    }
+    memcpy(out, text.data, text.len);
     out[text.len] = '\0';
 }
 
@@ -185,18 +188,20 @@ void hex_encode(const uint8_t *data, size_t len, char *out, size_t out_cap)
     out[2 * len] = '\0';
 }
 
-static int digit_of(char c)
+#define NO_DIGIT 16u
+
+static unsigned digit_of(char c)
 {
     if (c >= '0' && c <= '9') {
-        return c - '0';
+        return (unsigned)(c - '0');
     }
     if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
+        return (unsigned)(c - 'a') + 10;
     }
     if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
+        return (unsigned)(c - 'A') + 10;
     }
-    return -1;
+    return NO_DIGIT;
 }
 
 HF_STATUS hex_decode(const char *text, uint8_t *out, size_t out_cap,
@@ -207,7 +212,7 @@ HF_STATUS hex_decode(const char *text, uint8_t *out, size_t out_cap,
         return HF_E_INVALID;
     }
     for (size_t i = 0; i < len; i++) {
-        if (digit_of(text[i]) < 0) {
+        if (digit_of(text[i]) == NO_DIGIT) {
             return HF_E_INVALID;
         }
     }

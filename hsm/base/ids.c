@@ -50,13 +50,11 @@ HF_STATUS id_parse(const char *text, struct hf_id *out_id)
         return HF_E_INVALID;
     }
     for (size_t from = 0; from < HF_ID_TEXT - 1; from++) {
-        if (dash_at(from)) {
-            if (text[from] != '-') {
-                return HF_E_INVALID;
-            }
-            continue;
+        if (!dash_at(from)) {
+            hex[to++] = text[from]; /* a stray dash is no hex digit */
+        } else if (text[from] != '-') {
+            return HF_E_INVALID;
         }
-        hex[to++] = text[from];
     }
     hex[to] = '\0';
     if (hex_decode(hex, id.bytes, sizeof id.bytes, &len) != HF_OK) {

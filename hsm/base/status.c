@@ -1,7 +1,7 @@
 #include "hsm/base/status.h"
 
 struct row {
-    enum hf_class class_;
+    enum hf_class class;
     const char *text;
     const char *name;
 };
@@ -22,7 +22,7 @@ static const struct row *row_of(enum hf_status status)
 
 enum hf_class hf_status_class(enum hf_status status)
 {
-    return row_of(status)->class_;
+    return row_of(status)->class;
 }
 
 const char *hf_status_text(enum hf_status status)

@@ -1,5 +1,7 @@
 #include "hsm/sys/clock.h"
 
+#include "hsm/base/check.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -41,19 +43,23 @@ int64_t clock_wall_ms(const struct clock *clock)
     return clock->wall_ms(clock->self);
 }
 
+/* RFC 3339 knows four digits of a year: what lies outside is written as the
+ * nearest instant inside. */
+#define YEAR_0_MS    INT64_C(-62167219200000)
+#define YEAR_9999_MS INT64_C(253402300799999)
+
 void clock_format_utc(int64_t wall_ms, char out[CLOCK_UTC_TEXT])
 {
-    int64_t seconds = wall_ms / 1000;
-    int64_t millis = wall_ms % 1000;
-    if (millis < 0) {
-        millis += 1000;
-        seconds -= 1;
-    }
-    time_t when = (time_t)seconds;
-    struct tm parts;
-    char text[24] = "";
-    if (gmtime_r(&when, &parts) != NULL) {
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    }
-    snprintf(out, CLOCK_UTC_TEXT, "%s.%03dZ", text, (int)millis);
+    int64_t known_ms = wall_ms < YEAR_0_MS ? YEAR_0_MS : wall_ms;
+    known_ms = known_ms > YEAR_9999_MS ? YEAR_9999_MS : known_ms;
+    int64_t millis = (known_ms % 1000 + 1000) % 1000;
+    time_t when = (time_t)((known_ms - millis) / 1000);
+    struct tm parts = {.tm_mday = 1};
+    char text[16];
+    CHECK(gmtime_r(&when, &parts) != NULL);
+    CHECK(strftime(text, sizeof text, "%m-%dT%H:%M:%S", &parts) == 14);
+    /* strftime would not pad the year; the remainder tells GCC its range */
+    snprintf(out, CLOCK_UTC_TEXT, "%04u-%s.%03uZ",
+             ((unsigned)parts.tm_year + 1900) % 10000, text,
+             (unsigned)millis % 1000);
 }

@@ -20,6 +20,7 @@ const struct clock *clock_system(void);
 int64_t clock_monotonic_ms(const struct clock *clock);
 int64_t clock_wall_ms(const struct clock *clock);
 
-/* clock_format_utc: RFC 3339 with milliseconds and Z. */
+/* clock_format_utc: RFC 3339 with milliseconds and Z; before the year 0 or
+ * after 9999 the nearest instant that RFC 3339 can write. */
 #define CLOCK_UTC_TEXT 32
 void clock_format_utc(int64_t wall_ms, char out[CLOCK_UTC_TEXT]);

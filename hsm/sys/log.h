@@ -33,8 +33,10 @@ struct log_field {
  * global of the code base. */
 void log_level_set(enum log_level level);
 
-/* log_write: one line, whole or not at all, in one write. Text is escaped and
- * cut at 512 bytes. Threads: safe from any thread. */
+/* log_write: one line of JSON in one write. Text is escaped, text that is not
+ * UTF-8 is replaced, and it ends at the first character beyond 512 bytes; a
+ * field that does not fit into the line is left out. A line that lost anything
+ * ends with "cut":true. Threads: safe from any thread. */
 void log_write(enum log_level level, const char *event,
                const struct log_field *fields, size_t count);
 

@@ -23,6 +23,10 @@ HF_STATUS secret_heap_start(size_t heap_bytes)
         return HF_OK;
     }
     int made = CRYPTO_secure_malloc_init(heap_bytes, SMALLEST_BLOCK_BYTES);
+    if (made == 2) {
+        /* else a second call would find it standing and say HF_OK */
+        CRYPTO_secure_malloc_done();
+    }
     return made == 1 ? HF_OK : HF_E_RESOURCES;
 }
 
