@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #define SMALLEST_BLOCK_BYTES 32
+#define SMALLEST_HEAP_BYTES  (64 * 1024)
 
 struct secret {
     size_t len;
@@ -18,6 +19,8 @@ struct secret {
 
 HF_STATUS secret_heap_start(size_t heap_bytes)
 {
+    CHECK(heap_bytes >= SMALLEST_HEAP_BYTES &&
+          (heap_bytes & (heap_bytes - 1)) == 0);
     /* 1: done; 2: the arena stands but could not be locked */
     if (CRYPTO_secure_malloc_initialized() == 1) {
         return HF_OK;
