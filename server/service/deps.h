@@ -82,6 +82,10 @@ typedef void dep_health_fn(void *context, const struct hf_id *dep,
                            enum dep_health health);
 void deps_health_watch(struct service *service, dep_health_fn *changed,
                        void *context);
-/* deps_health_get: HF_E_NOT_FOUND for an unknown DEP. Never blocks. */
-HF_STATUS deps_health_get(struct service *service, const struct hf_id *dep,
+/* deps_health_get: for the health service; asked by callers without a role on
+ * the DEP, so the tenant is part of the question.
+ * Returns   HF_OK; HF_E_NOT_FOUND for a DEP that is not of this tenant, alike
+ *           for one that does not exist. Never blocks. */
+HF_STATUS deps_health_get(struct service *service, const char *tenant,
+                          const struct hf_id *dep,
                           enum dep_health *out_health);
