@@ -147,6 +147,9 @@ static int configure(struct connection *connection)
             return result;
         }
     }
+    /* a hostile file must not make us allocate for it */
+    sqlite3_limit(connection->db, SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES);
+    sqlite3_limit(connection->db, SQLITE_LIMIT_ATTACHED, 0);
     return sqlite3_busy_timeout(
         connection->db, connection->writer ? WRITER_BUSY_MS : READER_BUSY_MS);
 }
