@@ -30,7 +30,12 @@
  *                     was misused by us; never a reason for a fallback
  *   HF_E_UNSUPPORTED  the token's profile lacks the mechanism
  *   HF_E_INVALID      the request is malformed (a bug or an unchecked input)
- *   HF_E_EXISTS       a key with this label is there already
+ *   HF_E_EXISTS       a key with this CKA_ID is there already
+ *   HF_E_PRECONDITION a session object of an earlier generation, or one that is
+ *                     gone: unwrap again
+ *   HF_E_IO           done in the token, but not durable (R-15.11); GENERATE
+ *                     and DATA_CREATE are undone, as far as the token lets them
+ *   HF_E_CANCELLED    the token was closed meanwhile (class OURS)
  *
  * Sources: PKCS#11 v2.40 (OASIS); RFC 5649 (KWP); RFC 8017 (OAEP).
  */
@@ -194,8 +199,10 @@ struct token_generate {
 };
 
 /* UNWRAP and DECRYPT. UNWRAP makes a SENSITIVE, not EXTRACTABLE AES-256
- * session object with ENCRYPT and DECRYPT only. The result is 32 bytes or
- * HF_E_BAD_BLOB. The caller checks the key's commitment before using it. */
+ * session object with ENCRYPT and DECRYPT only. DECRYPT is for the OAEP suites
+ * (KWP: HF_E_UNSUPPORTED). The result is 32 bytes or HF_E_BAD_BLOB; where a
+ * module does not tell the length of an unwrapped key (SoftHSM), it is a length
+ * that AES has. The caller checks the key's commitment before using it. */
 struct token_unwrap {
     struct token_key key;
     enum token_suite suite;
@@ -258,8 +265,8 @@ typedef void token_done_fn(struct token_request *request);
 struct token_request {
     enum token_op op;
     /* monotonic milliseconds by which the token must have answered; 0: the
-     * lane's own (HF_TOKEN_DATA_DEADLINE_MS, HF_TOKEN_ROOT_DEADLINE_MS) from
-     * the moment the work begins. Time in our own queue is not attempt time
+     * lane's own (HF_TOKEN_DATA_DEADLINE_MS, HF_TOKEN_ROOT_DEADLINE_MS; for
+     * GENERATE 30 s) from the moment the work begins. Time in our own queue is not attempt time
      * (R-15.12): a request whose drop_dead_ms has passed before its work
      * begins is answered HF_E_EXPIRED and not started. 0: never. */
     int64_t drop_dead_ms;

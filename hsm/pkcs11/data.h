@@ -1,0 +1,20 @@
+/* data: data objects, and signatures: the small things of the service's own
+ * token. */
+#pragma once
+
+#include "hsm/base/status.h"
+
+#include "hsm/pkcs11/inside.h"
+
+/* p11_data_list: *out_items is allocated and the caller's to free.
+ * Returns   HF_OK; HF_E_LIMIT when there are more than cap, or one is longer
+ *           than TOKEN_DATA_MAX_BYTES; HF_E_UNCONFIRMED when there is none and
+ *           the token is not to be believed (missing.h); else as the module. */
+HF_STATUS p11_data_list(struct p11_work *work, const char *label, size_t cap,
+                        struct token_data **out_items, size_t *out_count);
+HF_STATUS p11_data_create(struct p11_work *work, const struct token_data *data);
+HF_STATUS p11_data_destroy(struct p11_work *work,
+                           const struct token_data *data);
+HF_STATUS p11_sign(struct p11_work *work, struct token_sign *sign);
+/* p11_health: a session of this token answers and is logged in. */
+HF_STATUS p11_health(struct p11_work *work);

@@ -1,0 +1,143 @@
+/* inside: what the files of this adapter share about one open token.
+ *
+ * struct p11_token lives from pkcs11_open until its last thread has ended.
+ * struct p11_work is one attempt on one thread: its session, and what the
+ * module said last. Every module call goes through P11_CALL, so that no code is
+ * looked at in two ways.
+ *
+ * Locks: token->lock guards what says so below; it is never held during a
+ * module call, with one exception named in repair.c.
+ */
+#pragma once
+
+#include "hsm/base/limits.h"
+#include "hsm/base/own.h"
+#include "hsm/base/status.h"
+
+#include "hsm/sys/clock.h"
+#include "hsm/sys/secret.h"
+
+#include "hsm/pkcs11/cryptoki.h"
+#include "hsm/pkcs11/module.h"
+#include "hsm/pkcs11/pkcs11.h"
+#include "hsm/pkcs11/rv.h"
+#include "hsm/token/token.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define P11_SESSIONS_MAX 32
+#define P11_SESSIONS_MIN 3 /* one for objects, one for data, one for roots */
+#define P11_ANCHORS_MAX  8
+#define P11_KEYS_CACHED  64
+#define P11_ROOT_SEATS   2
+
+/* A session that owns leased objects and runs no data operation: objects die
+ * with the session that made them. Under token->lock. */
+struct p11_anchor {
+    CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: the place is free */
+    bool busy;
+    bool retired; /* failed once: keeps its objects, makes no more */
+    bool doomed;  /* of an earlier generation: closed when no longer busy */
+};
+
+/* A root key that was found. Under token->lock. */
+struct p11_cached_key {
+    struct token_key key; /* with the fingerprint it really has */
+    CK_OBJECT_HANDLE handle;
+    CK_OBJECT_HANDLE mac_copy; /* TOKEN_KEY_GENERIC: its session copy */
+    uint64_t generation;
+    uint64_t used;
+};
+
+/* Optional attributes that the token takes and keeps to. */
+struct p11_honours {
+    bool unwrap_template;
+    bool destroyable;
+    bool allowed_mechanisms;
+    bool copyable;
+};
+
+struct p11_token {
+    struct p11_module *module;
+    CK_FUNCTION_LIST *calls;
+    atomic_ulong slot;
+    char label[33];
+    char serial[17];
+    struct secret *pin;
+    enum pkcs11_sync sync;
+    char *sync_path;
+    const struct clock *clock;
+
+    /* written while the token is opened, read-only afterwards */
+    struct token_profile profile;
+    struct p11_honours honours;
+    CK_MECHANISM_TYPE kwp; /* the number under which it knows KWP */
+    size_t sessions_max;
+    atomic_bool canary_seen;    /* a key labelled so was there once    */
+    bool keys_seen;             /* it held keys when it was opened     */
+    atomic_bool destroy_failed; /* an empty search is no proof any more */
+
+    _Atomic uint64_t generation;
+    atomic_uint_fast64_t unwraps;
+    atomic_int_fast64_t objects;
+
+    pthread_mutex_t lock;
+    pthread_cond_t repaired;
+    bool repairing;   /* single flight: open session, look, log in */
+    bool pin_refused; /* never tried again until the token is reopened */
+    size_t sessions_open;
+    size_t idle_count;
+    CK_SESSION_HANDLE idle[P11_SESSIONS_MAX];
+    struct p11_anchor anchors[P11_ANCHORS_MAX];
+    struct p11_cached_key keys[P11_KEYS_CACHED];
+    uint64_t key_clock;
+    int64_t log_second;
+    uint32_t log_count;
+    uint32_t log_dropped;
+
+    struct executor *executor;
+};
+
+struct p11_work {
+    struct p11_token *token;
+    CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none yet */
+    bool suspect;              /* the session is not to be used again */
+    uint64_t generation;       /* as of the attempt's begin */
+    /* what the module said last, when it was not CKR_OK */
+    CK_RV rv;
+    enum rv_kind kind;
+    const char *function;
+};
+
+/* p11_result: notes what a module call answered; its status after table 6-A. */
+static inline enum hf_status p11_result(struct p11_work *work,
+                                        const char *function, CK_RV rv)
+{
+    if (__builtin_expect(rv == CKR_OK, 1)) {
+        return HF_OK;
+    }
+    struct rv_meaning meaning = rv_meaning(rv);
+    work->rv = rv;
+    work->kind = meaning.kind;
+    work->function = function;
+    work->suspect = work->suspect || meaning.session_suspect;
+    return meaning.status;
+}
+
+#define P11_CALL(work, name, ...)                                              \
+    p11_result((work), #name, (work)->token->calls->name(__VA_ARGS__))
+
+/* p11_work_begin: an attempt with no session yet. */
+struct p11_work p11_work_begin(struct p11_token *token);
+
+/* p11_log: what a status cannot carry: the code, the function and the token;
+ * at most a few lines a second for each token, the rest is counted. */
+void p11_log(struct p11_work *work, const char *event, enum hf_status status);
+
+/* p11_descriptors_left: false when this process can open nothing more. Some
+ * modules then say "no such key" (R-15.9, R-15.12). */
+bool p11_descriptors_left(void);

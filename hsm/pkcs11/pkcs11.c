@@ -1,0 +1,228 @@
+#include "hsm/pkcs11/pkcs11.h"
+
+#include "hsm/base/check.h"
+
+#include "hsm/pkcs11/data.h"
+#include "hsm/pkcs11/executor.h"
+#include "hsm/pkcs11/generate.h"
+#include "hsm/pkcs11/inside.h"
+#include "hsm/pkcs11/mint.h"
+#include "hsm/pkcs11/opening.h"
+#include "hsm/pkcs11/report.h"
+#include "hsm/pkcs11/seal.h"
+#include "hsm/pkcs11/session_pool.h"
+#include "hsm/pkcs11/slot.h"
+#include "hsm/pkcs11/wrap.h"
+
+#include <stdlib.h>
+
+#define QUEUE_DEFAULT 1024
+
+/* LIST and DATA_LIST results are allocated by the operation. */
+static HF_STATUS run_list(struct p11_work *work, struct p11_job *job)
+{
+    struct token_request *request = &job->request;
+    if (request->op == TOKEN_OP_LIST) {
+        struct token_key_report *reports = NULL;
+        size_t cap = request->u.list.cap < JOB_LIST_MAX ? request->u.list.cap
+                                                        : JOB_LIST_MAX;
+        HF_TRY(p11_report_list(work, cap, &reports, &request->u.list.count));
+        job->list = reports;
+        return HF_OK;
+    }
+    struct token_data_list *list = &request->u.data_list;
+    struct token_data *items = NULL;
+    size_t cap = list->cap < JOB_LIST_MAX ? list->cap : JOB_LIST_MAX;
+    HF_TRY(p11_data_list(work, list->label, cap, &items, &list->count));
+    job->list = items;
+    return HF_OK;
+}
+
+static HF_STATUS run_op(struct p11_work *work, struct p11_job *job)
+{
+    struct token_request *request = &job->request;
+    switch (request->op) {
+    case TOKEN_OP_SEAL:
+        return p11_seal(work, &request->u.aead);
+    case TOKEN_OP_OPEN:
+        return p11_open(work, &request->u.aead);
+    case TOKEN_OP_MAC:
+        return p11_mac(work, &request->u.mac);
+    case TOKEN_OP_FIND:
+        return p11_report_find(work, &request->u.find);
+    case TOKEN_OP_LIST:
+    case TOKEN_OP_DATA_LIST:
+        return run_list(work, job);
+    case TOKEN_OP_GENERATE:
+        return p11_generate(work, &request->u.generate, job->made);
+    case TOKEN_OP_UNWRAP:
+        return p11_unwrap(work, &request->u.unwrap);
+    case TOKEN_OP_DECRYPT:
+        return p11_decrypt(work, &request->u.unwrap);
+    case TOKEN_OP_MINT:
+        return p11_mint(work, request->u.mint);
+    case TOKEN_OP_SIGN:
+        return p11_sign(work, &request->u.sign);
+    case TOKEN_OP_DESTROY:
+        return p11_destroy(work, &request->u.destroy);
+    case TOKEN_OP_FORGET:
+        return p11_forget(work, &request->u.forget);
+    case TOKEN_OP_DATA_CREATE:
+        return p11_data_create(work, request->u.data);
+    case TOKEN_OP_DATA_DESTROY:
+        return p11_data_destroy(work, request->u.data);
+    case TOKEN_OP_HEALTH:
+        return p11_health(work);
+    }
+    return HF_E_INVALID;
+}
+
+/* a module that cannot open a file says anything but that. */
+static enum hf_status ours_first(enum hf_status status)
+{
+    bool doubtful = hf_status_class(status) == HF_CLASS_TRANSIENT ||
+                    hf_status_class(status) == HF_CLASS_MISSING;
+    return doubtful && !p11_descriptors_left() ? HF_E_RESOURCES : status;
+}
+
+/* Each seat keeps its session from one data operation to the next; root
+ * operations give theirs back. */
+static void run(void *self, struct p11_job *job, void **seat_state)
+{
+    struct p11_token *token = self;
+    struct p11_work work = p11_work_begin(token);
+    bool data = token_op_is_data(job->request.op);
+    if (data) {
+        work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
+    }
+    if (job->request.op == TOKEN_OP_UNWRAP ||
+        job->request.op == TOKEN_OP_DECRYPT) {
+        atomic_fetch_add(&token->unwraps, 1);
+    }
+    enum hf_status status = run_op(&work, job);
+    if (__builtin_expect(status != HF_OK, 0)) {
+        status = ours_first(status);
+        p11_log(&work, "token.failed", status);
+    }
+    if (!data || work.suspect) {
+        p11_session_end(&work);
+    }
+    if (data) {
+        *seat_state = (void *)(uintptr_t)work.session;
+    }
+    job->request.status = status;
+    job->request.rv = work.rv;
+}
+
+/* The answer was HF_E_TIMEOUT long ago. */
+static void discard(void *self, struct p11_job *job, void **seat_state)
+{
+    struct p11_token *token = self;
+    const struct token_request *request = &job->request;
+    struct p11_work work = p11_work_begin(token);
+    /* a session that hung is not one to rely on */
+    work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
+    work.suspect = true;
+    p11_session_end(&work);
+    *seat_state = NULL;
+    if (request->status != HF_OK) {
+        return;
+    }
+    if (request->op == TOKEN_OP_UNWRAP) {
+        enum hf_status status = p11_forget(&work, &request->u.unwrap.object);
+        if (status != HF_OK) {
+            p11_log(&work, "token.orphan_object", status);
+        }
+    }
+    if (request->op == TOKEN_OP_GENERATE) {
+        p11_undo(&work, job->made);
+    }
+    p11_session_end(&work);
+}
+
+static void leave(void *self, void **seat_state)
+{
+    struct p11_work work = p11_work_begin(self);
+    work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
+    p11_session_end(&work);
+    *seat_state = NULL;
+}
+
+static void gone(void *self)
+{
+    p11_token_free(self);
+}
+
+static void port_submit(void *self, struct token_request *const *requests,
+                        size_t count)
+{
+    struct p11_token *token = self;
+    executor_submit(token->executor, requests, count);
+}
+
+static void port_profile(void *self, struct token_profile *out)
+{
+    struct p11_token *token = self;
+    *out = token->profile;
+}
+
+static void port_counters(void *self, struct token_counters *out)
+{
+    struct p11_token *token = self;
+    struct executor_counts counts;
+    executor_counts(token->executor, &counts);
+    int64_t objects = atomic_load(&token->objects);
+    *out = (struct token_counters){
+        .data_ops = counts.started[LANE_DATA],
+        .root_ops = counts.started[LANE_ROOT],
+        .unwraps = atomic_load(&token->unwraps),
+        .refused = counts.refused,
+        .objects = objects > 0 ? (uint64_t)objects : 0,
+    };
+}
+
+static void port_close(void *self)
+{
+    struct p11_token *token = self;
+    executor_stop(token->executor); /* frees the token, then or later */
+}
+
+static const struct token_port port = {
+    .submit = port_submit,
+    .profile = port_profile,
+    .counters = port_counters,
+    .close = port_close,
+};
+
+static size_t root_seats(const struct p11_token *token)
+{
+    size_t spare = token->sessions_max - (P11_SESSIONS_MIN - 1);
+    return spare < P11_ROOT_SEATS ? spare : P11_ROOT_SEATS;
+}
+
+HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
+                      struct token *out_token,
+                      struct pkcs11_refusal *out_refusal)
+{
+    *out_refusal = (struct pkcs11_refusal){0};
+    struct p11_token *token = NULL;
+    HF_TRY(p11_opening_run(settings, &token, out_refusal));
+    const struct executor_settings executor = {
+        .queue_max =
+            settings->queue_max > 0 ? settings->queue_max : QUEUE_DEFAULT,
+        .root_seats = root_seats(token),
+        .clock = token->clock,
+    };
+    const struct executor_owner owner = {.run = run,
+                                         .discard = discard,
+                                         .leave = leave,
+                                         .gone = gone,
+                                         .self = token};
+    enum hf_status status = executor_start(&executor, &owner, &token->executor);
+    if (status != HF_OK) {
+        p11_token_free(token);
+        return status;
+    }
+    *out_token = (struct token){.port = &port, .self = token};
+    return HF_OK;
+}

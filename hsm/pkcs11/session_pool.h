@@ -1,0 +1,46 @@
+/* session_pool: sessions, bounded by the token's limits and ours.
+ *
+ * A session serves one thread at a time. One whose operation failed in a way
+ * that puts it in doubt is closed and never reused. Anchors are sessions that
+ * own leased objects; when one of them is lost, all objects count as lost: the
+ * generation moves on, and whoever holds an older one is told to unwrap again.
+ *
+ * Threads: safe from any thread.
+ */
+#pragma once
+
+#include "hsm/base/status.h"
+
+#include "hsm/pkcs11/inside.h"
+
+/* p11_session_need: work->session is open afterwards.
+ * Returns   HF_OK; HF_E_RESOURCES when none is free; or what C_OpenSession
+ *           means. */
+HF_STATUS p11_session_need(struct p11_work *work);
+
+/* p11_session_end: gives work->session back, or closes it when suspect. */
+void p11_session_end(struct p11_work *work);
+
+/* p11_sessions_close_idle: they may be stale. */
+void p11_sessions_close_idle(struct p11_token *token);
+
+/* p11_anchor_take: a session of the current generation to make an object on,
+ * this thread's until p11_anchor_give.
+ *
+ * Gives     *out_index; work->session is the anchor's session, and
+ *           work->generation the generation it belongs to.
+ * Returns   HF_OK; HF_E_RESOURCES; or what C_OpenSession means.
+ */
+HF_STATUS p11_anchor_take(struct p11_work *work, size_t *out_index);
+
+/* p11_anchor_give: back; retire: it failed, so that it keeps its objects but
+ * makes no more. Returns false when its generation has ended meanwhile: then it
+ * is closed and what was made on it is gone. */
+bool p11_anchor_give(struct p11_work *work, size_t index, bool retire);
+
+/* p11_generation_end: every leased object, cached handle and idle session of
+ * the present generation is given up; does nothing when `seen` is past. */
+void p11_generation_end(struct p11_token *token, uint64_t seen);
+
+/* p11_sessions_close_all: at the end; no thread uses the token any more. */
+void p11_sessions_close_all(struct p11_token *token);
