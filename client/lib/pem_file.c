@@ -30,7 +30,9 @@ static enum hf_code refuse(struct hf_error *error, const char *what,
                            const char *path, const char *why)
 {
     char text[ERROR_TEXT_MAX_BYTES];
-    (void)snprintf(text, sizeof text, "%s %s: %s", what, path, why);
+    bool named = path != NULL && path[0] != '\0';
+    (void)snprintf(text, sizeof text, "%s%s%s: %s", what, named ? " " : "",
+                   named ? path : "", why);
     return error_set(error, HF_CODE_INVALID_ARGUMENT, "CLIENT_SETTINGS", text);
 }
 
@@ -112,7 +114,7 @@ static enum hf_code read_certificates(const char *what, const char *path,
                                       uint8_t **out, struct hf_error *error)
 {
     if (path == NULL || path[0] == '\0') {
-        return refuse(error, what, "", "no file is named");
+        return refuse(error, what, path, "none is named");
     }
     uint8_t *text = calloc(1, PEM_CERTIFICATES_MAX_BYTES + 1);
     if (text == NULL) {
@@ -136,7 +138,7 @@ static enum hf_code read_key(const char *path, struct secret **out,
 {
     const char *what = "key file";
     if (path == NULL || path[0] == '\0') {
-        return refuse(error, what, "", "no file is named");
+        return refuse(error, what, path, "none is named");
     }
     if (secret_new(HF_SECRET_MAX_BYTES, out) != HF_OK) {
         return error_set(error, HF_CODE_RESOURCE_EXHAUSTED, "CLIENT_RESOURCES",

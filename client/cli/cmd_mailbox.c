@@ -1,0 +1,189 @@
+/* mailbox: which mailbox belongs to which DEP (specification 5.2). */
+#include "hsm/base/check.h"
+
+#include "client/cli/cli.h"
+#include "client/cli/values.h"
+
+#include "holdfast/v1/assignment_service.pb-c.h"
+
+#include <string.h>
+
+static const struct column columns[] = {
+    {"MAILBOX",       "name",                NULL,             COLUMN_LEAF },
+    {"STATE",         "state",               "MAILBOX_STATE_", COLUMN_TEXT },
+    {"ENCRYPTED",     "isEncrypted",         NULL,             COLUMN_TEXT },
+    {"ASSIGNED DEP",  "assignedDep",         NULL,             COLUMN_LEAF },
+    {"EFFECTIVE DEP", "effectiveDep",        NULL,             COLUMN_LEAF },
+    {"GENERATION",    "effectiveGeneration", NULL,             COLUMN_RIGHT},
+    {"KIND",          "kind",                "MAILBOX_KIND_",  COLUMN_TEXT },
+    {"LICENSED",      "licensed",            NULL,             COLUMN_TEXT },
+    {"ASSIGNED",      "assignTime",          NULL,             COLUMN_TEXT },
+    {"EFFECTIVE",     "effectiveTime",       NULL,             COLUMN_TEXT },
+    {"CREATED",       "createTime",          NULL,             COLUMN_TEXT },
+    {"ETAG",          "etag",                NULL,             COLUMN_TEXT },
+};
+#define LIST_COLUMNS    7
+
+#define ANSWERS_MAILBOX &holdfast__v1__mailbox__descriptor
+static const struct cli_method register_method = {
+    "holdfast.v1.AssignmentService/RegisterMailbox", ANSWERS_MAILBOX};
+static const struct cli_method assign_method = {
+    "holdfast.v1.AssignmentService/AssignMailbox", ANSWERS_MAILBOX};
+static const struct cli_method get_method = {
+    "holdfast.v1.AssignmentService/GetMailbox", ANSWERS_MAILBOX};
+
+static enum cli_exit run_register(struct cli *cli, const struct args *args)
+{
+    char parent[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    int kind = HOLDFAST__V1__MAILBOX_KIND__MAILBOX_KIND_USER;
+    const char *word = args_text(args, "kind");
+    enum cli_exit code = cli_parent(cli, parent);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (word != NULL && enum_parse(&holdfast__v1__mailbox_kind__descriptor,
+                                   "MAILBOX_KIND_", word, &kind) != HF_OK) {
+        return cli_usage(cli, "--kind is user, mail-user, group, "
+                              "public-folder or shared");
+    }
+    Holdfast__V1__RegisterMailboxRequest request =
+        HOLDFAST__V1__REGISTER_MAILBOX_REQUEST__INIT;
+    request.parent = parent;
+    request.mailbox_id = proto_text(args->operands[0]);
+    request.kind = (Holdfast__V1__MailboxKind)kind;
+    request.licensed = args_flag(args, "licensed");
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &register_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_assign(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char dep[NAME_TEXT] = "";
+    char request_id[HF_REQUEST_ID_TEXT];
+    const char *id = args_text(args, "dep");
+    if ((id != NULL) == args_flag(args, "none")) {
+        return cli_usage(cli, "either --dep DEP or --none");
+    }
+    enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
+    if (code == CLI_OK && id != NULL) {
+        code = cli_name(cli, "deps", id, dep);
+    }
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__AssignMailboxRequest request =
+        HOLDFAST__V1__ASSIGN_MAILBOX_REQUEST__INIT;
+    request.name = name;
+    request.dep = dep;
+    request.etag = proto_text(args_text(args, "etag"));
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &assign_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_get(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__GetMailboxRequest request =
+        HOLDFAST__V1__GET_MAILBOX_REQUEST__INIT;
+    request.name = name;
+    return cli_show(cli, &get_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_list(struct cli *cli, const struct args *args)
+{
+    char parent[NAME_TEXT];
+    char dep[NAME_TEXT] = "";
+    const char *id = args_text(args, "dep");
+    enum cli_exit code = cli_parent(cli, parent);
+    if (code == CLI_OK && id != NULL) {
+        code = cli_name(cli, "deps", id, dep);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__ListMailboxesRequest request =
+        HOLDFAST__V1__LIST_MAILBOXES_REQUEST__INIT;
+    request.parent = parent;
+    request.assigned_dep = dep;
+    const struct cli_list list = {
+        .method = {"holdfast.v1.AssignmentService/ListMailboxes",
+                   &holdfast__v1__list_mailboxes_response__descriptor},
+        .request = &request.base,
+        .items = "mailboxes",
+    };
+    return cli_show_list(cli, &list, columns, LIST_COLUMNS);
+}
+
+static const struct option register_options[] = {
+    {"kind",     "KIND", "user (default), mail-user, group, public-folder, shared",
+     false,                                                                                false},
+    {"licensed", NULL,   "its owner meets the licence requirement",                 false, false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option assign_options[] = {
+    {"dep",  "DEP",  "name or UUID",                     false, false},
+    {"none", NULL,   "back to the service-managed key",  false, false},
+    {"etag", "ETAG", "only if it is still this version", false, false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option list_options[] = {
+    {"dep", "DEP", "only those assigned to it", false, false},
+};
+
+static const struct command commands[] = {
+    {
+        .group = "mailbox",
+        .verb = "register",
+        .summary = "Make a mailbox known.",
+        .operands = {"MAILBOX"},
+        .options = register_options,
+        .option_count = HF_COUNT(register_options),
+        .example = "holdfast --as admin mailbox register alice --licensed",
+        .run = run_register,
+    },
+    {
+        .group = "mailbox",
+        .verb = "assign",
+        .summary = "Assign a mailbox to a DEP; its key moves at the next access.",
+        .operands = {"MAILBOX"},
+        .options = assign_options,
+        .option_count = HF_COUNT(assign_options),
+        .example = "holdfast --as admin mailbox assign alice --dep mail",
+        .run = run_assign,
+    },
+    {
+        .group = "mailbox",
+        .verb = "get",
+        .summary = "Show one mailbox.",
+        .operands = {"MAILBOX"},
+        .example = "holdfast --as admin mailbox get alice",
+        .run = run_get,
+    },
+    {
+        .group = "mailbox",
+        .verb = "list",
+        .summary = "List the mailboxes.",
+        .options = list_options,
+        .option_count = HF_COUNT(list_options),
+        .example = "holdfast --as admin mailbox list --dep mail",
+        .run = run_list,
+    },
+};
+const struct command_set commands_of_mailbox = {commands, HF_COUNT(commands)};

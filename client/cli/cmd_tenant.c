@@ -1,0 +1,198 @@
+/* tenant: the tenants of the service (for its operator). */
+#include "hsm/base/check.h"
+
+#include "client/cli/cli.h"
+
+#include "holdfast/v1/tenant_service.pb-c.h"
+
+#include <string.h>
+
+static const struct column columns[] = {
+    {"TENANT",     "name",       NULL, COLUMN_LEAF},
+    {"UID",        "uid",        NULL, COLUMN_TEXT},
+    {"PRODUCTION", "production", NULL, COLUMN_TEXT},
+    {"LICENSED",   "licensed",   NULL, COLUMN_TEXT},
+    {"CREATED",    "createTime", NULL, COLUMN_TEXT},
+    {"ETAG",       "etag",       NULL, COLUMN_TEXT},
+};
+#define LIST_COLUMNS 5
+
+static const struct cli_method create_method = {
+    "holdfast.v1.TenantService/CreateTenant",
+    &holdfast__v1__tenant__descriptor};
+static const struct cli_method get_method = {
+    "holdfast.v1.TenantService/GetTenant", &holdfast__v1__tenant__descriptor};
+static const struct cli_method update_method = {
+    "holdfast.v1.TenantService/UpdateTenant",
+    &holdfast__v1__tenant__descriptor};
+
+/* tenant_name: of the operand, or of --tenant. */
+static enum cli_exit tenant_name(struct cli *cli, const struct args *args,
+                                 char name[NAME_TEXT])
+{
+    const char *id = args->operands[0];
+    if (id == NULL) {
+        return cli_parent(cli, name);
+    }
+    int len = strncmp(id, "tenants/", 8) == 0
+                  ? snprintf(name, NAME_TEXT, "%s", id)
+                  : snprintf(name, NAME_TEXT, "tenants/%s", id);
+    return len > 0 && len < NAME_TEXT
+               ? CLI_OK
+               : cli_usage(cli, "the name of the tenant is too long");
+}
+
+static enum cli_exit run_create(struct cli *cli, const struct args *args)
+{
+    char request_id[HF_REQUEST_ID_TEXT];
+    enum cli_exit code = cli_request_id(cli, request_id);
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__Tenant tenant = HOLDFAST__V1__TENANT__INIT;
+    tenant.production = args_flag(args, "production");
+    tenant.licensed = args_flag(args, "licensed");
+    Holdfast__V1__CreateTenantRequest request =
+        HOLDFAST__V1__CREATE_TENANT_REQUEST__INIT;
+    request.tenant_id = proto_text(args->operands[0]);
+    request.tenant = &tenant;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &create_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_get(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    enum cli_exit code = tenant_name(cli, args, name);
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__GetTenantRequest request =
+        HOLDFAST__V1__GET_TENANT_REQUEST__INIT;
+    request.name = name;
+    return cli_show(cli, &get_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_list(struct cli *cli, const struct args *args)
+{
+    (void)args;
+    Holdfast__V1__ListTenantsRequest request =
+        HOLDFAST__V1__LIST_TENANTS_REQUEST__INIT;
+    const struct cli_list list = {
+        .method = {"holdfast.v1.TenantService/ListTenants",
+                   &holdfast__v1__list_tenants_response__descriptor},
+        .request = &request.base,
+        .items = "tenants",
+    };
+    return cli_show_list(cli, &list, columns, LIST_COLUMNS);
+}
+
+/* yes_or_no: adds the field to the mask when the option was given. */
+static enum cli_exit yes_or_no(struct cli *cli, const char *option,
+                               protobuf_c_boolean *out_value,
+                               Google__Protobuf__FieldMask *mask)
+{
+    const char *text = args_text(cli->args, option);
+    if (text == NULL) {
+        return CLI_OK;
+    }
+    *out_value = strcmp(text, "yes") == 0;
+    if (!*out_value && strcmp(text, "no") != 0) {
+        return cli_usage(cli, "--%s is yes or no", option);
+    }
+    mask->paths[mask->n_paths++] = proto_text(option);
+    return CLI_OK;
+}
+
+static enum cli_exit run_update(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    char *paths[2];
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    mask.paths = paths;
+    Holdfast__V1__Tenant tenant = HOLDFAST__V1__TENANT__INIT;
+    enum cli_exit code = tenant_name(cli, args, name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code == CLI_OK) {
+        code = yes_or_no(cli, "production", &tenant.production, &mask);
+    }
+    if (code == CLI_OK) {
+        code = yes_or_no(cli, "licensed", &tenant.licensed, &mask);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (mask.n_paths == 0) {
+        return cli_usage(cli, "nothing to change: use --production or "
+                              "--licensed");
+    }
+    tenant.name = name;
+    tenant.etag = proto_text(args_text(args, "etag"));
+    Holdfast__V1__UpdateTenantRequest request =
+        HOLDFAST__V1__UPDATE_TENANT_REQUEST__INIT;
+    request.tenant = &tenant;
+    request.update_mask = &mask;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &update_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static const struct option create_options[] = {
+    {"production", NULL, "refuse test tokens and keys in software", false,
+     false                                                                      },
+    {"licensed",   NULL, "every mailbox counts as licensed",        false, false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option update_options[] = {
+    {"production", "yes|no", "refuse test tokens and keys in software", false,
+     false                                                                          },
+    {"licensed",   "yes|no", "every mailbox counts as licensed",        false, false},
+    {"etag",       "ETAG",   "only if it is still this version",        false, false},
+    OPTIONS_OF_A_CHANGE,
+};
+
+static const struct command commands[] = {
+    {
+        .group = "tenant",
+        .verb = "create",
+        .summary = "Create a tenant, with its service-managed root.",
+        .operands = {"TENANT"},
+        .options = create_options,
+        .option_count = HF_COUNT(create_options),
+        .example = "holdfast --as operator tenant create contoso --licensed",
+        .run = run_create,
+    },
+    {
+        .group = "tenant",
+        .verb = "get",
+        .summary = "Show one tenant.",
+        .operands = {"[TENANT]"},
+        .example = "holdfast --as operator tenant get contoso",
+        .run = run_get,
+    },
+    {
+        .group = "tenant",
+        .verb = "list",
+        .summary = "List all tenants.",
+        .example = "holdfast --as operator tenant list",
+        .run = run_list,
+    },
+    {
+        .group = "tenant",
+        .verb = "update",
+        .summary = "Change what a tenant is.",
+        .operands = {"[TENANT]"},
+        .options = update_options,
+        .option_count = HF_COUNT(update_options),
+        .example = "holdfast --as operator tenant update contoso --production yes",
+        .run = run_update,
+    },
+};
+const struct command_set commands_of_tenant = {commands, HF_COUNT(commands)};
