@@ -38,63 +38,69 @@ enum cli_exit advice_exit(const struct hf_error *error)
     return CLI_OTHER;
 }
 
+/* reason, advice */
+#define ADVICE_TABLE(X)                                                        \
+    X(FIELD_INVALID, "correct the fields named and try again")                 \
+    X(KEY_TYPE, "generate an RSA key of 2048, 3072 or 4096 bits with "         \
+                "\"holdfast-hsm key generate\"")                               \
+    X(WORKLOAD_NOT_COVERED, "choose a workload that this DEP type covers")     \
+    X(REQUEST_ID_REUSED, "leave --request-id out, or choose a new one")        \
+    X(NOT_FOUND,                                                               \
+      "check the name and --tenant; the list command shows what there is")     \
+    X(NAME_TAKEN, "choose another name; the list command shows what there is") \
+    X(ALREADY_REGISTERED, "nothing to do, or choose another name")             \
+    X(METHOD_UNKNOWN, "server and command are of different versions; use "     \
+                      "those of one release")                                  \
+    X(REQUEST_TOO_LARGE, "send less at a time")                                \
+    X(IDENTITY_UNKNOWN, "ask the operator to enter this certificate's "        \
+                        "identity in the server's configuration")              \
+    X(ROLE_REQUIRED, "use a profile that has the role (--as NAME), or ask "    \
+                     "the operator for it")                                    \
+    X(SYSTEM_NOT_ALLOWED,                                                      \
+      "use --initiator user, or a certificate with the system-workload role")  \
+    X(KEY_ACCESS_DENIED, "the customer has withdrawn access to this key; an "  \
+                         "administrator sees more in \"holdfast status\"")     \
+    X(VALIDATION_FAILED, "mend what failed above and try again; \"holdfast "   \
+                         "key validate\" repeats the checks")                  \
+    X(DEP_LIMIT, "disable a DEP that is not in use")                           \
+    X(DEP_NOT_ENABLED, "enable it with \"holdfast dep update DEP --enable\"")  \
+    X(DEP_IN_USE, "assign its mailboxes to another DEP first")                 \
+    X(STATE_CONFLICT, "look at the present state with the get command")        \
+    X(KEY_OPS, "this key does not allow the residency asked for; use "         \
+               "--residency token, or another key")                            \
+    X(KEY_DESTROYED,                                                           \
+      "its availability key was destroyed; this cannot be undone")             \
+    X(KEY_IN_USE, "a DEP still uses this key; see \"holdfast dep list\"")      \
+    X(LICENCE_REQUIRED,                                                        \
+      "register the mailbox with --licensed, or license the tenant")           \
+    X(TOKEN_OF_TENANT,                                                         \
+      "enrol the token for this tenant first (\"holdfast token enroll\")")     \
+    X(TEST_TOKEN, "a production tenant needs keys in hardware tokens")         \
+    X(SEALS_EXHAUSTED, "this generation of the DEP key has wrapped as many "   \
+                       "keys as it may; a new generation is needed")           \
+    X(ETAG_MISMATCH,                                                           \
+      "somebody changed it meanwhile: get it again and decide anew")           \
+    X(CONFLICT, "somebody changed it meanwhile: try again")                    \
+    X(BLOB_INVALID,                                                            \
+      "this is not the wrapped key of this mailbox, or it is damaged; use "    \
+      "the stored one (leave --wrapped out) or a backup")                      \
+    X(RECORD_INVALID, "the server's record is damaged; call the operator")     \
+    X(KEY_UNAVAILABLE, "the keys cannot be reached just now; try again soon")  \
+    X(SERVICE_UNAVAILABLE, "try again soon; if it lasts, call the operator")   \
+    X(OVERLOADED, "try again soon, with fewer calls at a time")                \
+    X(DEADLINE_PASSED, "try again with a longer --timeout")                    \
+    X(CLIENT_SETTINGS,                                                         \
+      "see \"holdfast --help\" on --target, --cert, --key, --ca and --as")     \
+    X(CLIENT_RESPONSE, "server and command do not speak the same contract; "   \
+                       "check --target and the versions")
+
 static const struct {
     const char *reason;
     const char *advice;
 } by_reason[] = {
-    {"FIELD_INVALID",        "correct the fields named and try again"                              },
-    {"KEY_TYPE",             "generate an RSA key of 2048, 3072 or 4096 bits with "
-                 "\"holdfast-hsm key generate\""                                   },
-    {"WORKLOAD_NOT_COVERED", "choose a workload that this DEP type covers"                         },
-    {"REQUEST_ID_REUSED",    "leave --request-id out, or choose a new one"                         },
-    {"NOT_FOUND",            "check the name and --tenant; the list command shows what "
-                  "there is"                                                      },
-    {"NAME_TAKEN",           "choose another name; the list command shows what there is"           },
-    {"ALREADY_REGISTERED",   "nothing to do, or choose another name"                               },
-    {"METHOD_UNKNOWN",       "server and command are of different versions; use "
-                       "those of one release"                                },
-    {"REQUEST_TOO_LARGE",    "send less at a time"                                                 },
-    {"IDENTITY_UNKNOWN",     "ask the operator to enter this certificate's "
-                         "identity in the server's configuration"          },
-    {"ROLE_REQUIRED",        "use a profile that has the role (--as NAME), or ask the "
-                      "operator for it"                                       },
-    {"SYSTEM_NOT_ALLOWED",   "use --initiator user, or a certificate with the "
-                           "system-workload role"                        },
-    {"KEY_ACCESS_DENIED",    "the customer has withdrawn access to this key; an "
-                          "administrator sees more in \"holdfast status\""},
-    {"VALIDATION_FAILED",    "mend what failed above and try again; \"holdfast "
-                          "key validate\" repeats the checks"             },
-    {"DEP_LIMIT",            "disable a DEP that is not in use"                                    },
-    {"DEP_NOT_ENABLED",      "enable it with \"holdfast dep update DEP --enable\""                 },
-    {"DEP_IN_USE",           "assign its mailboxes to another DEP first"                           },
-    {"STATE_CONFLICT",       "look at the present state with the get command"                      },
-    {"KEY_OPS",              "this key does not allow the residency asked for; use "
-                "--residency token, or another key"                                 },
-    {"KEY_DESTROYED",        "its availability key was destroyed; this cannot be "
-                      "undone"                                                },
-    {"KEY_IN_USE",           "a DEP still uses this key; see \"holdfast dep list\""                },
-    {"LICENCE_REQUIRED",     "register the mailbox with --licensed, or license "
-                         "the tenant"                                      },
-    {"TOKEN_OF_TENANT",      "enrol the token for this tenant first (\"holdfast "
-                        "token enroll\")"                                   },
-    {"TEST_TOKEN",           "a production tenant needs keys in hardware tokens"                   },
-    {"SEALS_EXHAUSTED",      "this generation of the DEP key has wrapped as many "
-                        "keys as it may; a new generation is needed"        },
-    {"ETAG_MISMATCH",        "somebody changed it meanwhile: get it again and decide "
-                      "anew"                                                  },
-    {"CONFLICT",             "somebody changed it meanwhile: try again"                            },
-    {"BLOB_INVALID",         "this is not the wrapped key of this mailbox, or it is "
-                     "damaged; use the stored one (leave --wrapped out) or a "
-                     "backup"                                                  },
-    {"RECORD_INVALID",       "the server's record is damaged; call the operator"                   },
-    {"KEY_UNAVAILABLE",      "the keys cannot be reached just now; try again soon"                 },
-    {"SERVICE_UNAVAILABLE",  "try again soon; if it lasts, call the operator"                      },
-    {"OVERLOADED",           "try again soon, with fewer calls at a time"                          },
-    {"DEADLINE_PASSED",      "try again with a longer --timeout"                                   },
-    {"CLIENT_SETTINGS",      "see \"holdfast --help\" on --target, --cert, --key, "
-                        "--ca and --as"                                     },
-    {"CLIENT_RESPONSE",      "server and command do not speak the same contract; "
-                        "check --target and the versions"                   },
+#define X(reason, advice) {#reason, advice},
+    ADVICE_TABLE(X)
+#undef X
 };
 
 static const char *by_code(enum hf_code code)

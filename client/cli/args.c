@@ -38,7 +38,7 @@ static bool group_exists(const struct command_set *sets, size_t set_count,
 {
     for (size_t s = 0; s < set_count; s++) {
         for (size_t c = 0; c < sets[s].count; c++) {
-            if (strcmp(sets[s].commands[c].group, group) == 0) {
+            if (strcmp(sets[s].commands[c]->group, group) == 0) {
                 return true;
             }
         }
@@ -54,7 +54,7 @@ static const struct command *find_command(const struct command_set *sets,
 {
     for (size_t s = 0; s < set_count; s++) {
         for (size_t c = 0; c < sets[s].count; c++) {
-            const struct command *command = &sets[s].commands[c];
+            const struct command *command = sets[s].commands[c];
             bool fits = command->verb == NULL ||
                         (verb != NULL && strcmp(command->verb, verb) == 0);
             if (strcmp(command->group, group) == 0 && fits) {
@@ -194,6 +194,23 @@ static enum hf_status read_command(struct reader *reader, struct args *args,
     return HF_OK;
 }
 
+/* operand_word: the n-th word of what a command takes; false behind the last.
+ */
+static bool operand_word(const struct command *command, size_t n, char out[32])
+{
+    const char *at = command->operands != NULL ? command->operands : "";
+    for (;;) {
+        size_t len = strcspn(at, " ");
+        if (n == 0 || len == 0) {
+            (void)snprintf(out, 32, "%.*s", (int)len, at);
+            return len > 0;
+        }
+        n--;
+        at += len;
+        at += *at == ' ' ? 1 : 0;
+    }
+}
+
 static enum hf_status read_rest(struct reader *reader, struct args *args)
 {
     while (reader->at < reader->argc) {
@@ -202,8 +219,9 @@ static enum hf_status read_rest(struct reader *reader, struct args *args)
             continue;
         }
         const char *word = reader->argv[reader->at++];
+        char expected[32];
         if (args->command == NULL || args->operand_count == OPERANDS_MAX ||
-            args->command->operands[args->operand_count] == NULL) {
+            !operand_word(args->command, args->operand_count, expected)) {
             return mistake(args, "one word too many", word);
         }
         args->operands[args->operand_count++] = word;
@@ -214,10 +232,10 @@ static enum hf_status read_rest(struct reader *reader, struct args *args)
 static enum hf_status check_complete(struct args *args)
 {
     const struct command *command = args->command;
-    for (size_t i = args->operand_count; i < OPERANDS_MAX; i++) {
-        if (command->operands[i] != NULL && command->operands[i][0] != '[') {
-            return mistake(args, "missing", command->operands[i]);
-        }
+    char expected[32];
+    if (operand_word(command, args->operand_count, expected) &&
+        expected[0] != '[') {
+        return mistake(args, "missing", expected);
     }
     for (size_t i = 0; i < command->option_count; i++) {
         const struct option *option = &command->options[i];
@@ -341,7 +359,7 @@ static void help_overview(const struct command_set *sets, size_t set_count,
                                   "\nCommands:");
     for (size_t s = 0; s < set_count; s++) {
         for (size_t c = 0; c < sets[s].count; c++) {
-            const struct command *command = &sets[s].commands[c];
+            const struct command *command = sets[s].commands[c];
             if (group == NULL || strcmp(command->group, group) == 0) {
                 print_line(command, to);
             }
@@ -354,8 +372,8 @@ static void help_command(const struct command *command, FILE *to)
     (void)fprintf(to, "usage: holdfast %s%s%s", command->group,
                   command->verb != NULL ? " " : "",
                   command->verb != NULL ? command->verb : "");
-    for (size_t i = 0; i < OPERANDS_MAX && command->operands[i] != NULL; i++) {
-        (void)fprintf(to, " %s", command->operands[i]);
+    if (command->operands != NULL) {
+        (void)fprintf(to, " %s", command->operands);
     }
     (void)fprintf(to, "%s\n\n%s\n",
                   command->option_count > 0 ? " [OPTIONS]" : "",

@@ -33,7 +33,7 @@ struct command {
     const char *group;
     const char *verb; /* NULL: the group is the command */
     const char *summary;
-    const char *operands[OPERANDS_MAX]; /* "[NAME]": may be left out */
+    const char *operands; /* words; "[NAME]" may be left out; NULL: none */
     const struct option *options;
     size_t option_count;
     const char *example;
@@ -42,7 +42,7 @@ struct command {
 
 /* The table of one file. */
 struct command_set {
-    const struct command *commands;
+    const struct command *const *commands;
     size_t count;
 };
 

@@ -226,25 +226,28 @@ static const struct option verify_options[] = {
      false},
 };
 
-static const struct command commands[] = {
-    {
-        .group = "audit",
-        .verb = "list",
-        .summary = "List audit records, oldest first.",
-        .options = list_options,
-        .option_count = HF_COUNT(list_options),
-        .example = "holdfast --as auditor audit list --lines > audit.jsonl",
-        .run = run_list,
-    },
-    {
-        .group = "audit",
-        .verb = "verify",
-        .summary = "Recompute the hash chain, from a file (offline) or from the server. Exit code 7 when it is broken.",
-        .operands = {"[FILE]"},
-        .options = verify_options,
-        .option_count = HF_COUNT(verify_options),
-        .example = "holdfast audit verify audit.jsonl",
-        .run = run_verify,
-    },
+static const struct command list_command = {
+    .group = "audit",
+    .verb = "list",
+    .summary = "List audit records, oldest first.",
+    .options = list_options,
+    .option_count = HF_COUNT(list_options),
+    .example = "holdfast --as auditor audit list --lines > audit.jsonl",
+    .run = run_list,
 };
+
+static const struct command verify_command = {
+    .group = "audit",
+    .verb = "verify",
+    .summary = "Recompute the hash chain, from a file (offline) or from the "
+               "server. Exit code 7 when it is broken.",
+    .operands = "[FILE]",
+    .options = verify_options,
+    .option_count = HF_COUNT(verify_options),
+    .example = "holdfast audit verify audit.jsonl",
+    .run = run_verify,
+};
+
+static const struct command *const commands[] = {&list_command,
+                                                 &verify_command};
 const struct command_set commands_of_audit = {commands, HF_COUNT(commands)};

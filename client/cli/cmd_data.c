@@ -144,43 +144,52 @@ static const struct option wrap_options[] = {
 static const struct option rewrap_options[] = {OPTION_WRAPPED, OPTION_OUT,
                                                OPTIONS_OF_AN_ACCESS};
 
-static const struct command commands[] = {
-    {
-        .group = "mailbox",
-        .verb = "generate-key",
-        .summary = "Make the key of a mailbox that has none.",
-        .operands = {"MAILBOX"},
-        .options = generate_options,
-        .option_count = HF_COUNT(generate_options),
-        .example = "holdfast --as workload mailbox generate-key alice --out alice.hfe",
-        .run = run_generate,
-    },
-    {
-        .group = "unwrap",
-        .summary = "Open a mailbox's key. It goes only where you say.",
-        .operands = {"MAILBOX"},
-        .options = unwrap_options,
-        .option_count = HF_COUNT(unwrap_options),
-        .example = "holdfast --as workload unwrap alice --wrapped alice.hfe --key-out alice.key",
-        .run = run_unwrap,
-    },
-    {
-        .group = "wrap",
-        .summary = "Wrap a key you bring for a mailbox; what is stored does not change.",
-        .operands = {"MAILBOX"},
-        .options = wrap_options,
-        .option_count = HF_COUNT(wrap_options),
-        .example = "holdfast --as workload wrap alice --key-file alice.key --out alice.hfe",
-        .run = run_wrap,
-    },
-    {
-        .group = "rewrap",
-        .summary = "Bring a mailbox's key under the DEP it is assigned to.",
-        .operands = {"MAILBOX"},
-        .options = rewrap_options,
-        .option_count = HF_COUNT(rewrap_options),
-        .example = "holdfast --as workload rewrap alice --wrapped old.hfe --out new.hfe",
-        .run = run_rewrap,
-    },
+static const struct command generate_key_command = {
+    .group = "mailbox",
+    .verb = "generate-key",
+    .summary = "Make the key of a mailbox that has none.",
+    .operands = "MAILBOX",
+    .options = generate_options,
+    .option_count = HF_COUNT(generate_options),
+    .example =
+        "holdfast --as workload mailbox generate-key alice --out alice.hfe",
+    .run = run_generate,
 };
+
+static const struct command unwrap_command = {
+    .group = "unwrap",
+    .summary = "Open a mailbox's key. It goes only where you say.",
+    .operands = "MAILBOX",
+    .options = unwrap_options,
+    .option_count = HF_COUNT(unwrap_options),
+    .example = "holdfast --as workload unwrap alice --wrapped alice.hfe "
+               "--key-out alice.key",
+    .run = run_unwrap,
+};
+
+static const struct command wrap_command = {
+    .group = "wrap",
+    .summary =
+        "Wrap a key you bring for a mailbox; what is stored does not change.",
+    .operands = "MAILBOX",
+    .options = wrap_options,
+    .option_count = HF_COUNT(wrap_options),
+    .example = "holdfast --as workload wrap alice --key-file alice.key --out "
+               "alice.hfe",
+    .run = run_wrap,
+};
+
+static const struct command rewrap_command = {
+    .group = "rewrap",
+    .summary = "Bring a mailbox's key under the DEP it is assigned to.",
+    .operands = "MAILBOX",
+    .options = rewrap_options,
+    .option_count = HF_COUNT(rewrap_options),
+    .example =
+        "holdfast --as workload rewrap alice --wrapped old.hfe --out new.hfe",
+    .run = run_rewrap,
+};
+
+static const struct command *const commands[] = {
+    &generate_key_command, &unwrap_command, &wrap_command, &rewrap_command};
 const struct command_set commands_of_data = {commands, HF_COUNT(commands)};

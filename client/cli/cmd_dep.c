@@ -277,14 +277,14 @@ static enum cli_exit run_test(struct cli *cli, const struct args *args)
 }
 
 static const struct option create_options[] = {
-    {"customer-key", "KEY", "exactly two", true, true},
+    {"customer-key",      "KEY",     "exactly two",               true,  true },
     {"workload-identity", "URI",
      "whose get, wrap and unwrap on both keys are "
-     "checked (SPIFFE)",                                            false, false},
-    {"description",       "TEXT",    "for people",                  false, false},
-    {"disabled",          NULL,      "create it disabled",          false, false},
-    {"residency",         "WHERE",   "token (default) or memory",   false, false},
-    {"key-lease",         "SECONDS", "0 to 900, default 60",        false, false},
+     "checked (SPIFFE)",                                          false, false},
+    {"description",       "TEXT",    "for people",                false, false},
+    {"disabled",          NULL,      "create it disabled",        false, false},
+    {"residency",         "WHERE",   "token (default) or memory", false, false},
+    {"key-lease",         "SECONDS", "0 to 900, default 60",      false, false},
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option update_options[] = {
@@ -298,49 +298,58 @@ static const struct option update_options[] = {
     OPTIONS_OF_A_CHANGE,
 };
 
-static const struct command commands[] = {
-    {
-        .group = "dep",
-        .verb = "create",
-        .summary = "Create a data encryption policy over two customer keys.",
-        .operands = {"DEP"},
-        .options = create_options,
-        .option_count = HF_COUNT(create_options),
-        .example = "holdfast --as admin dep create mail --customer-key root-a --customer-key root-b --workload-identity spiffe://contoso/workload",
-        .run = run_create,
-    },
-    {
-        .group = "dep",
-        .verb = "get",
-        .summary = "Show one DEP, by name or UUID.",
-        .operands = {"DEP"},
-        .example = "holdfast --as admin dep get mail",
-        .run = run_get,
-    },
-    {
-        .group = "dep",
-        .verb = "list",
-        .summary = "List the DEPs of the tenant.",
-        .example = "holdfast --as admin dep list",
-        .run = run_list,
-    },
-    {
-        .group = "dep",
-        .verb = "update",
-        .summary = "Change a DEP.",
-        .operands = {"DEP"},
-        .options = update_options,
-        .option_count = HF_COUNT(update_options),
-        .example = "holdfast --as admin dep update mail --disable",
-        .run = run_update,
-    },
-    {
-        .group = "dep",
-        .verb = "test",
-        .summary = "Check both keys and every copy of the DEP key, live. Exit code 5 when a check fails.",
-        .operands = {"DEP"},
-        .example = "holdfast --as admin dep test mail",
-        .run = run_test,
-    },
+static const struct command create_command = {
+    .group = "dep",
+    .verb = "create",
+    .summary = "Create a data encryption policy over two customer keys.",
+    .operands = "DEP",
+    .options = create_options,
+    .option_count = HF_COUNT(create_options),
+    .example =
+        "holdfast --as admin dep create mail --customer-key root-a "
+        "--customer-key root-b --workload-identity spiffe://contoso/workload",
+    .run = run_create,
 };
+
+static const struct command get_command = {
+    .group = "dep",
+    .verb = "get",
+    .summary = "Show one DEP, by name or UUID.",
+    .operands = "DEP",
+    .example = "holdfast --as admin dep get mail",
+    .run = run_get,
+};
+
+static const struct command list_command = {
+    .group = "dep",
+    .verb = "list",
+    .summary = "List the DEPs of the tenant.",
+    .example = "holdfast --as admin dep list",
+    .run = run_list,
+};
+
+static const struct command update_command = {
+    .group = "dep",
+    .verb = "update",
+    .summary = "Change a DEP.",
+    .operands = "DEP",
+    .options = update_options,
+    .option_count = HF_COUNT(update_options),
+    .example = "holdfast --as admin dep update mail --disable",
+    .run = run_update,
+};
+
+static const struct command test_command = {
+    .group = "dep",
+    .verb = "test",
+    .summary = "Check both keys and every copy of the DEP key, live. Exit code "
+               "5 when a check fails.",
+    .operands = "DEP",
+    .example = "holdfast --as admin dep test mail",
+    .run = run_test,
+};
+
+static const struct command *const commands[] = {&create_command, &get_command,
+                                                 &list_command, &update_command,
+                                                 &test_command};
 const struct command_set commands_of_dep = {commands, HF_COUNT(commands)};

@@ -370,71 +370,84 @@ static const struct option validate_options[] = {
     {"residency",         "WHERE", "token (default) or memory",     false, false},
 };
 
-static const struct command commands[] = {
-    {
-        .group = "key",
-        .verb = "register",
-        .summary = "Register a key that is in an enrolled token.",
-        .operands = {"KEY"},
-        .options = register_options,
-        .option_count = HF_COUNT(register_options),
-        .example = "holdfast --as admin key register root-a --token customer-a --uri 'pkcs11:token=customer-a;id=%01;type=private'",
-        .run = run_register,
-    },
-    {
-        .group = "key",
-        .verb = "get",
-        .summary = "Show one customer key.",
-        .operands = {"KEY"},
-        .example = "holdfast --as admin key get root-a",
-        .run = run_get,
-    },
-    {
-        .group = "key",
-        .verb = "list",
-        .summary = "List the customer keys.",
-        .example = "holdfast --as admin key list",
-        .run = run_list,
-    },
-    {
-        .group = "key",
-        .verb = "update",
-        .summary = "Enable, disable or date a version of a key.",
-        .operands = {"KEY"},
-        .options = update_options,
-        .option_count = HF_COUNT(update_options),
-        .example = "holdfast --as admin key update root-a --disable",
-        .run = run_update,
-    },
-    {
-        .group = "key",
-        .verb = "grant",
-        .summary = "Let a workload use a key.",
-        .operands = {"KEY"},
-        .options = grant_options,
-        .option_count = HF_COUNT(grant_options),
-        .example = "holdfast --as admin key grant root-a --identity spiffe://contoso/workload",
-        .run = run_grant,
-    },
-    {
-        .group = "key",
-        .verb = "revoke",
-        .summary = "Take a workload's permissions away; in effect before the reply.",
-        .operands = {"KEY"},
-        .options = grant_options,
-        .option_count = HF_COUNT(grant_options),
-        .example = "holdfast --as admin key revoke root-a --identity spiffe://contoso/workload",
-        .run = run_revoke,
-    },
-    {
-        .group = "key",
-        .verb = "validate",
-        .summary = "Run every check on a pair of keys. Exit code 5 when one fails.",
-        .operands = {"KEY", "KEY"},
-        .options = validate_options,
-        .option_count = HF_COUNT(validate_options),
-        .example = "holdfast --as admin key validate root-a root-b --workload-identity spiffe://contoso/workload",
-        .run = run_validate,
-    },
+static const struct command register_command = {
+    .group = "key",
+    .verb = "register",
+    .summary = "Register a key that is in an enrolled token.",
+    .operands = "KEY",
+    .options = register_options,
+    .option_count = HF_COUNT(register_options),
+    .example = "holdfast --as admin key register root-a --token customer-a "
+               "--uri 'pkcs11:token=customer-a;id=%01;type=private'",
+    .run = run_register,
 };
+
+static const struct command get_command = {
+    .group = "key",
+    .verb = "get",
+    .summary = "Show one customer key.",
+    .operands = "KEY",
+    .example = "holdfast --as admin key get root-a",
+    .run = run_get,
+};
+
+static const struct command list_command = {
+    .group = "key",
+    .verb = "list",
+    .summary = "List the customer keys.",
+    .example = "holdfast --as admin key list",
+    .run = run_list,
+};
+
+static const struct command update_command = {
+    .group = "key",
+    .verb = "update",
+    .summary = "Enable, disable or date a version of a key.",
+    .operands = "KEY",
+    .options = update_options,
+    .option_count = HF_COUNT(update_options),
+    .example = "holdfast --as admin key update root-a --disable",
+    .run = run_update,
+};
+
+static const struct command grant_command = {
+    .group = "key",
+    .verb = "grant",
+    .summary = "Let a workload use a key.",
+    .operands = "KEY",
+    .options = grant_options,
+    .option_count = HF_COUNT(grant_options),
+    .example = "holdfast --as admin key grant root-a --identity "
+               "spiffe://contoso/workload",
+    .run = run_grant,
+};
+
+static const struct command revoke_command = {
+    .group = "key",
+    .verb = "revoke",
+    .summary =
+        "Take a workload's permissions away; in effect before the reply.",
+    .operands = "KEY",
+    .options = grant_options,
+    .option_count = HF_COUNT(grant_options),
+    .example = "holdfast --as admin key revoke root-a --identity "
+               "spiffe://contoso/workload",
+    .run = run_revoke,
+};
+
+static const struct command validate_command = {
+    .group = "key",
+    .verb = "validate",
+    .summary = "Run every check on a pair of keys. Exit code 5 when one fails.",
+    .operands = "KEY KEY",
+    .options = validate_options,
+    .option_count = HF_COUNT(validate_options),
+    .example = "holdfast --as admin key validate root-a root-b "
+               "--workload-identity spiffe://contoso/workload",
+    .run = run_validate,
+};
+
+static const struct command *const commands[] = {
+    &register_command, &get_command,    &list_command,    &update_command,
+    &grant_command,    &revoke_command, &validate_command};
 const struct command_set commands_of_key = {commands, HF_COUNT(commands)};

@@ -147,43 +147,47 @@ static const struct option list_options[] = {
     {"dep", "DEP", "only those assigned to it", false, false},
 };
 
-static const struct command commands[] = {
-    {
-        .group = "mailbox",
-        .verb = "register",
-        .summary = "Make a mailbox known.",
-        .operands = {"MAILBOX"},
-        .options = register_options,
-        .option_count = HF_COUNT(register_options),
-        .example = "holdfast --as admin mailbox register alice --licensed",
-        .run = run_register,
-    },
-    {
-        .group = "mailbox",
-        .verb = "assign",
-        .summary = "Assign a mailbox to a DEP; its key moves at the next access.",
-        .operands = {"MAILBOX"},
-        .options = assign_options,
-        .option_count = HF_COUNT(assign_options),
-        .example = "holdfast --as admin mailbox assign alice --dep mail",
-        .run = run_assign,
-    },
-    {
-        .group = "mailbox",
-        .verb = "get",
-        .summary = "Show one mailbox.",
-        .operands = {"MAILBOX"},
-        .example = "holdfast --as admin mailbox get alice",
-        .run = run_get,
-    },
-    {
-        .group = "mailbox",
-        .verb = "list",
-        .summary = "List the mailboxes.",
-        .options = list_options,
-        .option_count = HF_COUNT(list_options),
-        .example = "holdfast --as admin mailbox list --dep mail",
-        .run = run_list,
-    },
+static const struct command register_command = {
+    .group = "mailbox",
+    .verb = "register",
+    .summary = "Make a mailbox known.",
+    .operands = "MAILBOX",
+    .options = register_options,
+    .option_count = HF_COUNT(register_options),
+    .example = "holdfast --as admin mailbox register alice --licensed",
+    .run = run_register,
 };
+
+static const struct command assign_command = {
+    .group = "mailbox",
+    .verb = "assign",
+    .summary = "Assign a mailbox to a DEP; its key moves at the next access.",
+    .operands = "MAILBOX",
+    .options = assign_options,
+    .option_count = HF_COUNT(assign_options),
+    .example = "holdfast --as admin mailbox assign alice --dep mail",
+    .run = run_assign,
+};
+
+static const struct command get_command = {
+    .group = "mailbox",
+    .verb = "get",
+    .summary = "Show one mailbox.",
+    .operands = "MAILBOX",
+    .example = "holdfast --as admin mailbox get alice",
+    .run = run_get,
+};
+
+static const struct command list_command = {
+    .group = "mailbox",
+    .verb = "list",
+    .summary = "List the mailboxes.",
+    .options = list_options,
+    .option_count = HF_COUNT(list_options),
+    .example = "holdfast --as admin mailbox list --dep mail",
+    .run = run_list,
+};
+
+static const struct command *const commands[] = {
+    &register_command, &assign_command, &get_command, &list_command};
 const struct command_set commands_of_mailbox = {commands, HF_COUNT(commands)};

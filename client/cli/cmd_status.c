@@ -178,12 +178,12 @@ static enum cli_exit run_status(struct cli *cli, const struct args *args)
     return code != CLI_OK ? code : page.worst;
 }
 
-static const struct command commands[] = {
-    {
-        .group = "status",
-        .summary = "Server, DEPs, customer keys and tokens on one page.",
-        .example = "holdfast --as admin status",
-        .run = run_status,
-    },
+static const struct command status_command = {
+    .group = "status",
+    .summary = "Server, DEPs, customer keys and tokens on one page.",
+    .example = "holdfast --as admin status",
+    .run = run_status,
 };
+
+static const struct command *const commands[] = {&status_command};
 const struct command_set commands_of_status = {commands, HF_COUNT(commands)};

@@ -158,41 +158,45 @@ static const struct option update_options[] = {
     OPTIONS_OF_A_CHANGE,
 };
 
-static const struct command commands[] = {
-    {
-        .group = "tenant",
-        .verb = "create",
-        .summary = "Create a tenant, with its service-managed root.",
-        .operands = {"TENANT"},
-        .options = create_options,
-        .option_count = HF_COUNT(create_options),
-        .example = "holdfast --as operator tenant create contoso --licensed",
-        .run = run_create,
-    },
-    {
-        .group = "tenant",
-        .verb = "get",
-        .summary = "Show one tenant.",
-        .operands = {"[TENANT]"},
-        .example = "holdfast --as operator tenant get contoso",
-        .run = run_get,
-    },
-    {
-        .group = "tenant",
-        .verb = "list",
-        .summary = "List all tenants.",
-        .example = "holdfast --as operator tenant list",
-        .run = run_list,
-    },
-    {
-        .group = "tenant",
-        .verb = "update",
-        .summary = "Change what a tenant is.",
-        .operands = {"[TENANT]"},
-        .options = update_options,
-        .option_count = HF_COUNT(update_options),
-        .example = "holdfast --as operator tenant update contoso --production yes",
-        .run = run_update,
-    },
+static const struct command create_command = {
+    .group = "tenant",
+    .verb = "create",
+    .summary = "Create a tenant, with its service-managed root.",
+    .operands = "TENANT",
+    .options = create_options,
+    .option_count = HF_COUNT(create_options),
+    .example = "holdfast --as operator tenant create contoso --licensed",
+    .run = run_create,
 };
+
+static const struct command get_command = {
+    .group = "tenant",
+    .verb = "get",
+    .summary = "Show one tenant.",
+    .operands = "[TENANT]",
+    .example = "holdfast --as operator tenant get contoso",
+    .run = run_get,
+};
+
+static const struct command list_command = {
+    .group = "tenant",
+    .verb = "list",
+    .summary = "List all tenants.",
+    .example = "holdfast --as operator tenant list",
+    .run = run_list,
+};
+
+static const struct command update_command = {
+    .group = "tenant",
+    .verb = "update",
+    .summary = "Change what a tenant is.",
+    .operands = "[TENANT]",
+    .options = update_options,
+    .option_count = HF_COUNT(update_options),
+    .example = "holdfast --as operator tenant update contoso --production yes",
+    .run = run_update,
+};
+
+static const struct command *const commands[] = {
+    &create_command, &get_command, &list_command, &update_command};
 const struct command_set commands_of_tenant = {commands, HF_COUNT(commands)};

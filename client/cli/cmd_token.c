@@ -155,31 +155,36 @@ static const struct option enroll_options[] = {
     OPTIONS_OF_A_CHANGE,
 };
 
-static const struct command commands[] = {
-    {
-        .group = "token",
-        .verb = "enroll",
-        .summary = "Give a token to the tenant, by its custodian's signed statement.",
-        .operands = {"TOKEN"},
-        .options = enroll_options,
-        .option_count = HF_COUNT(enroll_options),
-        .example = "holdfast --as operator --tenant contoso token enroll customer-a --statement customer-a.json",
-        .run = run_enroll,
-    },
-    {
-        .group = "token",
-        .verb = "get",
-        .summary = "Show one token.",
-        .operands = {"TOKEN"},
-        .example = "holdfast --as admin token get customer-a",
-        .run = run_get,
-    },
-    {
-        .group = "token",
-        .verb = "list",
-        .summary = "List the tokens of the tenant.",
-        .example = "holdfast --as admin token list",
-        .run = run_list,
-    },
+static const struct command enroll_command = {
+    .group = "token",
+    .verb = "enroll",
+    .summary =
+        "Give a token to the tenant, by its custodian's signed statement.",
+    .operands = "TOKEN",
+    .options = enroll_options,
+    .option_count = HF_COUNT(enroll_options),
+    .example = "holdfast --as operator --tenant contoso token enroll "
+               "customer-a --statement customer-a.json",
+    .run = run_enroll,
 };
+
+static const struct command get_command = {
+    .group = "token",
+    .verb = "get",
+    .summary = "Show one token.",
+    .operands = "TOKEN",
+    .example = "holdfast --as admin token get customer-a",
+    .run = run_get,
+};
+
+static const struct command list_command = {
+    .group = "token",
+    .verb = "list",
+    .summary = "List the tokens of the tenant.",
+    .example = "holdfast --as admin token list",
+    .run = run_list,
+};
+
+static const struct command *const commands[] = {&enroll_command, &get_command,
+                                                 &list_command};
 const struct command_set commands_of_token = {commands, HF_COUNT(commands)};
