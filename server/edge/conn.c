@@ -4,6 +4,8 @@
 
 #include "hsm/sys/log.h"
 
+#include <openssl/err.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -165,6 +167,9 @@ static void linger(struct loop *loop, struct conn *conn)
         leave_open(loop, conn);
     }
     conn->state = CONN_LINGER;
+    if (SSL_is_init_finished(conn->ssl) && SSL_shutdown(conn->ssl) < 0) {
+        ERR_clear_error(); /* no room for a close_notify: it does without */
+    }
     tls_drop(conn);
     shutdown(conn->client.fd, SHUT_WR); /* fails when the client is gone */
     due_at(loop, conn, loop->now_ms + CONN_LINGER_MS);

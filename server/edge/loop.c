@@ -85,14 +85,16 @@ static void accept_some(struct loop *loop)
         struct sockaddr_storage peer = {0};
         int fd = -1;
         bool first = !loop->acceptor.exhausted;
+        uint64_t suppressed = 0;
         enum hf_status status =
             acceptor_next(&loop->acceptor, loop->now_ms, &fd, &peer);
         if (status == HF_E_RESOURCES) {
             count_add(&loop->counts.accept_paused, 1);
-            if (first) {
+            if (first && loop_may_log(loop, &suppressed)) {
                 log_event(LOG_ERROR, "edge.accept_paused",
                           LOG_TEXT("reason", "no descriptor or memory"),
-                          LOG_NUMBER("open", loop->open));
+                          LOG_NUMBER("open", loop->open),
+                          LOG_NUMBER("suppressed", suppressed));
             }
         }
         if (status != HF_OK) {

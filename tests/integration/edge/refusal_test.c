@@ -2,11 +2,8 @@
 #include "hsm/base/check.h"
 
 #include "tests/integration/edge/world.h"
+#include "tests/support/unit.h"
 
-#include <cmocka.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -7,8 +7,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +289,7 @@ void world_new(struct world *world, enum backend_mode mode)
 void world_start(struct world *world)
 {
     CHECK(edge_start(&world->settings, &world->edge) == HF_OK);
+    world->port = edge_port(world->edge);
     world->backend.edge = world->edge;
 }
 
@@ -320,6 +323,8 @@ int tcp_connect(uint16_t port)
     struct timeval limit = {.tv_sec = WORLD_WAIT_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         close(fd);
         return -1;
@@ -341,10 +346,10 @@ static void client_certificate(struct client *client, const struct world *world,
           1);
 }
 
-bool client_connect(struct client *client, const struct world *world,
-                    const struct client_how *how)
+void client_prepare(struct client *client, const struct world *world,
+                    const struct client_how *how, int fd)
 {
-    *client = (struct client){.fd = tcp_connect(edge_port(world->edge))};
+    *client = (struct client){.fd = fd};
     client->ctx = SSL_CTX_new(TLS_client_method());
     CHECK(client->ctx != NULL);
     if (how->name != NULL) {
@@ -361,12 +366,15 @@ bool client_connect(struct client *client, const struct world *world,
         CHECK(SSL_set_alpn_protos(client->ssl, (const unsigned char *)alpn,
                                   (unsigned int)strlen(alpn)) == 0);
     }
-    if (client->fd < 0) {
-        return false;
-    }
-    CHECK(SSL_set_fd(client->ssl, client->fd) == 1);
+    CHECK(fd < 0 || SSL_set_fd(client->ssl, fd) == 1);
     ERR_clear_error();
-    return SSL_connect(client->ssl) == 1;
+}
+
+bool client_connect(struct client *client, const struct world *world,
+                    const struct client_how *how)
+{
+    client_prepare(client, world, how, tcp_connect(world->port));
+    return client->fd >= 0 && SSL_connect(client->ssl) == 1;
 }
 
 void client_close(struct client *client)
@@ -407,6 +415,82 @@ bool client_read(struct client *client, void *data, size_t len)
         at += got;
     }
     return true;
+}
+
+static void client_blocking(struct client *client, bool blocking)
+{
+    int flags = fcntl(client->fd, F_GETFL);
+    flags = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    CHECK(fcntl(client->fd, F_SETFL, flags) == 0);
+    SSL_set_mode(client->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
+/* Pieces of the pattern, as they fit; false when the connection failed. */
+static bool push_some(struct client *client, uint64_t *at, uint64_t total,
+                      size_t piece)
+{
+    uint8_t data[CHUNK];
+    while (*at < total) {
+        uint64_t left = total - *at;
+        size_t len = left < piece ? (size_t)left : piece;
+        size_t wrote = 0;
+        pattern_fill(data, len, *at);
+        ERR_clear_error();
+        if (SSL_write_ex(client->ssl, data, len, &wrote) != 1) {
+            return SSL_get_error(client->ssl, 0) == SSL_ERROR_WANT_WRITE;
+        }
+        *at += wrote;
+    }
+    return true;
+}
+
+static bool pull_some(struct client *client, uint64_t *at, uint64_t total)
+{
+    uint8_t data[CHUNK];
+    uint8_t expected[CHUNK];
+    while (*at < total) {
+        size_t got = 0;
+        ERR_clear_error();
+        if (SSL_read_ex(client->ssl, data, sizeof data, &got) != 1) {
+            return SSL_get_error(client->ssl, 0) == SSL_ERROR_WANT_READ;
+        }
+        pattern_fill(expected, got, *at);
+        if (!bytes_equal((struct bytes){data, got},
+                         (struct bytes){expected, got})) {
+            return false;
+        }
+        *at += got;
+    }
+    return true;
+}
+
+bool client_exchange(struct client *client, uint64_t total, size_t piece)
+{
+    CHECK(piece <= CHUNK);
+    uint64_t sent = 0;
+    uint64_t seen = 0;
+    bool good = true;
+    client_blocking(client, false);
+    while (good && seen < total) {
+        struct pollfd wait = {.fd = client->fd, .events = POLLIN};
+        wait.events = sent < total ? POLLIN | POLLOUT : POLLIN;
+        good = poll(&wait, 1, WORLD_WAIT_MS) == 1 &&
+               push_some(client, &sent, total, piece) &&
+               pull_some(client, &seen, total);
+    }
+    client_blocking(client, true);
+    return good;
+}
+
+uint64_t client_push(struct client *client, uint64_t at, uint64_t total)
+{
+    struct pollfd wait = {.fd = client->fd, .events = POLLOUT};
+    client_blocking(client, false);
+    while (at < total && poll(&wait, 1, 200) == 1 &&
+           push_some(client, &at, total, 16384)) {
+    }
+    return at; /* stays non-blocking: a half-written record has to go first */
 }
 
 bool client_ended(struct client *client, const char **out_how)

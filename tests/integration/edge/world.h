@@ -47,7 +47,7 @@ struct backend {
     _Atomic int64_t last_end_ms; /* monotonic: when one last ended */
     pthread_mutex_t lock;
     char (*names)[EDGE_PEER_NAME_TEXT]; /* of all connections ever */
-    size_t name_count;
+    _Atomic size_t name_count;
 };
 
 struct world {
@@ -56,6 +56,7 @@ struct world {
     struct backend backend;
     struct edge_settings settings; /* to be changed before world_start */
     struct edge *edge;
+    uint16_t port;
     struct clock clock; /* the system's, with wall_ahead_ms on top */
     _Atomic int64_t wall_ahead_ms;
     char certificate[PKI_PATH_BYTES];
@@ -88,8 +89,18 @@ struct client {
  * ends before the server has judged: true says little. Always client_close. */
 bool client_connect(struct client *client, const struct world *world,
                     const struct client_how *how);
+/* client_prepare: all but the handshake, on a socket that is connected. */
+void client_prepare(struct client *client, const struct world *world,
+                    const struct client_how *how, int fd);
 void client_close(struct client *client); /* no goodbye: what is left is lost */
 void client_kill(struct client *client);  /* by a reset */
+
+/* client_exchange: sends total bytes of the pattern and reads them back at the
+ * same time, sending up to piece bytes at once. */
+bool client_exchange(struct client *client, uint64_t total, size_t piece);
+/* client_push: sends the pattern from at on until nothing more is taken for
+ * 200 ms, or until total; how far it came. */
+uint64_t client_push(struct client *client, uint64_t at, uint64_t total);
 
 bool client_write(struct client *client, const void *data, size_t len);
 /* client_read: exactly len bytes, or false. */
