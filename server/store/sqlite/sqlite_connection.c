@@ -96,7 +96,8 @@ HF_STATUS connection_status(const struct connection *connection, int result)
         return HF_E_NO_MEMORY;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-    case SQLITE_ERROR: /* our SQL is fixed: the schema is not ours */
+    case SQLITE_TOOBIG: /* a value that none of ours can be */
+    case SQLITE_ERROR:  /* our SQL is fixed: the schema is not ours */
     case SQLITE_SCHEMA:
         return HF_E_CORRUPT;
     case SQLITE_IOERR:
@@ -170,11 +171,13 @@ HF_STATUS connection_open(struct connection *connection, const char *path,
         result = configure(connection);
     }
     HF_TRY(connection_status(connection, result));
+    HF_TRY(connection_execute(connection,
+                              writer ? writer_settings : reader_settings));
     if (writer) {
+        /* after the settings: wal_autocheckpoint=0 takes any hook away */
         sqlite3_wal_hook(connection->db, note_journal, connection);
     }
-    return connection_execute(connection,
-                              writer ? writer_settings : reader_settings);
+    return HF_OK;
 }
 
 HF_STATUS connection_prepare(struct connection *connection)
