@@ -126,10 +126,14 @@ void sleep_ms(int64_t ms);
 #define WAIT_FOR(condition)                                                    \
     do {                                                                       \
         int64_t wait_until_ms_ = now_ms() + WORLD_WAIT_MS;                     \
-        while (!(condition) && now_ms() < wait_until_ms_) {                    \
+        bool met_ = (condition);                                               \
+        while (!met_ && now_ms() < wait_until_ms_) {                           \
             sleep_ms(2);                                                       \
+            met_ = (condition);                                                \
         }                                                                      \
-        assert_true(condition);                                                \
+        if (!met_) {                                                           \
+            fail_msg("never: %s", #condition);                                 \
+        }                                                                      \
     } while (0)
 
 struct edge_counters counters_of(const struct world *world);
