@@ -119,6 +119,7 @@ extern const struct command_set commands_of_token;
 extern const struct command_set commands_of_key;
 extern const struct command_set commands_of_dep;
 extern const struct command_set commands_of_mailbox;
+extern const struct command_set commands_of_seal;
 extern const struct command_set commands_of_data;
 extern const struct command_set commands_of_audit;
 extern const struct command_set commands_of_status;
