@@ -1,0 +1,291 @@
+#include "tests/unit/store/record_cases.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static struct hf_id id_of(uint8_t byte)
+{
+    struct hf_id id;
+    memset(id.bytes, byte, sizeof id.bytes);
+    id.bytes[0] = (uint8_t)~byte;
+    return id;
+}
+
+/* Bytes that differ from their neighbours, so that a shift would show. */
+static void fill_bytes(uint8_t *out, size_t len, uint8_t start)
+{
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (uint8_t)(start + 7 * i + i / 256);
+    }
+}
+
+static void fill_text(char *out, size_t cap, char first)
+{
+    for (size_t i = 0; i + 1 < cap; i++) {
+        out[i] = (char)(first + (char)(i % 26));
+    }
+    out[cap - 1] = '\0';
+}
+
+static void tenant_fill(void *out, bool largest)
+{
+    struct tenant_record *tenant = out;
+    tenant->id = id_of(0x11);
+    if (!largest) {
+        return;
+    }
+    fill_text(tenant->name, sizeof tenant->name, 'a');
+    tenant->production = true;
+    tenant->licensed = true;
+    tenant->service_managed = id_of(0x12);
+    tenant->created_ms = INT64_MAX;
+}
+
+static void token_fill(void *out, bool largest)
+{
+    struct token_record *token = out;
+    token->id = id_of(0x21);
+    token->tenant = id_of(0x22);
+    token->protection = PROTECTION_NONE;
+    if (!largest) {
+        return;
+    }
+    fill_text(token->name, sizeof token->name, 'a');
+    fill_text(token->label, sizeof token->label, 'A');
+    fill_text(token->serial, sizeof token->serial, 'b');
+    fill_text(token->custody_domain, sizeof token->custody_domain, 'B');
+    token->protection = PROTECTION_TOKEN_PROTECTED;
+    token->retention_days = UINT32_MAX;
+    token->test_only = true;
+    token->hardware = true;
+    token->enrolled_ms = INT64_MAX;
+    fill_bytes(token->statement, sizeof token->statement, 3);
+    token->statement_len = sizeof token->statement;
+}
+
+static void customer_key_fill(void *out, bool largest)
+{
+    struct customer_key_record *key = out;
+    key->id = id_of(0x31);
+    key->tenant = id_of(0x32);
+    if (!largest) {
+        return;
+    }
+    fill_text(key->name, sizeof key->name, 'k');
+    key->token = id_of(0x33);
+    key->current_version = UINT32_MAX;
+    key->created_ms = INT64_MAX;
+}
+
+static void key_version_fill(void *out, bool largest)
+{
+    struct key_version_record *version = out;
+    version->key = id_of(0x41);
+    if (!largest) {
+        return;
+    }
+    version->version = UINT32_MAX;
+    fill_bytes(version->cka_id, sizeof version->cka_id, 9);
+    version->cka_id_len = sizeof version->cka_id;
+    fill_bytes(version->fingerprint, sizeof version->fingerprint, 77);
+    fill_bytes(version->spki, sizeof version->spki, 5);
+    version->spki_len = sizeof version->spki;
+    version->bits = 4096;
+    version->suite = 3;
+    version->enabled = true;
+    version->not_before_ms = 1700000000001;
+    version->expires_ms = INT64_MAX;
+    version->allows_token = true;
+    version->allows_memory = true;
+    version->imported = true;
+    version->created_ms = 1700000000002;
+    version->updated_ms = 1700000000003;
+}
+
+static void grant_fill(void *out, bool largest)
+{
+    struct grant_record *grant = out;
+    grant->key = id_of(0x51);
+    if (!largest) {
+        return;
+    }
+    fill_text(grant->identity, sizeof grant->identity, 's');
+    grant->granted = PERMISSION_GET | PERMISSION_UNWRAP;
+    grant->ever_held = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    grant->updated_ms = INT64_MAX;
+}
+
+static void dep_fill(void *out, bool largest)
+{
+    struct dep_record *dep = out;
+    dep->id = id_of(0x61);
+    dep->tenant = id_of(0x62);
+    dep->type = DEP_TYPE_EXCHANGE_MAILBOX;
+    dep->state = DEP_ENABLED;
+    dep->residency = RESIDENCY_TOKEN;
+    dep->ak_state = AK_ACTIVE;
+    if (!largest) {
+        return;
+    }
+    dep->type = DEP_TYPE_SERVICE_MANAGED;
+    fill_text(dep->name, sizeof dep->name, 'd');
+    fill_text(dep->description, sizeof dep->description, 'e');
+    dep->state = DEP_PURGED;
+    dep->residency = RESIDENCY_MEMORY;
+    dep->key_lease_ms = HF_KEY_LEASE_MAX_MS;
+    dep->generation = UINT32_MAX;
+    fill_bytes(dep->ak_cka_id, sizeof dep->ak_cka_id, 1);
+    dep->ak_cka_id_len = sizeof dep->ak_cka_id;
+    dep->ak_state = AK_DESTROYED;
+    dep->ak_version = 0x01020304;
+    dep->created_ms = 1700000000004;
+    dep->updated_ms = INT64_MAX;
+}
+
+static void generation_fill(void *out, bool largest)
+{
+    struct generation_record *generation = out;
+    generation->tenant = id_of(0x71);
+    generation->dep = id_of(0x72);
+    if (!largest) {
+        return;
+    }
+    generation->generation = UINT32_MAX;
+    for (uint8_t slot = 0; slot < ROOT_SLOTS; slot++) {
+        struct wrapped_copy *copy = &generation->copies[slot];
+        copy->suite = (uint8_t)(slot + 1);
+        copy->key = id_of((uint8_t)(0x73 + slot));
+        copy->key_version = 0x10203040u + slot;
+        copy->token = id_of((uint8_t)(0x76 + slot));
+        fill_bytes(copy->wrapped, sizeof copy->wrapped, (uint8_t)(slot * 50));
+        copy->wrapped_len = sizeof copy->wrapped;
+    }
+    fill_bytes(generation->check_iv, sizeof generation->check_iv, 200);
+    fill_bytes(generation->check_sealed, sizeof generation->check_sealed, 201);
+    generation->check_sealed_len = sizeof generation->check_sealed;
+    generation->created_ms = INT64_MAX;
+}
+
+static void resource_fill(void *out, bool largest)
+{
+    struct resource_record *resource = out;
+    resource->tenant = id_of(0x81);
+    resource->type = RESOURCE_MAILBOX;
+    resource->id[0] = 'm';
+    resource->kind = MAILBOX_USER;
+    if (!largest) {
+        return;
+    }
+    fill_text(resource->id, sizeof resource->id, 'm');
+    resource->kind = MAILBOX_SHARED;
+    resource->licensed = true;
+    resource->assigned = id_of(0x82);
+    resource->effective =
+        (struct dep_ref){.dep = id_of(0x83), .generation = UINT32_MAX};
+    fill_bytes(resource->envelope, sizeof resource->envelope, 33);
+    resource->envelope_len = sizeof resource->envelope;
+    for (size_t i = 0; i < RESOURCE_WRAPS_MAX; i++) {
+        resource->wraps[i] = (struct dep_ref){.dep = id_of((uint8_t)(0x90 + i)),
+                                              .generation = (uint32_t)i + 1};
+    }
+    resource->wrap_count = RESOURCE_WRAPS_MAX;
+    resource->assigned_ms = 1700000000005;
+    resource->effective_ms = 1700000000006;
+    resource->created_ms = INT64_MAX;
+}
+
+static void request_fill(void *out, bool largest)
+{
+    struct request_record *request = out;
+    request->tenant = id_of(0xa1);
+    if (!largest) {
+        return;
+    }
+    fill_bytes(request->request, sizeof request->request, 44);
+    fill_bytes(request->digest, sizeof request->digest, 55);
+    request->object = id_of(0xa2);
+    request->created_ms = INT64_MAX;
+}
+
+static void seals_fill(void *out, bool largest)
+{
+    struct seals_record *seals = out;
+    seals->dep = id_of(0xb1);
+    if (!largest) {
+        return;
+    }
+    seals->generation = UINT32_MAX;
+    seals->reserved = UINT64_MAX;
+}
+
+static void name_fill(void *out, bool largest)
+{
+    *(struct hf_id *)out = id_of(largest ? 0xc2 : 0xc1);
+}
+
+/* The name itself is in the key alone. */
+static enum hf_status name_to_record(const void *in, struct record *out)
+{
+    const struct hf_id owner = id_of(0xc3);
+    return name_encode(NAME_DEP, &owner, "1 weekly-archive", in, out);
+}
+
+#define BOTH_WAYS(prefix)                                                      \
+    static enum hf_status prefix##_to_record(const void *in,                   \
+                                             struct record *out)               \
+    {                                                                          \
+        return prefix##_encode(in, out);                                       \
+    }                                                                          \
+    static enum hf_status prefix##_of_record(const struct record *in,          \
+                                             void *out)                        \
+    {                                                                          \
+        return prefix##_decode(in, out);                                       \
+    }
+
+BOTH_WAYS(tenant)
+BOTH_WAYS(token_record)
+BOTH_WAYS(customer_key)
+BOTH_WAYS(key_version)
+BOTH_WAYS(grant)
+BOTH_WAYS(dep)
+BOTH_WAYS(generation)
+BOTH_WAYS(resource)
+BOTH_WAYS(request)
+BOTH_WAYS(seals)
+
+static enum hf_status name_of_record(const struct record *in, void *out)
+{
+    return name_decode(in, out);
+}
+
+const struct record_case record_cases[] = {
+    {"tenant",       RECORD_TENANT,       sizeof(struct tenant_record),       tenant_to_record,
+     tenant_of_record,                                                                                                        tenant_fill,       false},
+    {"token",        RECORD_TOKEN,        sizeof(struct token_record),        token_record_to_record,
+     token_record_of_record,                                                                                                  token_fill,        false},
+    {"customer_key", RECORD_CUSTOMER_KEY, sizeof(struct customer_key_record),
+     customer_key_to_record,                                                                          customer_key_of_record, customer_key_fill, false},
+    {"key_version",  RECORD_KEY_VERSION,  sizeof(struct key_version_record),
+     key_version_to_record,                                                                           key_version_of_record,  key_version_fill,  false},
+    {"grant",        RECORD_GRANT,        sizeof(struct grant_record),        grant_to_record,
+     grant_of_record,                                                                                                         grant_fill,        false},
+    {"dep",          RECORD_DEP,          sizeof(struct dep_record),          dep_to_record,          dep_of_record,
+     dep_fill,                                                                                                                                   false},
+    {"generation",   RECORD_GENERATION,   sizeof(struct generation_record),
+     generation_to_record,                                                                            generation_of_record,   generation_fill,   false},
+    {"resource",     RECORD_RESOURCE,     sizeof(struct resource_record),
+     resource_to_record,                                                                              resource_of_record,     resource_fill,     false},
+    {"request",      RECORD_REQUEST,      sizeof(struct request_record),
+     request_to_record,                                                                               request_of_record,      request_fill,      false},
+    {"seals",        RECORD_SEALS,        sizeof(struct seals_record),        seals_to_record,
+     seals_of_record,                                                                                                         seals_fill,        false},
+    {"name",         RECORD_NAME,         sizeof(struct hf_id),               name_to_record,         name_of_record,
+     name_fill,                                                                                                                                  true },
+};
+const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];
+
+void record_case_sample(const struct record_case *of, bool largest, void *out)
+{
+    memset(out, 0, of->size);
+    of->fill(out, largest);
+}
