@@ -80,8 +80,10 @@ static void unqueue(struct loop *loop, struct conn *conn)
 static void due_at(struct loop *loop, struct conn *conn, int64_t due_ms)
 {
     conn->due_ms = due_ms;
-    if (due_ms < loop->sweep_due_ms) {
-        loop->sweep_due_ms = due_ms;
+    int64_t latest_ms = loop->now_ms + LOOP_SWEEP_MOST_MS;
+    int64_t look_ms = due_ms < latest_ms ? due_ms : latest_ms;
+    if (look_ms < loop->sweep_due_ms) {
+        loop->sweep_due_ms = look_ms;
     }
 }
 

@@ -14,8 +14,7 @@
 #define ACCEPTS_PER_TURN    16
 #define HANDSHAKES_PER_TURN 4
 #define RECHECKS_PER_TURN   4
-#define SWEEP_LEAST_MS      10   /* between two, however many are due */
-#define SWEEP_MOST_MS       1000 /* wall time can jump */
+#define SWEEP_LEAST_MS      10 /* between two, however many are due */
 #define LOG_BURST           20
 #define LOG_EVERY_MS        100
 
@@ -158,7 +157,7 @@ static void sweep(struct loop *loop)
         return;
     }
     int64_t wall_ms = clock_wall_ms(loop->clock);
-    int64_t due_ms = loop->now_ms + SWEEP_MOST_MS;
+    int64_t due_ms = loop->now_ms + LOOP_SWEEP_MOST_MS;
     struct conn *next = NULL;
     for (struct conn *conn = TAILQ_FIRST(&loop->all); conn != NULL;
          conn = next) {
@@ -188,7 +187,7 @@ static int wait_ms(struct loop *loop)
     if (wait < 0) {
         return 0;
     }
-    return wait < SWEEP_MOST_MS ? (int)wait : SWEEP_MOST_MS;
+    return wait < LOOP_SWEEP_MOST_MS ? (int)wait : LOOP_SWEEP_MOST_MS;
 }
 
 static void finish(struct loop *loop)

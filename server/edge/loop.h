@@ -88,6 +88,10 @@ struct loop {
     struct counts counts;
 };
 
+/* At least so often, while a connection is open, its time-outs are looked at:
+ * wall time can jump. */
+#define LOOP_SWEEP_MOST_MS 1000
+
 /* loop_run: until the mailbox says stop; then every connection is closed. */
 void loop_run(struct loop *loop);
 
