@@ -165,7 +165,7 @@ static json_t *answer_json(const struct access *access,
                                                             answer->wrapped_len)
                                             : NULL;
     json_t *value = json_pack(
-        "{sosososIs?}", "mailbox", json_text(access->mailbox), "dep",
+        "{sosososIss?}", "mailbox", json_text(access->mailbox), "dep",
         json_text(answer->dep), "requestId", json_text(answer->request_id),
         "generation", (json_int_t)answer->generation, "wrappedKey", wrapped);
     free(wrapped);

@@ -10,16 +10,15 @@ static bool is_tail(unsigned char byte)
     return (byte & 0xc0) == 0x80;
 }
 
-/* character_len: length of the valid, printable UTF-8 character at text, or 0.
- * The NUL at the end is no tail byte, so this never reads past it. */
+/* character_len: length of the valid UTF-8 character at text, or 0. The NUL at
+ * the end is no tail byte, so this never reads past it. */
 static size_t character_len(const unsigned char *text)
 {
-    if (text[0] >= 0x20 && text[0] < 0x7f) {
+    if (text[0] < 0x80) {
         return 1;
     }
     if (text[0] >= 0xc2 && text[0] <= 0xdf && is_tail(text[1])) {
-        /* U+0080 to U+009F are control characters, too */
-        return text[0] == 0xc2 && text[1] < 0xa0 ? 0 : 2;
+        return 2;
     }
     if (text[0] >= 0xe0 && text[0] <= 0xef && is_tail(text[1]) &&
         is_tail(text[2])) {
@@ -36,17 +35,29 @@ static size_t character_len(const unsigned char *text)
     return 0;
 }
 
+static bool is_control(const unsigned char *text)
+{
+    bool c0 = text[0] < 0x20 || text[0] == 0x7f;
+    bool c1 = text[0] == 0xc2 && text[1] < 0xa0; /* U+0080 to U+009F */
+    return c0 || c1;
+}
+
 void text_clean(char *text)
 {
-    unsigned char *at = (unsigned char *)text;
-    while (*at != '\0') {
-        size_t len = character_len(at);
-        if (len == 0) {
-            *at = '?';
-            len = 1;
+    const unsigned char *from = (const unsigned char *)text;
+    char *to = text; /* never ahead of from */
+    while (*from != '\0') {
+        size_t len = character_len(from);
+        if (len == 0 || is_control(from)) {
+            *to++ = '?';
+            from += len == 0 ? 1 : len;
+            continue;
         }
-        at += len;
+        memmove(to, from, len);
+        to += len;
+        from += len;
     }
+    *to = '\0';
 }
 
 char *text_clean_copy(const char *text, size_t max_bytes)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* text_clean: replaces, in place, control characters (C0, DEL, C1) and every
- * byte that is not part of valid UTF-8 by '?'. */
+ * byte that is not part of valid UTF-8 by '?'; the text never gets longer. */
 void text_clean(char *text);
 
 /* text_clean_copy: a cleaned copy of up to max_bytes bytes, cut at a whole

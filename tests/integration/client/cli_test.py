@@ -1,0 +1,732 @@
+#!/usr/bin/python3
+"""The command as people and scripts use it, against a server that answers as
+told: exit codes, what is said, what is sent, where keys go, seal and open."""
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import secrets
+import stat
+import struct
+import subprocess
+import tempfile
+import unittest
+
+from scripted_server import Refusal, Server
+
+HOLDFAST = os.environ["HF_HOLDFAST"]
+TENANT = "tenants/contoso"
+KEYS = "holdfast.v1.KeyService/"
+DEPS = "holdfast.v1.DepService/"
+CUSTOMER_KEYS = "holdfast.v1.CustomerKeyService/"
+DEP = {"name": f"{TENANT}/deps/5f0c7e0a-2a3c-4f0e-9b58-0c1d2e3f4a5b",
+       "uid": "5f0c7e0a-2a3c-4f0e-9b58-0c1d2e3f4a5b", "depId": "mail",
+       "state": "DEP_STATE_ENABLED", "enabled": True,
+       "health": "DEP_HEALTH_HEALTHY", "keyLease": "60s", "generation": 1,
+       "customerKeys": [{"customerKey": f"{TENANT}/customerKeys/root-a"},
+                        {"customerKey": f"{TENANT}/customerKeys/root-b"}]}
+
+
+class KeyServer(Server):
+    """Remembers the keys of mailboxes; what it wraps is a random handle."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.stored, self.wraps, self.denied = {}, {}, False
+        self.move_next = False
+
+    def wrap(self, mailbox, key):
+        handle = b"HFE1" + secrets.token_bytes(81)
+        self.wraps[handle] = (mailbox, key)
+        return handle
+
+    def answer(self, method, request):
+        if not method.startswith(KEYS):
+            return super().answer(method, request)
+        if self.denied and request.access.initiator != 2:
+            raise Refusal(7, "access to the key is denied",
+                          "KEY_ACCESS_DENIED")
+        values = {"dep": DEP["name"], "generation": 1}
+        verb = method[len(KEYS):]
+        if verb == "GenerateKey":
+            if request.mailbox in self.stored:
+                raise Refusal(9, "it has a key", "STATE_CONFLICT")
+            key = secrets.token_bytes(32)
+            self.stored[request.mailbox] = self.wrap(request.mailbox, key)
+            values["plaintext_key"] = key
+            values["wrapped_key"] = self.stored[request.mailbox]
+        elif verb == "WrapKey":
+            values["wrapped_key"] = self.wrap(request.mailbox,
+                                              request.plaintext_key)
+        else:
+            values.update(self.open(verb, request))
+        return self.contract.methods[method][1](**values)
+
+    def open(self, verb, request):
+        handle = request.wrapped_key or self.stored.get(request.mailbox, b"")
+        mailbox, key = self.wraps.get(handle, (None, None))
+        if mailbox != request.mailbox:
+            raise Refusal(15, "the wrapped key does not open", "BLOB_INVALID")
+        if verb == "RewrapKey":
+            return {"wrapped_key": self.wrap(mailbox, key)}
+        values = {"plaintext_key": key}
+        if self.move_next:
+            self.move_next = False
+            self.stored[mailbox] = self.wrap(mailbox, key)
+            values["rewrapped_key"] = self.stored[mailbox]
+            del self.wraps[handle]
+        return values
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.holder = tempfile.TemporaryDirectory(prefix="holdfast-cli-")
+        cls.folder = pathlib.Path(cls.holder.name)
+        cls.server = KeyServer(cls.folder)
+        cls.server.start()
+        (cls.folder / "client").mkdir()
+        cls.profile("admin")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.holder.cleanup()
+
+    @classmethod
+    def profile(cls, name, **changes):
+        values = {"target": f"localhost:{cls.server.port}",
+                  "ca": "../ca.pem", "cert": "../client.pem",
+                  "key": "../client.key", "tenant": "contoso", **changes}
+        (cls.folder / "client" / f"{name}.json").write_text(
+            json.dumps(values, indent=1))
+
+    def setUp(self):
+        self.script({})
+        self.server.denied = self.server.move_next = False
+        (self.folder / "calls.jsonl").write_text("")
+
+    def script(self, answers):
+        (self.folder / "script.json").write_text(json.dumps(answers))
+
+    def run_holdfast(self, *words, profile="admin", binary=False, **more):
+        environment = {"HOLDFAST_HOME": str(self.folder), "PATH": "/bin",
+                       **more.pop("environment", {})}
+        for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        head = ["--as", profile] if profile else []
+        return subprocess.run([HOLDFAST, *head, *words], env=environment,
+                              capture_output=True, text=not binary,
+                              timeout=60, **more)
+
+    def good(self, *words, **more):
+        done = self.run_holdfast(*words, **more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def calls(self):
+        lines = (self.folder / "calls.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+class ErrorsTest(Case):
+    def test_exit_codes_by_class(self):
+        expected = {1: 1, 2: 1, 3: 2, 4: 6, 5: 4, 6: 5, 7: 3, 9: 5, 10: 5,
+                    11: 2, 12: 1, 13: 1, 15: 7, 16: 3}
+        for code, status in expected.items():
+            with self.subTest(code=code):
+                self.script({DEPS + "GetDep": [{"code": code,
+                                                "message": "because"}]})
+                done = self.run_holdfast("dep", "get", "mail")
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertIn("because", done.stderr)
+                self.assertEqual(len(self.calls()), 1)
+                (self.folder / "calls.jsonl").write_text("")
+
+    def test_exhausted_with_and_without_retry_info(self):
+        self.script({DEPS + "GetDep": [
+            {"code": 8, "message": "limit", "reason": "DEP_LIMIT"}]})
+        self.assertEqual(
+            self.run_holdfast("dep", "get", "mail").returncode, 5)
+        self.assertEqual(len(self.calls()), 1)
+        self.script({DEPS + "GetDep": [
+            {"code": 8, "message": "busy", "reason": "OVERLOADED",
+             "retry_ms": 20}]})
+        done = self.run_holdfast("--timeout", "2", "dep", "get", "mail")
+        self.assertEqual(done.returncode, 6)
+        self.assertGreater(len(self.calls()), 2)
+
+    def test_unavailable_then_fine(self):
+        self.script({DEPS + "GetDep": [{"code": 14}, {"response": DEP}]})
+        self.assertIn("mail", self.good("dep", "get", "mail"))
+        self.assertEqual(len(self.calls()), 2)
+
+    def test_error_says_what_and_what_next(self):
+        self.script({DEPS + "CreateDep": [
+            {"code": 3, "message": "the request is wrong",
+             "reason": "FIELD_INVALID",
+             "fields": {"dep_id": "1 to 64 letters"}}]})
+        words = ["dep", "create", "x y", "--customer-key", "a",
+                 "--customer-key", "b"]
+        done = self.run_holdfast(*words)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("INVALID_ARGUMENT / FIELD_INVALID: the request is wrong",
+                      done.stderr)
+        self.assertIn("dep_id: 1 to 64 letters", done.stderr)
+        self.assertIn("next: correct the fields", done.stderr)
+        document = json.loads(self.run_holdfast("--json", *words).stdout)
+        self.assertEqual(document["error"]["reason"], "FIELD_INVALID")
+        self.assertEqual(document["error"]["fieldViolations"][0]["field"],
+                         "dep_id")
+
+    def test_failed_validation_is_a_table_of_all_checks(self):
+        checks = [
+            {"code": "TWO_TOKENS", "status": "FAIL", "evidence": "MEASURED",
+             "text": "both keys are in one token"},
+            {"code": "KEY_SIZE", "status": "PASS", "evidence": "MEASURED",
+             "customerKey": f"{TENANT}/customerKeys/root-a", "text": "3072"},
+            {"code": "LICENCE", "status": "WARN", "evidence": "DECLARED"}]
+        self.script({DEPS + "CreateDep": [
+            {"code": 9, "message": "checks failed",
+             "reason": "VALIDATION_FAILED", "checks": checks}]})
+        words = ["dep", "create", "mail", "--customer-key", "a",
+                 "--customer-key", "b"]
+        done = self.run_holdfast(*words)
+        self.assertEqual(done.returncode, 5)
+        for word in ("TWO_TOKENS", "FAIL", "KEY_SIZE", "root-a", "LICENCE",
+                     "WARN", "holdfast key validate"):
+            self.assertIn(word, done.stderr)
+        document = json.loads(self.run_holdfast("--json", *words).stdout)
+        self.assertEqual([c["status"] for c in document["error"]["checks"]],
+                         ["FAIL", "PASS", "WARN"])
+
+    def test_hostile_words_do_not_reach_the_terminal(self):
+        self.script({DEPS + "GetDep": [
+            {"code": 5, "message": "x\u001b[2Jy\u009bz", "reason": "A\nB"}]})
+        done = self.run_holdfast("dep", "get", "mail")
+        self.assertNotIn("\x1b", done.stderr)
+        self.assertNotIn("\x9b", done.stderr)
+        self.assertIn("x?[2Jy?z", done.stderr)
+        evil = dict(DEP, description="\u001b]0;owned\u0007\u001b[2J")
+        self.script({DEPS + "GetDep": [{"response": evil}]})
+        for words in (("dep", "get", "mail"), ("--json", "dep", "get", "m")):
+            out = self.good(*words)
+            self.assertNotIn("\x1b", out)
+            self.assertNotIn("\\u001b", out)
+
+    def test_hostile_details_are_survived(self):
+        for raw in ("ff", "00" * 40, "0a" * 200, "1a7f"):
+            self.script({DEPS + "GetDep": [
+                {"code": 5, "message": "gone", "details_hex": raw}]})
+            done = self.run_holdfast("dep", "get", "mail")
+            self.assertEqual(done.returncode, 4, raw)
+            self.assertIn("NOT_FOUND: gone", done.stderr)
+
+    def test_no_server_and_wrong_certificates(self):
+        self.profile("nobody", target="localhost:1")
+        done = self.run_holdfast("--timeout", "2", "status", profile="nobody")
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("check that the server runs", done.stderr)
+        self.profile("stranger", cert="../stranger.pem",
+                     key="../stranger.key")
+        done = self.run_holdfast("--timeout", "2", "dep", "list",
+                                 profile="stranger")
+        self.assertEqual(done.returncode, 6)
+        self.profile("trusting", ca="../other-ca.pem")
+        done = self.run_holdfast("--timeout", "2", "dep", "list",
+                                 profile="trusting")
+        self.assertEqual(done.returncode, 6)
+        self.assertEqual(self.calls(), [])
+
+    def test_file_mistakes_name_the_file(self):
+        self.profile("lost", cert="../nowhere.pem")
+        done = self.run_holdfast("dep", "list", profile="lost")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("nowhere.pem", done.stderr)
+        self.profile("swapped", key="../client.pem")
+        done = self.run_holdfast("dep", "list", profile="swapped")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no unencrypted private key", done.stderr)
+
+    def test_profile_mistakes_name_file_and_line(self):
+        path = self.folder / "client" / "bad.json"
+        path.write_text('{\n "target": "x:1",\n "traget": "y"\n}\n')
+        done = self.run_holdfast("dep", "list", profile="bad")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("bad.json:3:", done.stderr)
+        self.assertIn("traget", done.stderr)
+
+
+class CommandsTest(Case):
+    def test_every_command_explains_itself(self):
+        overview = self.good("--help", profile=None)
+        listed = [line[2:24].split() for line in
+                  overview.split("Commands:")[1].split("\n\n")[0].splitlines()
+                  if line.startswith("  ")]
+        self.assertGreater(len(listed), 25)
+        for words in listed:
+            page = self.good(*words, "--help", profile=None)
+            self.assertIn("Example:\n  holdfast ", page)
+            self.assertIn("Exit codes: 0 done", page)
+
+    def test_usage_mistakes(self):
+        for words in (["dep"], ["dep", "make"], ["dep", "get"],
+                      ["dep", "get", "a", "b"], ["dep", "list", "--nope"],
+                      ["dep", "create", "x"], ["unwrap", "alice"],
+                      ["dep", "create", "x", "--customer-key", "a"],
+                      ["key", "update", "a", "--enable", "--disable"],
+                      ["key", "update", "a", "--expires", "tomorrow"],
+                      ["key", "update", "a"],
+                      ["dep", "update", "a", "--key-lease", "901"],
+                      ["mailbox", "assign", "a"],
+                      ["unwrap", "a", "--raw", "--initiator", "root"],
+                      ["unwrap", "a", "--raw", "--request-id", "7"],
+                      ["--json", "unwrap", "a", "--raw"],
+                      ["--timeout", "0", "dep", "list"]):
+            done = self.run_holdfast(*words)
+            self.assertEqual(done.returncode, 2, (words, done.stderr))
+        self.assertEqual(self.calls(), [])
+
+    def test_create_sends_what_was_asked(self):
+        self.script({DEPS + "CreateDep": [{"response": DEP}]})
+        out = self.good(
+            "--json", "dep", "create", "mail", "--customer-key", "root-a",
+            "--customer-key", "root-b", "--residency", "memory",
+            "--key-lease", "30", "--workload-identity", "spiffe://c/w",
+            "--description", "all mail")
+        self.assertEqual(json.loads(out)["depId"], "mail")
+        request = self.calls()[0]["request"]
+        self.assertEqual(len(request.pop("requestId")), 36)
+        self.assertEqual(request, {
+            "parent": TENANT, "depId": "mail",
+            "customerKeys": [f"{TENANT}/customerKeys/root-a",
+                             f"{TENANT}/customerKeys/root-b"],
+            "description": "all mail", "residency": "RESIDENCY_MEMORY",
+            "keyLease": "30s", "workloadIdentity": "spiffe://c/w",
+            "type": "DEP_TYPE_EXCHANGE_MAILBOX"})
+
+    def test_update_masks_only_what_was_given(self):
+        self.script({CUSTOMER_KEYS + "UpdateCustomerKey": [{"response": {}}]})
+        self.good("key", "update", "root-a", "--disable", "--expires",
+                  "2030-01-31", "--etag", "e7")
+        request = self.calls()[0]["request"]
+        self.assertEqual(request["updateMask"], "enabled,expireTime")
+        self.assertEqual(request["expireTime"], "2030-01-31T00:00:00Z")
+        self.assertNotIn("enabled", request)
+        self.assertEqual(request["etag"], "e7")
+
+    def test_lists_follow_every_page(self):
+        names = [dict(DEP, depId=f"dep-{n}") for n in range(5)]
+        self.script({DEPS + "ListDeps": [
+            {"response": {"deps": names[:2], "nextPageToken": "2"}},
+            {"response": {"deps": names[2:4], "nextPageToken": "4"}},
+            {"response": {"deps": names[4:]}}]})
+        out = json.loads(self.good("--json", "dep", "list"))
+        self.assertEqual([d["depId"] for d in out["deps"]],
+                         [f"dep-{n}" for n in range(5)])
+        tokens = [c["request"].get("pageToken", "") for c in self.calls()]
+        self.assertEqual(tokens, ["", "2", "4"])
+
+    def test_table_for_people(self):
+        self.script({DEPS + "ListDeps": [{"response": {"deps": [DEP]}}]})
+        lines = self.good("dep", "list").splitlines()
+        self.assertEqual(lines[0].split()[:4],
+                         ["DEP", "UID", "STATE", "HEALTH"])
+        self.assertIn("root-a, root-b", lines[1])
+        self.assertIn("HEALTHY", lines[1])
+        self.assertNotIn("DEP_HEALTH", lines[1])
+
+    def test_reports_that_fail_exit_5(self):
+        report = {"results": [{"code": "ROUND_TRIP", "status": "FAIL"}],
+                  "passed": False}
+        self.script({DEPS + "TestDep": [
+            {"response": report}, {"response": dict(report, passed=True)}]})
+        self.assertEqual(
+            self.run_holdfast("dep", "test", "mail").returncode, 5)
+        self.assertEqual(
+            self.run_holdfast("dep", "test", "mail").returncode, 0)
+
+    def test_token_enroll_takes_the_custodians_file(self):
+        statement = {"statement": base64.b64encode(b"says").decode(),
+                     "signature": base64.b64encode(b"sign").decode(),
+                     "key_sha256": "00" * 32}
+        path = self.folder / "statement.json"
+        path.write_text(json.dumps(statement))
+        self.script({"holdfast.v1.TokenService/EnrollToken": [
+            {"response": {"name": f"{TENANT}/tokens/a"}}]})
+        self.good("token", "enroll", "a", "--statement", str(path))
+        request = self.calls()[0]["request"]
+        self.assertEqual(request["statement"], statement["statement"])
+        self.assertEqual(request["signature"], statement["signature"])
+        path.write_text(json.dumps(dict(statement, signature="%%%%")))
+        done = self.run_holdfast("token", "enroll", "a", "--statement",
+                                 str(path))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn('"signature"', done.stderr)
+
+    def test_settings_have_an_order(self):
+        self.profile("other", tenant="fabrikam")
+        self.script({DEPS + "ListDeps": [{"response": {}}]})
+        environment = {"HOLDFAST_TENANT": "from-environment"}
+        self.good("dep", "list", profile="other", environment=environment)
+        self.good("--tenant", "by-hand", "dep", "list", profile="other",
+                  environment=environment)
+        environment["HOLDFAST_PROFILE"] = "other"
+        self.good("dep", "list", profile=None, environment=environment)
+        self.assertEqual([c["request"]["parent"] for c in self.calls()],
+                         ["tenants/fabrikam", "tenants/by-hand",
+                          "tenants/from-environment"])
+
+    def test_status_is_one_page(self):
+        self.script({
+            "grpc.health.v1.Health/Check": [
+                {"response": {"status": "SERVING"}}],
+            DEPS + "ListDeps": [{"response": {"deps": [DEP]}}],
+            CUSTOMER_KEYS + "ListCustomerKeys": [
+                {"code": 7, "message": "not yours",
+                 "reason": "ROLE_REQUIRED"}],
+            "holdfast.v1.TokenService/ListTokens": [{"response": {}}]})
+        done = self.run_holdfast("status")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("SERVING", done.stdout)
+        self.assertIn("HEALTHY", done.stdout)
+        self.assertIn("not shown: PERMISSION_DENIED", done.stdout)
+        document = json.loads(self.run_holdfast("--json", "status").stdout)
+        self.assertEqual(document["server"], "SERVING")
+        self.assertIsNone(document["customerKeys"])
+
+
+class KeysTest(Case):
+    def test_keys_go_only_where_asked(self):
+        name = secrets.token_hex(4)
+        wrapped, key = self.folder / "w.hfe", self.folder / "k.key"
+        for path in (wrapped, key):
+            path.unlink(missing_ok=True)
+        out = self.good("mailbox", "generate-key", name, "--out", str(wrapped))
+        _, secret = self.server.wraps[wrapped.read_bytes()]
+        self.assertNotIn(secret.hex(), out)
+        self.assertNotIn(base64.b64encode(secret).decode(), out)
+        self.good("unwrap", name, "--wrapped", str(wrapped), "--key-out",
+                  str(key))
+        self.assertEqual(key.read_bytes(), secret)
+        self.assertEqual(stat.S_IMODE(key.stat().st_mode), 0o600)
+        done = self.run_holdfast("unwrap", name, "--key-out", str(key))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("already there", done.stderr)
+        raw = self.good("unwrap", name, "--raw", binary=True)
+        self.assertEqual(raw, secret)
+        self.assertEqual(self.good("unwrap", name, "--hex"),
+                         secret.hex() + "\n")
+
+    def test_wrap_and_rewrap(self):
+        name = secrets.token_hex(4)
+        key, wrapped = self.folder / "b.key", self.folder / "b.hfe"
+        key.write_bytes(secrets.token_bytes(32))
+        wrapped.unlink(missing_ok=True)
+        self.good("wrap", name, "--key-file", str(key), "--out", str(wrapped))
+        self.assertEqual(self.server.wraps[wrapped.read_bytes()][1],
+                         key.read_bytes())
+        out = json.loads(self.good("--json", "rewrap", name, "--wrapped",
+                                   str(wrapped)))
+        handle = base64.b64decode(out["wrappedKey"])
+        self.assertEqual(self.server.wraps[handle][1], key.read_bytes())
+        key.write_bytes(b"x" * 33)
+        self.assertEqual(
+            self.run_holdfast("wrap", name, "--key-file",
+                              str(key)).returncode, 2)
+
+    def test_system_access_says_why(self):
+        self.run_holdfast("unwrap", "nobody", "--raw", "--initiator",
+                          "system", "--purpose", "anti-malware",
+                          "--request-id",
+                          "5F0C7E0A-2A3C-4F0E-9B58-0C1D2E3F4A5B")
+        self.assertEqual(self.calls()[0]["request"]["access"], {
+            "initiator": "INITIATOR_SYSTEM",
+            "systemPurpose": "SYSTEM_PURPOSE_ANTI_MALWARE",
+            "workload": "WORKLOAD_EXCHANGE",
+            "requestId": "5f0c7e0a-2a3c-4f0e-9b58-0c1d2e3f4a5b"})
+
+    def test_a_key_of_the_wrong_length_is_no_key(self):
+        for length in (0, 16, 31, 33, 4096):
+            self.script({KEYS + "UnwrapKey": [{"response": {
+                "plaintextKey": base64.b64encode(b"k" * length).decode()}}]})
+            done = self.run_holdfast("unwrap", "a", "--raw", binary=True)
+            self.assertEqual(done.returncode, 1, length)
+            self.assertEqual(done.stdout, b"")
+
+
+class SealTest(Case):
+    def setUp(self):
+        super().setUp()
+        self.mailbox = secrets.token_hex(4)
+        self.holder2 = tempfile.TemporaryDirectory(prefix="holdfast-mail-")
+        self.mail = pathlib.Path(self.holder2.name) / "Maildir"
+        self.messages = {}
+        for folder in ("cur", "new", "tmp", ".Sent/cur", ".Sent/new"):
+            (self.mail / folder).mkdir(parents=True)
+        self.put("cur/1.a:2,S", b"From: a\n\nhello\n")
+        self.put("cur/2.b:2,", b"")
+        self.put("new/3.c", secrets.token_bytes(300000))
+        self.put(".Sent/cur/4.d:2,S", b"From: d\n\n" + b"x" * 8192)
+        (self.mail / "tmp" / "5.e").write_bytes(b"not delivered yet")
+
+    def tearDown(self):
+        self.holder2.cleanup()
+
+    def put(self, name, text):
+        (self.mail / name).write_bytes(text)
+        os.utime(self.mail / name, (1000000000, 1000000000))
+        self.messages[name] = text
+
+    def seal(self, *more, code=0):
+        done = self.run_holdfast("--json", "mailbox", "seal", str(self.mail),
+                                 "--mailbox", self.mailbox, *more)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def open(self, *more, code=0, folder=None):
+        done = self.run_holdfast("--json", "mailbox", "open",
+                                 str(folder or self.mail), *more)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def files(self):
+        found = ((str(p.relative_to(self.mail)), p)
+                 for p in self.mail.rglob("*") if p.is_file())
+        return {name: p.read_bytes() for name, p in found
+                if not name.startswith((".holdfast/", "tmp/"))}
+
+    def assert_all_sealed(self):
+        files = self.files()
+        self.assertEqual(set(files), {n + ".hfm" for n in self.messages})
+        for name, text in self.messages.items():
+            sealed = files[name + ".hfm"]
+            self.assertEqual(sealed[:4], b"HFM1")
+            self.assertEqual(len(sealed), len(text) + 32)
+            if len(text) > 8:
+                self.assertNotIn(text[:9], sealed)
+
+    def test_there_and_back(self):
+        said = self.seal()
+        self.assertEqual((said["messages"], said["keyGenerated"]), (4, True))
+        self.assert_all_sealed()
+        verified = self.open("--verify")
+        self.assertEqual(verified["messages"], 4)
+        self.assert_all_sealed()
+        self.assertEqual(self.open()["messages"], 4)
+        self.assertEqual(self.files(), self.messages)
+        self.assertEqual(
+            (self.mail / "cur/1.a:2,S").stat().st_mtime, 1000000000)
+        self.assertEqual((self.mail / "tmp/5.e").read_bytes(),
+                         b"not delivered yet")
+
+    def test_twice_is_once(self):
+        self.seal()
+        before = self.files()
+        again = self.seal()
+        self.assertEqual((again["messages"], again["already"]), (0, 4))
+        self.assertFalse(again["keyGenerated"])
+        self.assertEqual(self.files(), before)
+        self.open()
+        self.assertEqual(self.open()["messages"], 0)
+        self.assertEqual(self.files(), self.messages)
+
+    def test_new_mail_is_sealed_under_the_same_key(self):
+        self.seal()
+        self.put("new/9.z", b"late")
+        self.assertEqual(self.seal()["messages"], 1)
+        self.assertEqual(self.open("--verify")["messages"], 5)
+
+    def test_interrupted_behind_the_sealing(self):
+        """Both are there and the plain one is half wiped: nothing is lost."""
+        plain = self.files()
+        self.seal()
+        (self.mail / "cur/1.a:2,S").write_bytes(b"\0\0\0\0: a")
+        self.assertEqual(self.seal()["messages"], 1)
+        self.assert_all_sealed()
+        (self.mail / "cur/1.a:2,S").write_bytes(b"\0\0\0\0: a")
+        (self.mail / "new/.holdfast-new.3.c").write_bytes(b"half")
+        self.open()
+        self.assertEqual(self.files(), plain)
+
+    def test_a_damaged_seal_never_costs_the_plain_message(self):
+        self.seal()
+        sealed = self.mail / "cur/1.a:2,S.hfm"
+        sealed.write_bytes(sealed.read_bytes()[:-1] + b"!")
+        (self.mail / "cur/1.a:2,S").write_bytes(b"still here")
+        done = self.seal(code=7)
+        self.assertEqual(done["failed"], 1)
+        self.assertEqual((self.mail / "cur/1.a:2,S").read_bytes(),
+                         b"still here")
+
+    def test_tampering_is_found_and_the_rest_opens(self):
+        self.seal()
+        sealed = self.mail / "new/3.c.hfm"
+        data = bytearray(sealed.read_bytes())
+        data[1000] ^= 1
+        sealed.write_bytes(data)
+        (self.mail / "cur/2.b:2,.hfm").rename(self.mail / "cur/8.h:2,.hfm")
+        said = self.open(code=7)
+        self.assertEqual((said["messages"], said["failed"]), (2, 2))
+        self.assertEqual(sealed.read_bytes(), bytes(data))
+        self.assertFalse((self.mail / "new/3.c").exists())
+
+    def test_flags_may_change(self):
+        self.seal()
+        (self.mail / "cur/1.a:2,S.hfm").rename(
+            self.mail / "cur/1.a:2,RS.hfm")
+        self.open()
+        self.assertEqual((self.mail / "cur/1.a:2,RS").read_bytes(),
+                         self.messages["cur/1.a:2,S"])
+
+    def test_copy_leaves_the_messages(self):
+        self.assertEqual(self.seal("--copy")["messages"], 4)
+        self.assertEqual(self.files(), self.messages)
+        copy = self.mail.with_name("Maildir.sealed")
+        self.assertEqual(self.seal("--copy")["already"], 4)
+        self.assertEqual(self.open(folder=copy)["messages"], 4)
+        for name, text in self.messages.items():
+            self.assertEqual((copy / name).read_bytes(), text)
+
+    def test_denied_user_and_allowed_system(self):
+        self.seal()
+        self.server.denied = True
+        said = self.open("--verify", code=3)
+        self.assertEqual(said["error"]["reason"], "KEY_ACCESS_DENIED")
+        self.assert_all_sealed()
+        self.assertEqual(
+            self.open("--verify", "--initiator", "system")["messages"], 4)
+
+    def test_a_moved_key_is_kept(self):
+        self.seal()
+        kept = self.mail / ".holdfast" / "key.hfe"
+        before = kept.read_bytes()
+        self.server.move_next = True
+        self.open("--verify")
+        self.assertNotEqual(kept.read_bytes(), before)
+        self.assertEqual(self.open()["messages"], 4)
+
+    def test_a_mailbox_that_has_its_key_already(self):
+        name = f"{TENANT}/mailboxes/{self.mailbox}"
+        key = secrets.token_bytes(32)
+        self.server.stored[name] = self.server.wrap(name, key)
+        self.assertFalse(self.seal()["keyGenerated"])
+        kept = (self.mail / ".holdfast" / "key.hfe").read_bytes()
+        self.assertEqual(self.server.wraps[kept], (name, key))
+        requests = [c["request"]["access"]["requestId"] for c in self.calls()]
+        self.assertEqual(len(set(requests)), 3)
+
+    def test_a_second_name_for_a_file_is_not_wiped(self):
+        os.link(self.mail / "cur/1.a:2,S", self.mail / "linked")
+        self.seal()
+        self.assertEqual((self.mail / "linked").read_bytes(),
+                         self.messages["cur/1.a:2,S"])
+
+    def test_plain_text_is_overwritten(self):
+        with open(self.mail / "new/3.c", "rb") as held:
+            self.seal()
+            held.seek(0)
+            self.assertEqual(held.read(), b"\0" * 300000)
+
+    def test_wrong_folder_and_wrong_mailbox(self):
+        done = self.run_holdfast("mailbox", "seal", str(self.mail / "tmp"),
+                                 "--mailbox", "m")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no Maildir", done.stderr)
+        self.seal()
+        done = self.run_holdfast("mailbox", "open", str(self.mail),
+                                 "--mailbox", "other")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("was sealed as", done.stderr)
+
+    def test_nothing_is_touched_when_the_service_is_away(self):
+        self.script({KEYS + "GenerateKey": [{"code": 14}]})
+        self.run_holdfast("--timeout", "1", "mailbox", "seal", str(self.mail),
+                          "--mailbox", self.mailbox)
+        self.assertEqual(self.files(), self.messages)
+
+
+class AuditTest(Case):
+    def chain(self, count):
+        records, previous = [], b"\0" * 32
+        for index in range(1, count + 1):
+            tenant = b"\0" * 16 if index % 3 == 0 else b"\x11" * 16
+            body = json.dumps({"n": index, "t": "übel"},
+                              ensure_ascii=False).encode()
+            ms = 1764000000123 + index
+            digest = hashlib.sha256(
+                b"HFA1" + struct.pack(">Q", index) + previous + tenant
+                + struct.pack(">QI", ms, len(body)) + body).digest()
+            text = "" if index % 3 == 0 else \
+                "11111111-1111-1111-1111-111111111111"
+            seconds, part = divmod(ms, 1000)
+            when = subprocess.run(
+                ["date", "-u", "-d", f"@{seconds}", "+%Y-%m-%dT%H:%M:%S"],
+                capture_output=True, text=True, check=True).stdout.strip()
+            records.append({
+                "index": str(index), "time": f"{when}.{part:03}Z",
+                "activity": "test", "actor": "a", "object": "o",
+                "json": body.decode(), "tenantUid": text,
+                "previousHash": base64.b64encode(previous).decode(),
+                "hash": base64.b64encode(digest).decode()})
+            previous = digest
+        return records
+
+    def verify(self, records, *more):
+        path = self.folder / "audit.jsonl"
+        path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n"
+                                for r in records))
+        return self.run_holdfast(*more, "audit", "verify", str(path))
+
+    def test_intact(self):
+        done = self.verify(self.chain(20), "--json")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual(json.loads(done.stdout)["links"], 20)
+
+    def test_gaps_of_other_tenants(self):
+        records = [r for r in self.chain(20) if int(r["index"]) % 3]
+        done = self.verify(records, "--json")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertLess(json.loads(done.stdout)["links"], len(records))
+
+    def test_every_change_is_found_at_its_index(self):
+        for change in ({"json": "{}"}, {"index": "99"},
+                       {"time": "2025-11-24T16:00:00.124Z"},
+                       {"tenantUid": ""}, {"hash": "A" * 43 + "="},
+                       {"previousHash": "A" * 43 + "="}):
+            records = self.chain(5)
+            records[3].update(change)
+            done = self.verify(records)
+            self.assertEqual(done.returncode, 7, change)
+            self.assertIn(f"index {records[3]['index']} ", done.stderr)
+
+    def test_order_and_doubles(self):
+        records = self.chain(6)
+        swapped = records[:2] + [records[3], records[2]] + records[4:]
+        self.assertEqual(self.verify(swapped).returncode, 7)
+        self.assertEqual(
+            self.verify(records[:3] + records[2:]).returncode, 7)
+        forged = self.chain(6)
+        other = self.chain(3)
+        other[2]["json"] = "{}"
+        self.assertEqual(self.verify(forged[:2] + other[2:]).returncode, 7)
+
+    def test_from_the_server_and_by_export(self):
+        records = self.chain(4)
+        self.script({"holdfast.v1.AuditService/ListAuditRecords": [
+            {"response": {"records": records}}]})
+        self.assertIn("intact: 4 records", self.good("audit", "verify"))
+        lines = self.good("audit", "list", "--lines")
+        path = self.folder / "exported.jsonl"
+        path.write_text(lines)
+        # offline: no profile, no server
+        self.assertIn("intact: 4 records",
+                      self.good("audit", "verify", str(path), profile=None))
+        self.assertIn("test", self.good("audit", "list"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
