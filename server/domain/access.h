@@ -71,10 +71,16 @@ struct access_facts {
     enum initiator initiator; /* data plane; USER elsewhere */
 };
 
-/* access_decide: REASON_NONE when allowed; NOT_FOUND for another tenant's
- * anything; ROLE_REQUIRED; SYSTEM_NOT_ALLOWED (refused, not downgraded). */
+/* access_decide: REASON_NONE when allowed; else, the first that holds:
+ *   NOT_FOUND           another tenant's anything; no tenant named where the
+ *                       verb is about one
+ *   ROLE_REQUIRED       the operator's role counts only for callers without a
+ *                       tenant, all others but auditor only for callers of one
+ *   SYSTEM_NOT_ALLOWED  SYSTEM without its right, refused and not downgraded
+ */
 enum reason access_decide(const struct access_facts *facts);
 
+/* access_roles_of: every role that may call it, of tenant and service. */
 uint32_t access_roles_of(enum verb verb);
 bool access_is_data_plane(enum verb verb);
 const char *verb_method(enum verb verb);

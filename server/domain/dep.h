@@ -42,8 +42,13 @@ struct dep_step {
     enum dep_effect effect;
 };
 
-/* dep_next: T1 to T4 with their guards. *out_reason says why not:
- * STATE_CONFLICT, DEP_LIMIT, DEP_IN_USE. */
+/* dep_next: T1 to T4 with their guards, for mailbox and multi-workload DEPs; a
+ * SERVICE_MANAGED DEP is created and then stays; SharePoint's is another table
+ * (3.4).
+ *
+ * Gives     *out_step on HF_OK; *out_reason always.
+ * Returns   HF_OK, REASON_NONE; HF_E_LIMIT, DEP_LIMIT (mailbox DEPs only; T2
+ *           as T1); HF_E_PRECONDITION, STATE_CONFLICT or DEP_IN_USE. */
 HF_STATUS dep_next(const struct dep_facts *facts, enum dep_event event,
                    struct dep_step *out_step, enum reason *out_reason);
 
@@ -53,7 +58,8 @@ bool dep_may_assign(enum dep_state state);
 bool dep_may_wrap(enum dep_state state);
 bool dep_may_unwrap(enum dep_state state);
 
-/* name_is_valid. name_fold: the form uniqueness is compared in. */
+/* name_is_valid: R-3.9. name_fold: the form uniqueness is compared in; "" for a
+ * text too long to be a name. */
 bool name_is_valid(const char *name);
 void name_fold(const char *name, char out[HF_NAME_MAX_BYTES + 1]);
 const char *dep_type_text(enum dep_type type);

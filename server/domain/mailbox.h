@@ -49,12 +49,14 @@ struct dep_ref mailbox_wanted(const struct dep_ref *assigned,
                               const struct dep_ref *multi_workload,
                               const struct dep_ref *service_managed);
 
-/* mailbox_may_assign: R-5.8, R-5.10, R-5.7.
+/* mailbox_may_assign: R-5.8, R-5.10, R-5.7. Assigning none is always allowed.
  * Returns   HF_OK; HF_E_PRECONDITION with *out_reason LICENCE_REQUIRED or
- *           DEP_NOT_ENABLED. */
+ *           DEP_NOT_ENABLED; HF_E_NOT_FOUND for a DEP that is no mailbox DEP.
+ */
 struct mailbox_assign_facts {
     enum mailbox_kind kind;
-    bool licensed;
+    bool licensed;        /* the mailbox itself: users and mail users */
+    bool tenant_licensed; /* its tenant: all other kinds */
     bool assigning_none;
     enum dep_type dep_type;
     enum dep_state dep_state;

@@ -1,0 +1,206 @@
+#include "server/domain/access.h"
+
+#include "hsm/base/bytes.h"
+
+static const char *const methods[VERB_COUNT] = {
+#define X(word, method) [VERB_##word] = method,
+    VERB_TABLE(X)
+#undef X
+};
+
+/* Who may call what; '.' is no. A caller of a tenant stands in the first ten
+ * columns, and only for things of its tenant:
+ *
+ *   T tenant-admin       every administrative verb that is not the operator's;
+ *                        never the data plane
+ *   C compliance-admin   S sharepoint-admin   P purge-approver   look at DEPs
+ *   E exchange-admin     mailbox DEPs, mailboxes and their assignments
+ *   V vault-admin        registers and validates customer keys; does not change
+ *                        or grant them (R-13.3)
+ *   v vault-contributor  grants, revokes, changes customer keys
+ *   W workload-exchange  the data plane, and its mailboxes
+ *   Y system-workload    the data plane, as SYSTEM too
+ *   A auditor            reads everything of its tenant, changes nothing
+ *
+ * The service's own people, who are of no tenant, stand in the last two:
+ *
+ *   O operator           tenants, enrolment; sees DEPs, never customer keys;
+ *                        elevation is not ours to give (R-1.10)
+ *   a auditor            the service's own records
+ */
+#define COLUMNS_OF_TENANT  10
+#define COLUMNS_OF_SERVICE 2
+
+#define COLUMNS            (COLUMNS_OF_TENANT + COLUMNS_OF_SERVICE)
+
+static const uint32_t columns[COLUMNS] = {
+    ROLE_TENANT_ADMIN,     ROLE_COMPLIANCE_ADMIN,  ROLE_EXCHANGE_ADMIN,
+    ROLE_SHAREPOINT_ADMIN, ROLE_VAULT_ADMIN,       ROLE_VAULT_CONTRIBUTOR,
+    ROLE_PURGE_APPROVER,   ROLE_WORKLOAD_EXCHANGE, ROLE_SYSTEM_WORKLOAD,
+    ROLE_AUDITOR,          ROLE_OPERATOR,          ROLE_AUDITOR,
+};
+
+/* What the verb is about. */
+enum subject {
+    SUBJECT_SERVICE, /* tenants as such */
+    SUBJECT_TENANT,  /* something of the tenant that the request names */
+    /* of the tenant for its own people, of the service for the service's; none
+     * gets at the other's */
+    SUBJECT_OWN,
+};
+
+struct row {
+    enum subject subject;
+    char allowed[COLUMNS + 1];
+};
+
+/* clang-format off */
+static const struct row table[VERB_COUNT] = {
+    /*                                             TCESVvPWYAOa */
+    [VERB_CREATE_TENANT] =         {SUBJECT_SERVICE, "..........O."},
+    [VERB_GET_TENANT] =            {SUBJECT_TENANT,  "TCESVvPWYAO."},
+    [VERB_LIST_TENANTS] =          {SUBJECT_SERVICE, "..........O."},
+    [VERB_UPDATE_TENANT] =         {SUBJECT_TENANT,  "..........O."},
+
+    [VERB_ENROLL_TOKEN] =          {SUBJECT_TENANT,  "..........O."},
+    [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV....AO."},
+    [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV....AO."},
+
+    [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V......."},
+    [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.E.Vv...A.."},
+    [VERB_LIST_CUSTOMER_KEYS] =    {SUBJECT_TENANT,  "T.E.Vv...A.."},
+    [VERB_UPDATE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v......"},
+    [VERB_VALIDATE_CUSTOMER_KEYS] ={SUBJECT_TENANT,  "T...V......."},
+    [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v......"},
+    [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v......"},
+
+    [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "T.E........."},
+    [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P..AO."},
+    [VERB_LIST_DEPS] =             {SUBJECT_TENANT,  "TCES..P..AO."},
+    [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "T.E........."},
+    [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "T.E........."},
+
+    [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W...."},
+    [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E........."},
+    [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W.A.."},
+    [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E......A.."},
+
+    [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......WY..."},
+    [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......WY..."},
+    [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......WY..."},
+    [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......WY..."},
+
+    [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T........AOa"},
+};
+/* clang-format on */
+
+static const struct row *row_of(enum verb verb)
+{
+    return (unsigned)verb < VERB_COUNT ? &table[verb] : NULL;
+}
+
+static uint32_t roles_in(const struct row *row, size_t from, size_t to)
+{
+    uint32_t roles = 0;
+    for (size_t i = from; i < to; i++) {
+        if (row->allowed[i] != '.') {
+            roles |= columns[i];
+        }
+    }
+    return roles;
+}
+
+/* Which roles suffice for this caller: none for a service's own role in the
+ * hands of a tenant's caller, and the other way round. */
+static uint32_t sufficient_roles(const struct row *row,
+                                 const struct access_facts *facts)
+{
+    if (row->subject == SUBJECT_OWN &&
+        facts->caller_has_tenant != facts->request_has_tenant) {
+        return 0;
+    }
+    return facts->caller_has_tenant ? roles_in(row, 0, COLUMNS_OF_TENANT)
+                                    : roles_in(row, COLUMNS_OF_TENANT, COLUMNS);
+}
+
+/* SYSTEM is for the data plane, and for who holds the right to it. */
+static bool initiator_is_allowed(const struct access_facts *facts)
+{
+    if (facts->initiator == INITIATOR_USER || facts->initiator == 0) {
+        return true;
+    }
+    return facts->initiator == INITIATOR_SYSTEM &&
+           access_is_data_plane(facts->verb) &&
+           (facts->roles & ROLE_SYSTEM_WORKLOAD) != 0;
+}
+
+enum reason access_decide(const struct access_facts *facts)
+{
+    const struct row *row = row_of(facts->verb);
+    if (facts->caller_has_tenant && facts->request_has_tenant &&
+        !facts->tenant_matches) {
+        return REASON_NOT_FOUND;
+    }
+    if (row == NULL) {
+        return REASON_ROLE_REQUIRED;
+    }
+    if (row->subject == SUBJECT_TENANT && !facts->request_has_tenant) {
+        return REASON_NOT_FOUND;
+    }
+    if ((facts->roles & sufficient_roles(row, facts)) == 0) {
+        return REASON_ROLE_REQUIRED;
+    }
+    return initiator_is_allowed(facts) ? REASON_NONE
+                                       : REASON_SYSTEM_NOT_ALLOWED;
+}
+
+uint32_t access_roles_of(enum verb verb)
+{
+    const struct row *row = row_of(verb);
+    return row == NULL ? 0 : roles_in(row, 0, COLUMNS);
+}
+
+bool access_is_data_plane(enum verb verb)
+{
+    return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||
+           verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY;
+}
+
+const char *verb_method(enum verb verb)
+{
+    return (unsigned)verb < VERB_COUNT ? methods[verb] : "?";
+}
+
+static const char *const role_texts[ROLE_BITS] = {
+    "tenant-admin",     "compliance-admin",  "exchange-admin",
+    "sharepoint-admin", "vault-admin",       "vault-contributor",
+    "purge-approver",   "workload-exchange", "system-workload",
+    "operator",         "auditor",
+};
+_Static_assert(ROLE_AUDITOR == 1 << (ROLE_BITS - 1), "one text per bit");
+
+const char *role_text(enum role role)
+{
+    for (size_t i = 0; i < ROLE_BITS; i++) {
+        if ((uint32_t)role == 1u << i) {
+            return role_texts[i];
+        }
+    }
+    return "?";
+}
+
+uint32_t role_parse(const char *text)
+{
+    for (size_t i = 0; i < ROLE_BITS; i++) {
+        if (bytes_equal(bytes_of_text(text), bytes_of_text(role_texts[i]))) {
+            return 1u << i;
+        }
+    }
+    return 0;
+}
+
+bool roles_conflict(uint32_t roles)
+{
+    return (roles & ROLE_VAULT_CONTRIBUTOR) != 0 &&
+           (roles & (ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD)) != 0;
+}

@@ -1,0 +1,107 @@
+#include "server/domain/mailbox.h"
+
+#include "server/domain/dep.h"
+
+bool mailbox_needs_rewrap(const struct mailbox_facts *facts)
+{
+    if (!facts->has_key || id_is_nil(&facts->effective.dep) ||
+        id_is_nil(&facts->wanted.dep)) {
+        return false;
+    }
+    /* generations only rise: an older one is never wanted */
+    return !id_equal(&facts->effective.dep, &facts->wanted.dep) ||
+           facts->effective.generation < facts->wanted.generation;
+}
+
+enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
+{
+    if (!facts->has_key || id_is_nil(&facts->effective.dep)) {
+        return MAILBOX_KEYLESS;
+    }
+    if (mailbox_needs_rewrap(facts)) {
+        return MAILBOX_REWRAP_PENDING;
+    }
+    return id_equal(&facts->effective.dep, &facts->service_managed)
+               ? MAILBOX_SERVICE_MANAGED
+               : MAILBOX_ENCRYPTED;
+}
+
+struct dep_ref mailbox_wanted(const struct dep_ref *assigned,
+                              const struct dep_ref *multi_workload,
+                              const struct dep_ref *service_managed)
+{
+    if (!id_is_nil(&assigned->dep)) {
+        return *assigned;
+    }
+    return id_is_nil(&multi_workload->dep) ? *service_managed : *multi_workload;
+}
+
+/* R-5.8: users and mail users need a licence each; the others live on the
+ * tenant's. */
+static bool is_licensed(const struct mailbox_assign_facts *facts)
+{
+    switch (facts->kind) {
+    case MAILBOX_USER:
+    case MAILBOX_MAIL_USER:
+        return facts->licensed;
+    case MAILBOX_GROUP:
+    case MAILBOX_PUBLIC_FOLDER:
+    case MAILBOX_SHARED:
+        return facts->tenant_licensed;
+    }
+    return false;
+}
+
+HF_STATUS mailbox_may_assign(const struct mailbox_assign_facts *facts,
+                             enum reason *out_reason)
+{
+    *out_reason = REASON_NONE;
+    if (facts->assigning_none) {
+        return HF_OK; /* M7: leaving is always allowed */
+    }
+    if (facts->dep_type != DEP_TYPE_EXCHANGE_MAILBOX) {
+        *out_reason = REASON_NOT_FOUND; /* names are per type */
+        return HF_E_NOT_FOUND;
+    }
+    if (!dep_may_assign(facts->dep_state)) {
+        *out_reason = REASON_DEP_NOT_ENABLED;
+        return HF_E_PRECONDITION;
+    }
+    if (!is_licensed(facts)) {
+        *out_reason = REASON_LICENCE_REQUIRED;
+        return HF_E_PRECONDITION;
+    }
+    return HF_OK;
+}
+
+const char *mailbox_state_text(enum mailbox_state state)
+{
+    switch (state) {
+    case MAILBOX_KEYLESS:
+        return "KEYLESS";
+    case MAILBOX_SERVICE_MANAGED:
+        return "SERVICE_MANAGED";
+    case MAILBOX_REWRAP_PENDING:
+        return "REWRAP_PENDING";
+    case MAILBOX_ENCRYPTED:
+        return "ENCRYPTED";
+    }
+    return "?";
+}
+
+const char *mailbox_kind_text(enum mailbox_kind kind)
+{
+    switch (kind) {
+    case MAILBOX_USER:
+        return "USER";
+    case MAILBOX_MAIL_USER:
+        return "MAIL_USER";
+    case MAILBOX_GROUP:
+        return "GROUP";
+    case MAILBOX_PUBLIC_FOLDER:
+        return "PUBLIC_FOLDER";
+    case MAILBOX_SHARED:
+        return "SHARED";
+    }
+    return "?";
+}
