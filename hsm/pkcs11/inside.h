@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define P11_SESSIONS_MAX 32
-#define P11_SESSIONS_MIN 3 /* one for objects, one for data, one for roots */
+#define P11_SESSIONS_MIN 4 /* keeper, objects, data, one for roots */
 #define P11_ANCHORS_MAX  8
 #define P11_KEYS_CACHED  64
 #define P11_ROOT_SEATS   2
@@ -89,6 +89,8 @@ struct p11_token {
     pthread_cond_t repaired;
     bool repairing;   /* single flight: open session, look, log in */
     bool pin_refused; /* never tried again until the token is reopened */
+    CK_SESSION_HANDLE keeper; /* does nothing: the log-in ends with the last
+                                 session; touched by who opens or repairs */
     size_t sessions_open;
     size_t idle_count;
     CK_SESSION_HANDLE idle[P11_SESSIONS_MAX];

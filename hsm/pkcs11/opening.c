@@ -151,7 +151,7 @@ static HF_STATUS bound_sessions(struct p11_work *work,
         token->sessions_max = limit;
     }
     if (token->sessions_max < P11_SESSIONS_MIN) {
-        explain(refusal, "three sessions are needed and fewer are allowed",
+        explain(refusal, "four sessions are needed and fewer are allowed",
                 work);
         return HF_E_RESOURCES;
     }
@@ -162,6 +162,7 @@ static HF_STATUS log_in(struct p11_work *work, struct pkcs11_refusal *refusal)
 {
     const char *why = NULL;
     HF_TRY(p11_session_need(work));
+    HF_TRY(p11_keeper_need(work));
     enum hf_status status = p11_login(work, &why);
     if (status != HF_OK && why != NULL) {
         explain(refusal, why, work);
@@ -169,8 +170,6 @@ static HF_STATUS log_in(struct p11_work *work, struct pkcs11_refusal *refusal)
     return status;
 }
 
-/* After the log-in: nothing from here on may end it, so the session that holds
- * it stays open beside the one that is tested with. */
 static HF_STATUS open_once(struct p11_work *work,
                            struct pkcs11_refusal *refusal)
 {

@@ -77,6 +77,7 @@ static HF_STATUS repair_alone(struct p11_work *work)
     uint64_t before = atomic_load(&token->generation);
     p11_sessions_close_idle(token); /* they may be as stale as ours */
     HF_TRY(open_somewhere(work));
+    HF_TRY(p11_keeper_need(work));
     bool logged_in = false;
     HF_TRY(p11_is_logged_in(work, &logged_in));
     bool lost_login = !logged_in && token->profile.login_required;
@@ -102,6 +103,7 @@ HF_STATUS p11_repair(struct p11_work *work)
     repair_over(work->token);
     if (status == HF_OK) {
         p11_log(work, "token.session_repaired", HF_OK);
+        work->rv = CKR_OK; /* what comes next has not failed yet */
     }
     return status;
 }

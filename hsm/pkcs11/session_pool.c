@@ -90,6 +90,21 @@ void p11_session_end(struct p11_work *work)
     session_close(token, session);
 }
 
+HF_STATUS p11_keeper_need(struct p11_work *work)
+{
+    struct p11_token *token = work->token;
+    CK_SESSION_INFO info = {0};
+    if (token->keeper != CK_INVALID_HANDLE &&
+        token->calls->C_GetSessionInfo(token->keeper, &info) == CKR_OK) {
+        return HF_OK;
+    }
+    if (token->keeper != CK_INVALID_HANDLE) {
+        session_close(token, token->keeper);
+        token->keeper = CK_INVALID_HANDLE;
+    }
+    return session_open(work, &token->keeper);
+}
+
 void p11_sessions_close_idle(struct p11_token *token)
 {
     CK_SESSION_HANDLE stale[P11_SESSIONS_MAX];
@@ -238,4 +253,8 @@ void p11_sessions_close_all(struct p11_token *token)
 {
     p11_generation_end(token, atomic_load(&token->generation));
     p11_sessions_close_idle(token);
+    if (token->keeper != CK_INVALID_HANDLE) {
+        session_close(token, token->keeper);
+        token->keeper = CK_INVALID_HANDLE;
+    }
 }

@@ -21,6 +21,10 @@ HF_STATUS p11_session_need(struct p11_work *work);
 /* p11_session_end: gives work->session back, or closes it when suspect. */
 void p11_session_end(struct p11_work *work);
 
+/* p11_keeper_need: the keeper is open afterwards; one that is not alive is
+ * replaced. Takes: single flight, as p11_login. */
+HF_STATUS p11_keeper_need(struct p11_work *work);
+
 /* p11_sessions_close_idle: they may be stale. */
 void p11_sessions_close_idle(struct p11_token *token);
 

@@ -256,9 +256,13 @@ static HF_STATUS forget_step(struct p11_work *work, void *argument)
         return HF_OK; /* it died with its session */
     }
     HF_TRY(p11_session_need(work));
-    HF_TRY(p11_object_destroy(work, object->handle));
-    atomic_fetch_sub(&work->token->objects, 1);
-    return HF_OK;
+    enum hf_status status =
+        P11_CALL(work, C_DestroyObject, work->session, object->handle);
+    if (status == HF_OK) {
+        atomic_fetch_sub(&work->token->objects, 1);
+    }
+    bool gone = status != HF_OK && work->kind == RV_HANDLE;
+    return gone ? HF_OK : status;
 }
 
 HF_STATUS p11_forget(struct p11_work *work, const struct token_object *object)

@@ -130,6 +130,9 @@ static enum hf_status do_unwrap(struct token_fake *fake,
 static enum hf_status do_decrypt(struct token_fake *fake,
                                  struct token_unwrap *unwrap)
 {
+    if (unwrap->suite == TOKEN_SUITE_AES_KWP) {
+        return HF_E_UNSUPPORTED; /* token.h: DECRYPT is for the OAEP suites */
+    }
     HF_OWNED(secret_freep) struct secret *secret = NULL;
     HF_TRY(secret_new(HF_KEY_BYTES, &secret));
     HF_TRY(unwrap_bytes(fake, unwrap, true, secret_writable(secret)));
