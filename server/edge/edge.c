@@ -7,6 +7,8 @@
 
 #include "server/edge/loop.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,9 +151,22 @@ static HF_STATUS descriptors_open(const struct edge_settings *settings,
     return acceptor_watch(&loop->acceptor, loop->epoll_fd, &loop->acceptor);
 }
 
+/* SCHED_BATCH: with too few cores, gRPC's thread that just wrote an answer
+ * would be interrupted by this one for each single answer; so it writes some
+ * more first, and one record carries several (measured on one core: a fifth
+ * off the cost of a call, and a shorter tail). With a free core it changes
+ * nothing. Refused by the system it is only slower. */
+static void thread_settle(void)
+{
+    const struct sched_param usual = {0};
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &usual);
+    pthread_setname_np(pthread_self(), "hf-edge");
+}
+
 static void *thread_main(void *self)
 {
     struct edge *edge = self;
+    thread_settle();
     loop_run(&edge->loop);
     return NULL;
 }
