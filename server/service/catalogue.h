@@ -27,6 +27,7 @@
 
 struct tenant_entry {
     struct tenant_record record;
+    char folded[HF_NAME_MAX_BYTES + 1];
     struct stamp stamp;
     struct tenant_entry *next; /* in order of creation */
 };
@@ -63,6 +64,8 @@ struct key_entry {
     pthread_mutex_t health_lock; /* of the two below */
     struct key_health health;
     struct breaker breaker;
+    int64_t probed_ms; /* monotonic, when the last probe began */
+    atomic_bool probing;
     struct key_entry *next;
 };
 
@@ -79,18 +82,22 @@ struct generation_entry {
     struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
 
     pthread_mutex_t lock;   /* of all below; nothing is called while held */
-    pthread_cond_t drained; /* a dead lease lost its last user */
+    pthread_cond_t drained; /* a dying lease is gone */
     struct lease *lease;
     struct lease *ak_lease;
+    struct lease *dying; /* not to be had any more, still used */
+    /* raised by every change that narrows: what was opened before it with
+     * facts of before it is not used (R-15.4) */
+    uint64_t revision;
     /* one acquisition at a time per set of keys the caller may use */
     bool acquiring[4];
     struct key_call *parked[4];
     /* what the last attempts came to, for R-15.4a */
     enum attempt known[HF_CUSTOMER_KEYS_PER_DEP];
     int64_t known_ms[HF_CUSTOMER_KEYS_PER_DEP]; /* 0: nothing known */
+    atomic_bool renewing;                       /* a renewal is under way */
     uint64_t seals_next;
     uint64_t seals_end;
-    struct stamp seals_stamp;
 };
 
 #define DEP_GENERATIONS_MAX 256
@@ -163,6 +170,7 @@ HF_STATUS catalogue_add_generation(struct service *service,
 /* New empty entries, with locks made. NULL: no memory. */
 struct key_entry *key_entry_new(void);
 struct generation_entry *generation_entry_new(void);
+void generation_entry_free(struct generation_entry *generation);
 
 /* key_verdict: may identity use this version for that, now (R-15.4). Under the
  * lock. */

@@ -109,8 +109,17 @@ HF_STATUS generation_test(struct service *service,
  * the DEPs that use it, and tells the watcher. */
 void health_note(struct service *service, struct key_entry *key,
                  enum attempt attempt, bool timed_out);
-enum dep_health dep_health_now(struct service *service,
-                               const struct dep_entry *dep);
+/* The catalogue's lock is held. */
+enum dep_health dep_health_locked(struct service *service,
+                                  const struct dep_entry *dep);
+/* health_refresh: after a change of grants or of enabled: works out every DEP's
+ * health again and tells the watcher what changed. */
+void health_refresh(struct service *service);
+/* key_serves_anyone: enabled, and at least one identity may unwrap. The
+ * catalogue's lock is held. */
+bool key_serves_anyone(const struct key_entry *key,
+                       const struct key_version_entry *version,
+                       int64_t wall_ms);
 
 /* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in its
  * token (durable), mints the DEP key and its copies, and checks that every copy
@@ -120,8 +129,8 @@ enum dep_health dep_health_now(struct service *service,
 struct dep_key_plan {
     struct dep_record *dep; /* ak_cka_id, ak_state and ak_version are filled */
     struct generation_record *generation; /* filled */
-    const struct key_entry *keys[HF_CUSTOMER_KEYS_PER_DEP];
-    const struct key_version_record *versions[HF_CUSTOMER_KEYS_PER_DEP];
+    struct key_entry *keys[HF_CUSTOMER_KEYS_PER_DEP];
+    struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
 };
 HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan);
 /* dep_unmake_keys: after a failed record: destroys the availability key that

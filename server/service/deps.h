@@ -87,5 +87,4 @@ void deps_health_watch(struct service *service, dep_health_fn *changed,
  * Returns   HF_OK; HF_E_NOT_FOUND for a DEP that is not of this tenant, alike
  *           for one that does not exist. Never blocks. */
 HF_STATUS deps_health_get(struct service *service, const char *tenant,
-                          const struct hf_id *dep,
-                          enum dep_health *out_health);
+                          const struct hf_id *dep, enum dep_health *out_health);

@@ -59,6 +59,7 @@ struct key_call {
     uint32_t generation;
 
     /* the service's own while the call is in its hands */
+    struct service *service;
     struct key_call *link;
     struct token_request token_request;
     uint8_t context[CONTEXT_BYTES];

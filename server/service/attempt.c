@@ -1,0 +1,137 @@
+#include "server/service/attempt.h"
+
+#include <string.h>
+
+void commitment_context(const struct generation_record *generation,
+                        uint8_t out[CONTEXT_BYTES])
+{
+    const struct context context = {
+        .tenant = generation->tenant,
+        .dep = generation->dep,
+        .generation = generation->generation,
+        .purpose = PURPOSE_COMMITMENT,
+    };
+    context_encode(&context, out);
+}
+
+/* crypto.md: a key commitment must verify after every unwrap. */
+static HF_STATUS check_commitment(const struct lease *lease)
+{
+    const struct generation_record *record = &lease->generation->record;
+    uint8_t context[CONTEXT_BYTES];
+    uint8_t text[COMMITMENT_BYTES];
+    if (record->check_sealed_len != COMMITMENT_BYTES + HF_GCM_TAG_BYTES) {
+        return HF_E_CORRUPT;
+    }
+    commitment_context(record, context);
+    HF_TRY(lease_open(
+        lease, record->check_iv, BYTES_OF(context),
+        (struct bytes){record->check_sealed, record->check_sealed_len}, text));
+    return equal_constant_time(text, COMMITMENT_TEXT, sizeof text)
+               ? HF_OK
+               : HF_E_BAD_BLOB;
+}
+
+/* What the token gave becomes a lease, checked; or is forgotten. */
+static HF_STATUS checked_lease(struct service *service,
+                               struct generation_entry *generation,
+                               const struct lease_opened *opened,
+                               struct lease **out_lease)
+{
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    enum hf_status status = lease_new(service, generation, opened, &lease);
+    if (status != HF_OK) {
+        secret_free(opened->key);
+        return status; /* the object dies with its session */
+    }
+    HF_TRY(check_commitment(lease));
+    *out_lease = HF_GIVE(lease);
+    return HF_OK;
+}
+
+static HF_STATUS unwrap(struct service *service, const struct token *token,
+                        struct token_request *request,
+                        struct lease_opened *opened)
+{
+    request->attempt_ms = service->settings.attempt_ms;
+    HF_TRY(token_call(token, request));
+    if (request->op == TOKEN_OP_UNWRAP) {
+        opened->token = token;
+        opened->object = request->u.unwrap.object;
+    } else {
+        opened->key = request->u.unwrap.secret;
+    }
+    return HF_OK;
+}
+
+static HF_STATUS open_by_customer_key(struct service *service,
+                                      struct generation_entry *generation,
+                                      size_t slot, int64_t drop_dead_ms,
+                                      struct lease **out_lease)
+{
+    const struct wrapped_copy *copy = &generation->record.copies[slot];
+    const struct key_version_record *version =
+        &generation->versions[slot]->record;
+    const struct configured_token *token =
+        generation->keys[slot]->token->configured;
+    struct lease_opened opened = {.source = LEASE_BY_CUSTOMER_KEY};
+    if (token == NULL) {
+        return HF_E_MISUSE; /* our configuration, not the customer's answer */
+    }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool in_memory = generation->dep->record.residency == RESIDENCY_MEMORY;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    struct token_request request = {
+        .op = in_memory ? TOKEN_OP_DECRYPT : TOKEN_OP_UNWRAP,
+        .drop_dead_ms = drop_dead_ms,
+        .u.unwrap =
+            {
+                       .key = {.type = TOKEN_KEY_RSA, .id_len = version->cka_id_len},
+                       .suite = (enum token_suite)copy->suite,
+                       .wrapped = {copy->wrapped, copy->wrapped_len},
+                       },
+    };
+    memcpy(request.u.unwrap.key.id, version->cka_id, version->cka_id_len);
+    memcpy(request.u.unwrap.key.fingerprint, version->fingerprint,
+           sizeof version->fingerprint);
+    atomic_fetch_add(&service->root_ops, 1);
+    HF_TRY(unwrap(service, token->token, &request, &opened));
+    return checked_lease(service, generation, &opened, out_lease);
+}
+
+HF_STATUS attempt_customer_key(struct service *service,
+                               struct generation_entry *generation, size_t slot,
+                               int64_t drop_dead_ms, struct lease **out_lease)
+{
+    enum hf_status status = open_by_customer_key(service, generation, slot,
+                                                 drop_dead_ms, out_lease);
+    health_note(service, generation->keys[slot], attempt_of(status),
+                status == HF_E_TIMEOUT);
+    return status;
+}
+
+HF_STATUS attempt_service_root(struct service *service,
+                               struct generation_entry *generation,
+                               int64_t drop_dead_ms, struct lease **out_lease)
+{
+    const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
+    const struct dep_record *dep = &generation->dep->record;
+    struct lease_opened opened = {
+        .source = dep->type == DEP_TYPE_SERVICE_MANAGED
+                      ? LEASE_BY_SERVICE_ROOT
+                      : LEASE_BY_AVAILABILITY_KEY,
+    };
+    struct token_request request = {
+        .op = TOKEN_OP_UNWRAP,
+        .drop_dead_ms = drop_dead_ms,
+        .u.unwrap =
+            {
+                       .key = {.type = TOKEN_KEY_AES, .id_len = dep->ak_cka_id_len},
+                       .suite = (enum token_suite)copy->suite,
+                       .wrapped = {copy->wrapped, copy->wrapped_len},
+                       },
+    };
+    memcpy(request.u.unwrap.key.id, dep->ak_cka_id, dep->ak_cka_id_len);
+    HF_TRY(unwrap(service, service->settings.ak_token, &request, &opened));
+    return checked_lease(service, generation, &opened, out_lease);
+}

@@ -1,0 +1,25 @@
+/* attempt: one attempt at one root of a generation: the token unwraps, the key
+ * commitment verifies, and there is a lease (R-6.6, table 6-A). */
+#pragma once
+
+#include "server/service/leases.h"
+
+/* attempt_customer_key: HF_OK with *out_lease; else the attempt's status, as
+ * hsm/token/token.h; HF_E_BAD_BLOB also when the commitment does not fit.
+ * Health and breaker of the key are told. drop_dead_ms: 0 or the caller's
+ * deadline. */
+HF_STATUS attempt_customer_key(struct service *service,
+                               struct generation_entry *generation, size_t slot,
+                               int64_t drop_dead_ms, struct lease **out_lease);
+
+/* attempt_service_root: by the availability key, or the tenant's own root of a
+ * SERVICE_MANAGED DEP: both are AES objects in the AK token. */
+HF_STATUS attempt_service_root(struct service *service,
+                               struct generation_entry *generation,
+                               int64_t drop_dead_ms, struct lease **out_lease);
+
+/* commitment_context: what the key commitment of a generation is bound to. */
+void commitment_context(const struct generation_record *generation,
+                        uint8_t out[CONTEXT_BYTES]);
+#define COMMITMENT_TEXT  "holdfast DEP key commitment v1"
+#define COMMITMENT_BYTES (sizeof COMMITMENT_TEXT - 1)

@@ -1,0 +1,469 @@
+#include "server/service/catalogue.h"
+
+#include "hsm/base/check.h"
+
+#include "server/service/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- finding ------------------------------------------------------------ */
+
+struct tenant_entry *catalogue_tenant(struct catalogue *catalogue,
+                                      const char *name)
+{
+    char folded[HF_NAME_MAX_BYTES + 1];
+    name_fold(name, folded);
+    return table_get(catalogue->tenants_by_name, bytes_of_text(folded));
+}
+
+struct tenant_entry *catalogue_tenant_by_id(struct catalogue *catalogue,
+                                            const struct hf_id *id)
+{
+    return table_get(catalogue->tenants_by_id, BYTES_OF(id->bytes));
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    char folded_a[HF_NAME_MAX_BYTES + 1];
+    char folded_b[HF_NAME_MAX_BYTES + 1];
+    name_fold(a, folded_a);
+    name_fold(b, folded_b);
+    return strcmp(folded_a, folded_b) == 0;
+}
+
+struct token_entry *catalogue_token(struct catalogue *catalogue,
+                                    const struct tenant_entry *tenant,
+                                    const char *name)
+{
+    for (struct token_entry *token = catalogue->tokens; token != NULL;
+         token = token->next) {
+        if (token->tenant == tenant && same_name(token->record.name, name)) {
+            return token;
+        }
+    }
+    return NULL;
+}
+
+struct key_entry *catalogue_key(struct catalogue *catalogue,
+                                const struct tenant_entry *tenant,
+                                const char *name)
+{
+    for (struct key_entry *key = catalogue->keys; key != NULL;
+         key = key->next) {
+        if (key->tenant == tenant && same_name(key->record.name, name)) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+/* A SERVICE_MANAGED DEP is not listed and not addressed. */
+static bool is_shown(const struct dep_entry *dep,
+                     const struct tenant_entry *tenant)
+{
+    return dep->tenant == tenant &&
+           dep->record.type != DEP_TYPE_SERVICE_MANAGED;
+}
+
+struct dep_entry *catalogue_dep(struct catalogue *catalogue,
+                                const struct tenant_entry *tenant,
+                                const char *id_or_name)
+{
+    struct hf_id id;
+    if (id_parse(id_or_name, &id) == HF_OK) {
+        struct dep_entry *dep = catalogue_dep_by_id(catalogue, &id);
+        if (dep != NULL && is_shown(dep, tenant)) {
+            return dep;
+        }
+    }
+    for (struct dep_entry *dep = catalogue->deps; dep != NULL;
+         dep = dep->next) {
+        if (is_shown(dep, tenant) && same_name(dep->record.name, id_or_name)) {
+            return dep;
+        }
+    }
+    return NULL;
+}
+
+struct dep_entry *catalogue_dep_by_id(struct catalogue *catalogue,
+                                      const struct hf_id *id)
+{
+    return table_get(catalogue->deps_by_id, BYTES_OF(id->bytes));
+}
+
+struct generation_entry *catalogue_generation(const struct dep_entry *dep,
+                                              uint32_t generation)
+{
+    if (generation == 0 || generation > DEP_GENERATIONS_MAX) {
+        return NULL;
+    }
+    return dep->generations[generation - 1];
+}
+
+struct grant_entry *key_entry_grant(const struct key_entry *key,
+                                    const char *identity)
+{
+    for (size_t i = 0; i < key->grant_count; i++) {
+        if (strcmp(key->grants[i]->record.identity, identity) == 0) {
+            return key->grants[i];
+        }
+    }
+    return NULL;
+}
+
+struct customer_key_verdict key_verdict(const struct key_entry *key,
+                                        const struct key_version_entry *version,
+                                        const char *identity,
+                                        enum customer_key_use use,
+                                        int64_t wall_ms)
+{
+    const struct grant_entry *grant = key_entry_grant(key, identity);
+    const struct customer_key_facts facts = {
+        .enabled = version->record.enabled,
+        .not_before_ms = version->record.not_before_ms,
+        .expires_ms = version->record.expires_ms,
+        .now_ms = wall_ms,
+        .granted = grant == NULL ? 0 : grant->record.granted,
+        .ever_held = grant == NULL ? 0 : grant->record.ever_held,
+    };
+    return customer_key_decide(&facts, use);
+}
+
+/* --- new entries -------------------------------------------------------- */
+
+struct key_entry *key_entry_new(void)
+{
+    struct key_entry *key = calloc(1, sizeof *key);
+    if (key != NULL) {
+        pthread_mutex_init(&key->health_lock, NULL);
+    }
+    return key;
+}
+
+struct generation_entry *generation_entry_new(void)
+{
+    struct generation_entry *generation = calloc(1, sizeof *generation);
+    if (generation != NULL) {
+        pthread_mutex_init(&generation->lock, NULL);
+        pthread_cond_init(&generation->drained, NULL);
+    }
+    return generation;
+}
+
+static void key_entry_free(struct key_entry *key)
+{
+    for (size_t i = 0; i < KEY_VERSIONS_MAX; i++) {
+        free(key->versions[i]);
+    }
+    for (size_t i = 0; i < key->grant_count; i++) {
+        free(key->grants[i]);
+    }
+    pthread_mutex_destroy(&key->health_lock);
+    free(key);
+}
+
+void generation_entry_free(struct generation_entry *generation)
+{
+    if (generation != NULL) {
+        pthread_mutex_destroy(&generation->lock);
+        pthread_cond_destroy(&generation->drained);
+        free(generation);
+    }
+}
+
+static void dep_entry_free(struct dep_entry *dep)
+{
+    for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
+        generation_entry_free(dep->generations[i]);
+    }
+    free(dep);
+}
+
+/* --- linking: the lock is held for writing ------------------------------ */
+
+#define APPEND(list, entry)                                                    \
+    do {                                                                       \
+        __typeof__(&(list)) end_ = &(list);                                    \
+        while (*end_ != NULL) {                                                \
+            end_ = &(*end_)->next;                                             \
+        }                                                                      \
+        *end_ = (entry);                                                       \
+    } while (0)
+
+static HF_STATUS link_tenant(struct service *service,
+                             struct tenant_entry *entry)
+{
+    struct catalogue *catalogue = &service->catalogue;
+    name_fold(entry->record.name, entry->folded);
+    HF_TRY(table_put(catalogue->tenants_by_id, BYTES_OF(entry->record.id.bytes),
+                     entry));
+    enum hf_status status = table_put(catalogue->tenants_by_name,
+                                      bytes_of_text(entry->folded), entry);
+    if (status != HF_OK) {
+        table_remove(catalogue->tenants_by_id,
+                     BYTES_OF(entry->record.id.bytes));
+        return status;
+    }
+    APPEND(catalogue->tenants, entry);
+    return HF_OK;
+}
+
+static const struct configured_token *
+configured_of(const struct service *service, const struct token_record *record)
+{
+    for (size_t i = 0; i < service->settings.token_count; i++) {
+        const struct configured_token *token = &service->settings.tokens[i];
+        struct token_profile profile;
+        if (strcmp(token->name, record->name) != 0) {
+            continue;
+        }
+        token_profile_get(token->token, &profile);
+        /* another token under the same name is not the enrolled one */
+        return strcmp(profile.serial, record->serial) == 0 &&
+                       strcmp(profile.label, record->label) == 0
+                   ? token
+                   : NULL;
+    }
+    return NULL;
+}
+
+static HF_STATUS link_token(struct service *service, struct token_entry *entry)
+{
+    struct catalogue *catalogue = &service->catalogue;
+    entry->tenant = catalogue_tenant_by_id(catalogue, &entry->record.tenant);
+    if (entry->tenant == NULL) {
+        return HF_E_CORRUPT;
+    }
+    entry->configured = configured_of(service, &entry->record);
+    HF_TRY(table_put(catalogue->tokens_by_id, BYTES_OF(entry->record.id.bytes),
+                     entry));
+    APPEND(catalogue->tokens, entry);
+    return HF_OK;
+}
+
+static HF_STATUS link_key(struct service *service, struct key_entry *entry)
+{
+    struct catalogue *catalogue = &service->catalogue;
+    entry->tenant = catalogue_tenant_by_id(catalogue, &entry->record.tenant);
+    entry->token =
+        table_get(catalogue->tokens_by_id, BYTES_OF(entry->record.token.bytes));
+    if (entry->tenant == NULL || entry->token == NULL ||
+        entry->token->tenant != entry->tenant) {
+        return HF_E_CORRUPT;
+    }
+    HF_TRY(table_put(catalogue->keys_by_id, BYTES_OF(entry->record.id.bytes),
+                     entry));
+    APPEND(catalogue->keys, entry);
+    return HF_OK;
+}
+
+static struct key_entry *key_by_id(struct catalogue *catalogue,
+                                   const struct hf_id *id)
+{
+    return table_get(catalogue->keys_by_id, BYTES_OF(id->bytes));
+}
+
+static HF_STATUS link_key_version(struct service *service,
+                                  struct key_version_entry *entry)
+{
+    struct key_entry *key = key_by_id(&service->catalogue, &entry->record.key);
+    uint32_t version = entry->record.version;
+    if (key == NULL || version == 0 || version > KEY_VERSIONS_MAX ||
+        key->versions[version - 1] != NULL) {
+        return HF_E_CORRUPT;
+    }
+    key->versions[version - 1] = entry;
+    return HF_OK;
+}
+
+static HF_STATUS link_grant(struct service *service, struct grant_entry *entry)
+{
+    struct key_entry *key = key_by_id(&service->catalogue, &entry->record.key);
+    if (key == NULL || key->grant_count == KEY_GRANTS_MAX ||
+        key_entry_grant(key, entry->record.identity) != NULL) {
+        return HF_E_CORRUPT;
+    }
+    key->grants[key->grant_count++] = entry;
+    return HF_OK;
+}
+
+static HF_STATUS link_dep(struct service *service, struct dep_entry *entry)
+{
+    struct catalogue *catalogue = &service->catalogue;
+    entry->tenant = catalogue_tenant_by_id(catalogue, &entry->record.tenant);
+    if (entry->tenant == NULL) {
+        return HF_E_CORRUPT;
+    }
+    HF_TRY(table_put(catalogue->deps_by_id, BYTES_OF(entry->record.id.bytes),
+                     entry));
+    APPEND(catalogue->deps, entry);
+    return HF_OK;
+}
+
+static HF_STATUS link_copy(struct service *service,
+                           struct generation_entry *entry, size_t slot)
+{
+    const struct wrapped_copy *copy = &entry->record.copies[slot];
+    if (entry->dep->record.type == DEP_TYPE_SERVICE_MANAGED) {
+        return copy->suite == TOKEN_SUITE_NONE ? HF_OK : HF_E_CORRUPT;
+    }
+    struct key_entry *key = key_by_id(&service->catalogue, &copy->key);
+    if (key == NULL || key->tenant != entry->dep->tenant ||
+        copy->key_version == 0 || copy->key_version > KEY_VERSIONS_MAX ||
+        key->versions[copy->key_version - 1] == NULL) {
+        return HF_E_CORRUPT;
+    }
+    entry->keys[slot] = key;
+    entry->versions[slot] = key->versions[copy->key_version - 1];
+    return HF_OK;
+}
+
+static HF_STATUS link_generation(struct service *service,
+                                 struct generation_entry *entry)
+{
+    uint32_t number = entry->record.generation;
+    entry->dep = catalogue_dep_by_id(&service->catalogue, &entry->record.dep);
+    if (entry->dep == NULL || number == 0 || number > DEP_GENERATIONS_MAX ||
+        entry->dep->generations[number - 1] != NULL ||
+        !id_equal(&entry->record.tenant, &entry->dep->record.tenant)) {
+        return HF_E_CORRUPT;
+    }
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        HF_TRY(link_copy(service, entry, slot));
+    }
+    entry->dep->generations[number - 1] = entry;
+    return HF_OK;
+}
+
+#define DEFINE_ADD(name, type)                                                 \
+    HF_STATUS catalogue_add_##name(struct service *service,                    \
+                                   struct type *entry)                         \
+    {                                                                          \
+        pthread_rwlock_wrlock(&service->catalogue.lock);                       \
+        enum hf_status status = link_##name(service, entry);                   \
+        pthread_rwlock_unlock(&service->catalogue.lock);                       \
+        return status;                                                         \
+    }
+
+DEFINE_ADD(tenant, tenant_entry)
+DEFINE_ADD(token, token_entry)
+DEFINE_ADD(key, key_entry)
+DEFINE_ADD(key_version, key_version_entry)
+DEFINE_ADD(grant, grant_entry)
+DEFINE_ADD(dep, dep_entry)
+DEFINE_ADD(generation, generation_entry)
+
+/* --- loading ------------------------------------------------------------ */
+
+/* One step per kind: decode into a new entry, then link it. */
+#define DEFINE_LOAD(name, type, make, decode)                                  \
+    static enum hf_status load_##name(                                         \
+        void *context, const struct record *record, const struct stamp *stamp) \
+    {                                                                          \
+        struct type *entry = make;                                             \
+        if (entry == NULL) {                                                   \
+            return HF_E_NO_MEMORY;                                             \
+        }                                                                      \
+        entry->stamp = *stamp;                                                 \
+        enum hf_status status = decode(record, &entry->record);                \
+        if (status == HF_OK) {                                                 \
+            status = catalogue_add_##name(context, entry);                     \
+        }                                                                      \
+        if (status != HF_OK) {                                                 \
+            free(entry);                                                       \
+        }                                                                      \
+        return status;                                                         \
+    }
+
+#define FRESH(type) (struct type *)calloc(1, sizeof(struct type))
+
+DEFINE_LOAD(tenant, tenant_entry, FRESH(tenant_entry), tenant_decode)
+DEFINE_LOAD(token, token_entry, FRESH(token_entry), token_record_decode)
+DEFINE_LOAD(key, key_entry, key_entry_new(), customer_key_decode)
+DEFINE_LOAD(key_version, key_version_entry, FRESH(key_version_entry),
+            key_version_decode)
+DEFINE_LOAD(grant, grant_entry, FRESH(grant_entry), grant_decode)
+DEFINE_LOAD(dep, dep_entry, FRESH(dep_entry), dep_decode)
+DEFINE_LOAD(generation, generation_entry, generation_entry_new(),
+            generation_decode)
+
+static HF_STATUS count_assigned(struct service *service)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(ledger_store(service->ledger), STORE_READ, &txn));
+    for (struct dep_entry *dep = service->catalogue.deps; dep != NULL;
+         dep = dep->next) {
+        uint64_t count = 0;
+        HF_TRY(store_count(txn, RECORD_ASSIGNED, BYTES_OF(dep->record.id.bytes),
+                           &count));
+        atomic_store(&dep->assigned_count, (unsigned)count);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS make_tables(struct catalogue *catalogue)
+{
+    pthread_rwlock_init(&catalogue->lock, NULL);
+    HF_TRY(table_new(&catalogue->tenants_by_name));
+    HF_TRY(table_new(&catalogue->tenants_by_id));
+    HF_TRY(table_new(&catalogue->tokens_by_id));
+    HF_TRY(table_new(&catalogue->keys_by_id));
+    return table_new(&catalogue->deps_by_id);
+}
+
+HF_STATUS catalogue_load(struct service *service, struct problem *problem)
+{
+    /* in the order of what leads to what */
+    static const struct {
+        enum record_kind kind;
+        ledger_each_fn *load;
+        const char *what;
+    } steps[] = {
+        {RECORD_TENANT,       load_tenant,      "tenant"              },
+        {RECORD_TOKEN,        load_token,       "token"               },
+        {RECORD_CUSTOMER_KEY, load_key,         "customer key"        },
+        {RECORD_KEY_VERSION,  load_key_version, "customer key version"},
+        {RECORD_GRANT,        load_grant,       "grant"               },
+        {RECORD_DEP,          load_dep,         "DEP"                 },
+        {RECORD_GENERATION,   load_generation,  "DEP generation"      },
+    };
+    const struct store_page all = {.max = SIZE_MAX};
+    enum hf_status status = make_tables(&service->catalogue);
+    for (size_t i = 0; status == HF_OK && i < HF_COUNT(steps); i++) {
+        status = ledger_each(service->ledger, steps[i].kind, &all,
+                             steps[i].load, service);
+        if (status == HF_E_CORRUPT) {
+            return problem_set(problem, REASON_RECORD_INVALID,
+                               "a %s record is damaged or leads nowhere",
+                               steps[i].what);
+        }
+    }
+    if (status == HF_OK) {
+        status = count_assigned(service);
+    }
+    return problem_of_status(problem, status);
+}
+
+#define FREE_LIST(list, free_entry)                                            \
+    do {                                                                       \
+        while ((list) != NULL) {                                               \
+            __typeof__(list) entry_ = (list);                                  \
+            (list) = entry_->next;                                             \
+            free_entry(entry_);                                                \
+        }                                                                      \
+    } while (0)
+
+void catalogue_free(struct catalogue *catalogue)
+{
+    FREE_LIST(catalogue->deps, dep_entry_free);
+    FREE_LIST(catalogue->keys, key_entry_free);
+    FREE_LIST(catalogue->tokens, free);
+    FREE_LIST(catalogue->tenants, free);
+    table_free(catalogue->tenants_by_name);
+    table_free(catalogue->tenants_by_id);
+    table_free(catalogue->tokens_by_id);
+    table_free(catalogue->keys_by_id);
+    table_free(catalogue->deps_by_id);
+    pthread_rwlock_destroy(&catalogue->lock);
+}

@@ -1,0 +1,267 @@
+#include "server/service/core.h"
+
+#include "server/service/keys.h"
+#include "server/store/hash.h"
+
+#include <jansson.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t service_wall_ms(const struct service *service)
+{
+    return clock_wall_ms(service->settings.clock);
+}
+
+int64_t service_monotonic_ms(const struct service *service)
+{
+    return clock_monotonic_ms(service->settings.clock);
+}
+
+static HF_STATUS refuse(struct problem *problem, enum reason reason,
+                        enum verb verb)
+{
+    if (reason == REASON_NOT_FOUND) {
+        /* another tenant's and a missing one: the same bytes (N02) */
+        return problem_set(problem, reason, "no such tenant");
+    }
+    if (reason == REASON_SYSTEM_NOT_ALLOWED) {
+        return problem_set(problem, reason,
+                           "SYSTEM access needs the system-workload role; ask "
+                           "as USER or with another identity");
+    }
+    return problem_set(problem, reason,
+                       "%s is not for any role of this identity",
+                       verb_method(verb));
+}
+
+static HF_STATUS admit_locked(struct service *service,
+                              const struct caller *caller,
+                              struct access_facts *facts, const char *tenant,
+                              struct tenant_entry **out_tenant,
+                              struct problem *problem)
+{
+    char folded[HF_NAME_MAX_BYTES + 1];
+    char own[HF_NAME_MAX_BYTES + 1];
+    name_fold(tenant, folded);
+    name_fold(caller->tenant, own);
+    facts->roles = caller->roles;
+    facts->caller_has_tenant = caller->tenant[0] != '\0';
+    facts->request_has_tenant = tenant[0] != '\0';
+    facts->tenant_matches = strcmp(folded, own) == 0;
+    enum reason reason = access_decide(facts);
+    if (reason != REASON_NONE) {
+        return refuse(problem, reason, facts->verb);
+    }
+    if (out_tenant == NULL) {
+        return HF_OK;
+    }
+    *out_tenant = NULL;
+    if (tenant[0] == '\0') {
+        return HF_OK;
+    }
+    *out_tenant = catalogue_tenant(&service->catalogue, tenant);
+    if (*out_tenant == NULL) {
+        return refuse(problem, REASON_NOT_FOUND, facts->verb);
+    }
+    return HF_OK;
+}
+
+HF_STATUS service_admit(struct service *service, const struct caller *caller,
+                        enum verb verb, const char *tenant,
+                        struct tenant_entry **out_tenant,
+                        struct problem *problem)
+{
+    struct access_facts facts = {
+        .verb = verb,
+        .initiator = INITIATOR_USER,
+    };
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    enum hf_status status =
+        admit_locked(service, caller, &facts, tenant, out_tenant, problem);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+HF_STATUS service_admit_call(struct service *service,
+                             const struct key_call *call,
+                             struct tenant_entry **out_tenant,
+                             struct problem *problem)
+{
+    struct access_facts facts = {
+        .verb = call->verb,
+        .initiator = call->initiator,
+    };
+    return admit_locked(service, call->caller, &facts, call->tenant, out_tenant,
+                        problem);
+}
+
+/* --- repeats ------------------------------------------------------------ */
+
+static HF_STATUS request_key(const struct repeat *repeat,
+                             struct record_key *out_key)
+{
+    uint8_t input[HF_URI_MAX_BYTES + 64 + HF_ID_TEXT];
+    uint8_t digest[HF_SHA256_BYTES];
+    struct byte_writer writer = byte_writer_on(input, sizeof input);
+    put_text(&writer, repeat->caller->identity);
+    put_u32(&writer, (uint32_t)repeat->verb);
+    put_text(&writer, repeat->mutation->request_id);
+    if (writer.overrun) {
+        return HF_E_INVALID;
+    }
+    HF_TRY(sha256((struct bytes){input, writer.len}, digest));
+    *out_key = key_of_request(&repeat->tenant, digest);
+    return HF_OK;
+}
+
+HF_STATUS repeat_check(struct service *service, const struct repeat *repeat,
+                       bool *out_seen, struct hf_id *out_object,
+                       struct problem *problem)
+{
+    struct record_key key;
+    struct stamp stamp;
+    struct request_record seen;
+    *out_seen = false;
+    if (repeat->mutation->request_id[0] == '\0') {
+        return HF_OK;
+    }
+    enum hf_status status = request_key(repeat, &key);
+    if (status != HF_OK) {
+        return problem_of_status(problem, status);
+    }
+    struct record *record = malloc(sizeof *record);
+    if (record == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    status = ledger_get(service->ledger, RECORD_REQUEST, record_key_view(&key),
+                        record, &stamp);
+    if (status == HF_OK) {
+        status = request_decode(record, &seen);
+    }
+    free(record);
+    if (status == HF_E_NOT_FOUND) {
+        return HF_OK;
+    }
+    if (status != HF_OK) {
+        return problem_of_status(problem, status);
+    }
+    if (!bytes_equal(BYTES_OF(seen.digest),
+                     BYTES_OF(repeat->mutation->content))) {
+        return problem_set(problem, REASON_REQUEST_ID_REUSED,
+                           "request_id %s was used for a request with other "
+                           "content; make a new one",
+                           repeat->mutation->request_id);
+    }
+    status = ledger_settle(service->ledger);
+    if (status != HF_OK) {
+        return problem_set(problem, REASON_SERVICE_UNAVAILABLE,
+                           "done, but not yet secured against a rollback; "
+                           "repeat with the same request_id");
+    }
+    *out_seen = true;
+    *out_object = seen.object;
+    return HF_OK;
+}
+
+HF_STATUS repeat_record(struct service *service, const struct repeat *repeat,
+                        const struct hf_id *object, struct change *change)
+{
+    struct record_key key;
+    const struct stamp none = {0};
+    if (repeat->mutation->request_id[0] == '\0') {
+        return HF_OK;
+    }
+    struct request_record request = {
+        .object = *object,
+        .created_ms = service_wall_ms(service),
+    };
+    memcpy(request.digest, repeat->mutation->content, sizeof request.digest);
+    HF_TRY(request_key(repeat, &key));
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = request_encode(&request, record);
+    if (status == HF_OK) {
+        memcpy(record->key, key.bytes, key.len);
+        record->key_len = key.len;
+        status = change_put(change, record, &none, NULL);
+    }
+    free(record);
+    return status;
+}
+
+void etag_write(const struct stamp *stamp, char out[ETAG_BYTES])
+{
+    snprintf(out, ETAG_BYTES, "%llu", (unsigned long long)stamp->version);
+}
+
+HF_STATUS etag_check(const char *etag, const struct stamp *stamp,
+                     struct problem *problem)
+{
+    char now[ETAG_BYTES];
+    etag_write(stamp, now);
+    if (etag[0] == '\0' || strcmp(etag, now) == 0) {
+        return HF_OK;
+    }
+    return problem_set(problem, REASON_ETAG_MISMATCH,
+                       "changed meanwhile: etag is %s now; read it again", now);
+}
+
+/* --- audit -------------------------------------------------------------- */
+
+static void add_text(json_t *object, const char *key, const char *value)
+{
+    if (value != NULL && value[0] != '\0') {
+        json_object_set_new(object, key, json_string(value));
+    }
+}
+
+static json_t *audit_json(const struct audit_entry *entry, const char *time)
+{
+    char tenant[HF_ID_TEXT];
+    json_t *object = json_object();
+    if (object == NULL) {
+        return NULL;
+    }
+    add_text(object, "time", time);
+    add_text(object, "activity", entry->activity);
+    if (!id_is_nil(&entry->tenant)) {
+        id_format(&entry->tenant, tenant);
+        add_text(object, "organisation", tenant);
+    }
+    add_text(object, "actor",
+             entry->caller == NULL ? "holdfast" : entry->caller->identity);
+    add_text(object, "object", entry->object);
+    add_text(object, "requestId", entry->request_id);
+    if (entry->details != NULL) {
+        json_t *details = json_loads(entry->details, 0, NULL);
+        if (details == NULL) {
+            json_decref(object);
+            return NULL;
+        }
+        json_object_set_new(object, "details", details);
+    }
+    return object;
+}
+
+HF_STATUS audit_change(struct service *service, struct change *change,
+                       const struct audit_entry *entry)
+{
+    char time[CLOCK_UTC_TEXT];
+    clock_format_utc(service_wall_ms(service), time);
+    json_t *object = audit_json(entry, time);
+    if (object == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    char *text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(object);
+    if (text == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = change_audit(change, &entry->tenant, text);
+    free(text);
+    return status;
+}

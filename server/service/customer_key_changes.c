@@ -1,0 +1,319 @@
+/* customer_key_changes: enable, disable, dates, grants. What narrows has ended
+ * every lease it touches before it is answered (R-15.4). */
+#include "server/service/customer_key_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static HF_STATUS find(const struct admin *admin, const char *name,
+                      struct key_entry **out_key)
+{
+    *out_key = customer_key_find(admin->service, admin->tenant, name);
+    return *out_key != NULL ? HF_OK
+                            : problem_set(admin->problem, REASON_NOT_FOUND,
+                                          "no such customer key");
+}
+
+/* After the catalogue knows the narrower facts. */
+static void make_effective(struct service *service, const struct key_entry *key)
+{
+    leases_end_for_key(service, key);
+    health_refresh(service);
+}
+
+/* --- attributes of a version -------------------------------------------- */
+
+static HF_STATUS next_version(const struct admin *admin,
+                              const struct customer_key_update *request,
+                              struct key_version_record *next)
+{
+    if (request->set_enabled) {
+        next->enabled = request->enabled;
+    }
+    if (request->set_not_before) {
+        next->not_before_ms = request->not_before_ms;
+    }
+    if (request->set_expires) {
+        if (next->expires_ms != 0 && request->expires_ms == 0) {
+            /* */
+            return problem_field(admin->problem, "expire_time",
+                                 "once set it cannot be removed, only "
+                                 "changed; 9999-12-31 means never");
+        }
+        next->expires_ms = request->expires_ms;
+    }
+    next->updated_ms = service_wall_ms(admin->service);
+    return HF_OK;
+}
+
+static HF_STATUS put_version(const struct key_version_record *next,
+                             const struct stamp *current, struct change *change,
+                             struct stamp *out_next)
+{
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = key_version_encode(next, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, current, out_next);
+    }
+    free(record);
+    return status;
+}
+
+/* record_lock is held. */
+static HF_STATUS update_locked(const struct admin *admin,
+                               const struct customer_key_update *request,
+                               struct key_entry *key)
+{
+    struct service *service = admin->service;
+    uint32_t number =
+        request->version == 0 ? key->record.current_version : request->version;
+    char details[96];
+    struct stamp stamp;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    if (number > key->record.current_version) {
+        return problem_set(admin->problem, REASON_NOT_FOUND,
+                           "customer key %s has no version %u",
+                           key->record.name, number);
+    }
+    HF_TRY(etag_check(request->mutation.etag, &key->stamp, admin->problem));
+    struct key_version_entry *entry = key->versions[number - 1];
+    struct key_version_record next = entry->record;
+    HF_TRY(next_version(admin, request, &next));
+    if (request->mutation.validate_only) {
+        return HF_OK;
+    }
+    snprintf(details, sizeof details, "{\"enabled\":%s,\"wasEnabled\":%s}",
+             next.enabled ? "true" : "false",
+             entry->record.enabled ? "true" : "false");
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = put_version(&next, &entry->stamp, change, &stamp);
+    }
+    if (status == HF_OK) {
+        status = customer_key_finish_change(admin, change, &key->record, number,
+                                            details);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (admin_is_stored(status)) {
+        pthread_rwlock_wrlock(&service->catalogue.lock);
+        entry->record = next;
+        entry->stamp = stamp;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+    return admin_answer(admin, status);
+}
+
+HF_STATUS customer_keys_update(struct service *service,
+                               const struct caller *caller,
+                               const struct customer_key_update *request,
+                               struct customer_key_view *out,
+                               struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_UPDATE_CUSTOMER_KEY,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    struct key_entry *key = NULL;
+    HF_TRY(admin_begin(&admin, request->tenant));
+    HF_TRY(find(&admin, request->name, &key));
+    enum hf_status status = HF_OK;
+    if (!admin.seen) {
+        pthread_mutex_lock(&service->record_lock);
+        status = update_locked(&admin, request, key);
+        pthread_mutex_unlock(&service->record_lock);
+    }
+    /* also when the answer is not yet certain: the narrower facts hold */
+    make_effective(service, key);
+    HF_TRY(status);
+    return customer_key_show_named(&admin, request->name, out);
+}
+
+/* --- grants ------------------------------------------------------------- */
+
+static HF_STATUS check_grant(const struct admin *admin,
+                             const struct customer_key_grant *request)
+{
+    static const char scheme[] = "spiffe://";
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    if (strncmp(request->identity, scheme, sizeof scheme - 1) != 0 ||
+        strlen(request->identity) == sizeof scheme - 1) {
+        return problem_field(admin->problem, "identity",
+                             "must be the SPIFFE URI of a workload "
+                             "(spiffe://...)");
+    }
+    if (admin->verb == VERB_GRANT_CUSTOMER_KEY &&
+        (request->permissions == 0 || (request->permissions & ~all) != 0)) {
+        return problem_field(admin->problem, "permissions",
+                             "must name at least one of GET, WRAP, UNWRAP");
+    }
+    return HF_OK;
+}
+
+/* What the grant is to be; false: there is nothing to change. */
+static bool next_grant(const struct admin *admin,
+                       const struct customer_key_grant *request,
+                       struct grant_record *grant)
+{
+    uint8_t before = grant->granted;
+    uint8_t asked = (uint8_t)request->permissions;
+    if (admin->verb == VERB_GRANT_CUSTOMER_KEY) {
+        grant->granted |= asked;
+        grant->ever_held |= asked;
+    } else {
+        grant->granted &= (uint8_t)(asked == 0 ? 0 : ~asked);
+    }
+    grant->updated_ms = service_wall_ms(admin->service);
+    return grant->granted != before;
+}
+
+static HF_STATUS
+make_grant_change(const struct admin *admin, const struct key_entry *key,
+                  const struct grant_record *grant, const struct stamp *current,
+                  struct stamp *out_next, struct change *change)
+{
+    char details[HF_URI_MAX_BYTES + 96];
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = grant_encode(grant, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, current, out_next);
+    }
+    free(record);
+    HF_TRY(status);
+    /* a SPIFFE URI has no character that JSON escapes: the edge checked it */
+    snprintf(details, sizeof details,
+             "{\"identity\":\"%s\",\"get\":%s,\"wrap\":%s,\"unwrap\":%s}",
+             grant->identity,
+             grant->granted & PERMISSION_GET ? "true" : "false",
+             grant->granted & PERMISSION_WRAP ? "true" : "false",
+             grant->granted & PERMISSION_UNWRAP ? "true" : "false");
+    return customer_key_finish_change(admin, change, &key->record,
+                                      key->record.current_version, details);
+}
+
+static HF_STATUS apply_grant(struct service *service, struct key_entry *key,
+                             const struct grant_record *grant,
+                             const struct stamp *stamp)
+{
+    struct grant_entry *entry = key_entry_grant(key, grant->identity);
+    if (entry != NULL) {
+        pthread_rwlock_wrlock(&service->catalogue.lock);
+        entry->record = *grant;
+        entry->stamp = *stamp;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+        return HF_OK;
+    }
+    entry = calloc(1, sizeof *entry);
+    if (entry == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    entry->record = *grant;
+    entry->stamp = *stamp;
+    enum hf_status status = catalogue_add_grant(service, entry);
+    if (status != HF_OK) {
+        free(entry);
+    }
+    return status;
+}
+
+/* record_lock is held. */
+static HF_STATUS grant_locked(const struct admin *admin,
+                              const struct customer_key_grant *request,
+                              struct key_entry *key)
+{
+    struct service *service = admin->service;
+    const struct grant_entry *entry = key_entry_grant(key, request->identity);
+    struct grant_record grant = {.key = key->record.id};
+    struct stamp current = {.version = 0};
+    struct stamp next;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    memcpy(grant.identity, request->identity, sizeof grant.identity);
+    if (entry != NULL) {
+        grant = entry->record;
+        current = entry->stamp;
+    } else if (key->grant_count == KEY_GRANTS_MAX) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "customer key %s knows %d identities, as many as "
+                           "it may",
+                           key->record.name, KEY_GRANTS_MAX);
+    }
+    if (!next_grant(admin, request, &grant) ||
+        request->mutation.validate_only) {
+        return HF_OK;
+    }
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = make_grant_change(admin, key, &grant, &current, &next, change);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (admin_is_stored(status)) {
+        enum hf_status applied = apply_grant(service, key, &grant, &next);
+        status = applied == HF_OK ? status : applied;
+    }
+    return admin_answer(admin, status);
+}
+
+static HF_STATUS change_grant(struct admin *admin,
+                              const struct customer_key_grant *request,
+                              struct customer_key_view *out)
+{
+    struct service *service = admin->service;
+    struct key_entry *key = NULL;
+    HF_TRY(admin_begin(admin, request->tenant));
+    HF_TRY(check_grant(admin, request));
+    HF_TRY(find(admin, request->name, &key));
+    enum hf_status status = HF_OK;
+    if (!admin->seen) {
+        pthread_mutex_lock(&service->record_lock);
+        status = grant_locked(admin, request, key);
+        pthread_mutex_unlock(&service->record_lock);
+    }
+    make_effective(service, key);
+    HF_TRY(status);
+    return customer_key_show_named(admin, request->name, out);
+}
+
+HF_STATUS customer_keys_grant(struct service *service,
+                              const struct caller *caller,
+                              const struct customer_key_grant *request,
+                              struct customer_key_view *out,
+                              struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_GRANT_CUSTOMER_KEY,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    return change_grant(&admin, request, out);
+}
+
+HF_STATUS customer_keys_revoke(struct service *service,
+                               const struct caller *caller,
+                               const struct customer_key_grant *request,
+                               struct customer_key_view *out,
+                               struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_REVOKE_CUSTOMER_KEY,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    return change_grant(&admin, request, out);
+}

@@ -1,0 +1,150 @@
+#include "server/service/customer_key_view.h"
+
+#include "hsm/base/pkcs11_uri.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct key_entry *customer_key_find(struct service *service,
+                                    const struct tenant_entry *tenant,
+                                    const char *name)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct key_entry *key = catalogue_key(&service->catalogue, tenant, name);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return key;
+}
+
+/* Without the object's label: it is the token's, and may change. */
+static void fill_uri(const struct token_record *token,
+                     const struct key_version_record *version,
+                     char out[HF_URI_MAX_BYTES + 1])
+{
+    struct pkcs11_uri uri = {.type = PKCS11_URI_PRIVATE};
+    memcpy(uri.token, token->label, sizeof uri.token);
+    memcpy(uri.serial, token->serial, sizeof uri.serial);
+    memcpy(uri.id, version->cka_id, version->cka_id_len);
+    uri.id_len = version->cka_id_len;
+    if (pkcs11_uri_format(&uri, out, HF_URI_MAX_BYTES + 1) != HF_OK) {
+        out[0] = '\0';
+    }
+}
+
+static void fill_versions(const struct key_entry *key,
+                          struct customer_key_view *out)
+{
+    for (uint32_t number = key->record.current_version;
+         number > 0 && out->version_count < KEY_VERSIONS_SHOWN; number--) {
+        const struct key_version_record *version =
+            &key->versions[number - 1]->record;
+        out->versions[out->version_count] = *version;
+        fill_uri(&key->token->record, version, out->uris[out->version_count]);
+        out->version_count++;
+    }
+}
+
+static void fill_grants(const struct key_entry *key,
+                        struct customer_key_view *out)
+{
+    for (size_t i = 0;
+         i < key->grant_count && out->grant_count < KEY_GRANTS_SHOWN; i++) {
+        const struct grant_record *grant = &key->grants[i]->record;
+        if (grant->granted == 0) {
+            continue; /* withdrawn: remembered, not held */
+        }
+        struct grant_view *view = &out->grants[out->grant_count++];
+        memcpy(view->identity, grant->identity, sizeof view->identity);
+        view->permissions = grant->granted;
+    }
+}
+
+void customer_key_fill_view(struct key_entry *key,
+                            struct customer_key_view *out)
+{
+    memset(out, 0, sizeof *out);
+    out->id = key->record.id;
+    memcpy(out->tenant, key->tenant->record.name, sizeof out->tenant);
+    memcpy(out->name, key->record.name, sizeof out->name);
+    memcpy(out->token, key->token->record.name, sizeof out->token);
+    memcpy(out->custody_domain, key->token->record.custody_domain,
+           sizeof out->custody_domain);
+    out->current_version = key->record.current_version;
+    out->created_ms = key->record.created_ms;
+    fill_versions(key, out);
+    fill_grants(key, out);
+    pthread_mutex_lock(&key->health_lock);
+    out->health = key->health;
+    pthread_mutex_unlock(&key->health_lock);
+    etag_write(&key->stamp, out->etag);
+}
+
+HF_STATUS customer_key_show_named(const struct admin *admin, const char *name,
+                                  struct customer_key_view *out)
+{
+    struct catalogue *catalogue = &admin->service->catalogue;
+    pthread_rwlock_rdlock(&catalogue->lock);
+    struct key_entry *key = catalogue_key(catalogue, admin->tenant, name);
+    if (key != NULL) {
+        customer_key_fill_view(key, out);
+    }
+    pthread_rwlock_unlock(&catalogue->lock);
+    return key != NULL ? HF_OK
+                       : problem_set(admin->problem, REASON_NOT_FOUND,
+                                     "no such customer key");
+}
+
+void customer_key_preview(const struct admin *admin, const char *name,
+                          const struct token_entry *token,
+                          const struct key_version_record *version,
+                          struct customer_key_view *out)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out->tenant, admin->tenant->record.name, sizeof out->tenant);
+    snprintf(out->name, sizeof out->name, "%s", name);
+    memcpy(out->token, token->record.name, sizeof out->token);
+    memcpy(out->custody_domain, token->record.custody_domain,
+           sizeof out->custody_domain);
+    out->versions[0] = *version;
+    fill_uri(&token->record, version, out->uris[0]);
+    out->version_count = 1;
+}
+
+HF_STATUS customer_key_may_get_version(const struct admin *admin,
+                                       const struct key_entry *key,
+                                       const struct token_entry *token,
+                                       const struct key_version_record *fresh)
+{
+    if (key->token != token) {
+        return problem_field(admin->problem, "token",
+                             "customer key %s is in token %s; a key in another "
+                             "token is another key",
+                             key->record.name, key->token->record.name);
+    }
+    if (key->record.current_version == KEY_VERSIONS_MAX) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "customer key %s has %d versions, as many as it "
+                           "may",
+                           key->record.name, KEY_VERSIONS_MAX);
+    }
+    for (uint32_t i = 0; i < key->record.current_version; i++) {
+        const struct key_version_record *version = &key->versions[i]->record;
+        if (bytes_equal(BYTES_OF(version->fingerprint),
+                        BYTES_OF(fresh->fingerprint))) {
+            return problem_set(admin->problem, REASON_ALREADY_REGISTERED,
+                               "this key pair is version %u of %s",
+                               version->version, key->record.name);
+        }
+    }
+    return HF_OK;
+}
+
+HF_STATUS customer_key_finish_change(const struct admin *admin,
+                                     struct change *change,
+                                     const struct customer_key_record *key,
+                                     uint32_t version, const char *details)
+{
+    char object[2 * HF_NAME_MAX_BYTES + 64];
+    snprintf(object, sizeof object, "tenants/%s/customerKeys/%s/versions/%u",
+             admin->tenant->record.name, key->name, version);
+    return admin_finish_change(admin, change, object, details, &key->id);
+}

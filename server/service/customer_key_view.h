@@ -1,0 +1,33 @@
+/* customer_key_view: how a customer key is shown, and what its use cases have
+ * in common. */
+#pragma once
+
+#include "server/service/admin.h"
+#include "server/service/customer_keys.h"
+
+/* NULL: no such key of this tenant. */
+struct key_entry *customer_key_find(struct service *service,
+                                    const struct tenant_entry *tenant,
+                                    const char *name);
+/* The catalogue's lock is held. */
+void customer_key_fill_view(struct key_entry *key,
+                            struct customer_key_view *out);
+HF_STATUS customer_key_show_named(const struct admin *admin, const char *name,
+                                  struct customer_key_view *out);
+/* What a registration would make (validate_only). */
+void customer_key_preview(const struct admin *admin, const char *name,
+                          const struct token_entry *token,
+                          const struct key_version_record *version,
+                          struct customer_key_view *out);
+
+/* customer_key_may_get_version: same token, room left, not there already. */
+HF_STATUS customer_key_may_get_version(const struct admin *admin,
+                                       const struct key_entry *key,
+                                       const struct token_entry *token,
+                                       const struct key_version_record *fresh);
+
+/* The audit record and the record of the request. details may be NULL. */
+HF_STATUS customer_key_finish_change(const struct admin *admin,
+                                     struct change *change,
+                                     const struct customer_key_record *key,
+                                     uint32_t version, const char *details);

@@ -1,0 +1,360 @@
+#include "server/service/customer_keys.h"
+
+#include "hsm/base/pkcs11_uri.h"
+
+#include "server/service/customer_key_view.h"
+#include "server/service/key_facts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- register ----------------------------------------------------------- */
+
+static HF_STATUS check_uri(const struct admin *admin, const char *text,
+                           const struct token_record *token,
+                           struct pkcs11_uri *out)
+{
+    const char *why = "";
+    if (pkcs11_uri_parse(text, out, &why) != HF_OK) {
+        return problem_field(admin->problem, "uri", "%s", why);
+    }
+    if (out->id_len == 0) {
+        return problem_field(admin->problem, "uri",
+                             "must name the key by id=, as holdfast-hsm key "
+                             "list shows it");
+    }
+    if ((out->token[0] != '\0' && strcmp(out->token, token->label) != 0) ||
+        (out->serial[0] != '\0' && strcmp(out->serial, token->serial) != 0)) {
+        return problem_field(admin->problem, "uri",
+                             "names another token than %s", token->name);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS find_in_token(const struct admin *admin,
+                               const struct token_entry *token,
+                               const struct pkcs11_uri *uri,
+                               struct token_key_report *report)
+{
+    struct token_request request = {
+        .op = TOKEN_OP_FIND,
+        .u.find =
+            {
+                     .key = {.type = TOKEN_KEY_RSA, .id_len = uri->id_len},
+                     .report = report,
+                     },
+    };
+    memcpy(request.u.find.key.id, uri->id, uri->id_len);
+    if (token->configured == NULL) {
+        return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
+                           "token %s is not in the service's configuration",
+                           token->record.name);
+    }
+    enum hf_status status = token_call(token->configured->token, &request);
+    if (hf_status_class(status) == HF_CLASS_MISSING) {
+        return problem_set(admin->problem, REASON_NOT_FOUND,
+                           "no key pair with this id in token %s",
+                           token->record.name);
+    }
+    if (status != HF_OK) {
+        return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
+                           "token %s: %s", token->record.name,
+                           hf_status_text(status));
+    }
+    return HF_OK;
+}
+
+/* an elliptic-curve key cannot wrap. */
+static HF_STATUS check_report(const struct admin *admin,
+                              const struct token_key_report *report)
+{
+    bool size_is_good =
+        report->bits == 2048 || report->bits == 3072 || report->bits == 4096;
+    if (report->key.type != TOKEN_KEY_RSA || !size_is_good) {
+        return problem_set(admin->problem, REASON_KEY_TYPE,
+                           "a customer key is RSA of 2048, 3072 or 4096 bits; "
+                           "this one is %s of %u",
+                           report->key.type == TOKEN_KEY_RSA  ? "RSA"
+                           : report->key.type == TOKEN_KEY_EC ? "elliptic-curve"
+                                                              : "another kind",
+                           report->bits);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS fill_version(const struct admin *admin,
+                              const struct customer_key_register *request,
+                              const struct token_entry *token,
+                              const struct token_key_report *report,
+                              struct key_version_record *version)
+{
+    struct token_profile profile;
+    token_profile_get(token->configured->token, &profile);
+    version->suite = (uint8_t)token_suite_preferred(&profile);
+    if (version->suite == TOKEN_SUITE_NONE) {
+        return problem_set(admin->problem, REASON_KEY_OPS,
+                           "token %s offers neither RSA-OAEP with SHA-256 nor "
+                           "with SHA-1",
+                           token->record.name);
+    }
+    memcpy(version->cka_id, report->key.id, report->key.id_len);
+    version->cka_id_len = report->key.id_len;
+    memcpy(version->fingerprint, report->key.fingerprint,
+           sizeof version->fingerprint);
+    memcpy(version->spki, report->spki, report->spki_len);
+    version->spki_len = report->spki_len;
+    version->bits = report->bits;
+    version->enabled = true;
+    version->not_before_ms = request->not_before_ms;
+    version->expires_ms = request->expires_ms;
+    version->allows_token = report->can_unwrap;
+    version->allows_memory = report->can_decrypt;
+    version->imported = !report->local;
+    version->created_ms = service_wall_ms(admin->service);
+    version->updated_ms = version->created_ms;
+    return HF_OK;
+}
+
+/* A new name, or one more version of a key that is there. */
+struct registering {
+    struct key_entry *existing;
+    struct key_entry *fresh; /* NULL: existing gets a version */
+    struct key_version_entry *version;
+};
+
+static HF_STATUS put_registering(const struct registering *making,
+                                 const struct customer_key_record *key,
+                                 struct stamp *next, struct change *change)
+{
+    const struct stamp none = {.version = 0};
+    const struct stamp *current =
+        making->existing == NULL ? &none : &making->existing->stamp;
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = customer_key_encode(key, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, current, next);
+    }
+    if (status == HF_OK) {
+        status = key_version_encode(&making->version->record, record);
+    }
+    if (status == HF_OK) {
+        status = change_put(change, record, &none, &making->version->stamp);
+    }
+    free(record);
+    HF_TRY(status);
+    if (making->existing == NULL) {
+        HF_TRY(put_name(change, NAME_CUSTOMER_KEY, &key->tenant, key->name,
+                        &key->id));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS take_over(const struct admin *admin,
+                           struct registering *making,
+                           const struct customer_key_record *key,
+                           const struct stamp *stamp)
+{
+    struct service *service = admin->service;
+    if (making->fresh != NULL) {
+        making->fresh->record = *key;
+        making->fresh->stamp = *stamp;
+        HF_TRY(catalogue_add_key(service, making->fresh));
+        making->existing = HF_GIVE(making->fresh);
+    }
+    HF_TRY(catalogue_add_key_version(service, making->version));
+    making->version = NULL;
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    making->existing->record = *key;
+    making->existing->stamp = *stamp;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return HF_OK;
+}
+
+/* record_lock is held. */
+static HF_STATUS register_locked(const struct admin *admin,
+                                 const struct customer_key_register *request,
+                                 const struct token_entry *token,
+                                 struct registering *making)
+{
+    struct service *service = admin->service;
+    struct customer_key_record key = {.token = token->record.id};
+    struct stamp next;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    making->existing = customer_key_find(service, admin->tenant, request->name);
+    if (making->existing != NULL) {
+        key = making->existing->record;
+        HF_TRY(customer_key_may_get_version(admin, making->existing, token,
+                                            &making->version->record));
+    } else {
+        making->fresh = key_entry_new();
+        if (making->fresh == NULL) {
+            return problem_of_status(admin->problem, HF_E_NO_MEMORY);
+        }
+        HF_TRY(rng_id(service->settings.rng, &key.id));
+        key.tenant = admin->tenant->record.id;
+        memcpy(key.name, request->name, sizeof key.name);
+        key.created_ms = service_wall_ms(service);
+    }
+    key.current_version++;
+    making->version->record.key = key.id;
+    making->version->record.version = key.current_version;
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = put_registering(making, &key, &next, change);
+    }
+    if (status == HF_OK) {
+        status = customer_key_finish_change(admin, change, &key,
+                                            key.current_version, NULL);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (admin_is_stored(status)) {
+        enum hf_status taken = take_over(admin, making, &key, &next);
+        status = taken == HF_OK ? status : taken;
+    }
+    return admin_answer(admin, status);
+}
+
+static void key_entry_discard(struct key_entry *key)
+{
+    if (key != NULL) {
+        pthread_mutex_destroy(&key->health_lock);
+        free(key);
+    }
+}
+
+HF_STATUS customer_keys_register(struct service *service,
+                                 const struct caller *caller,
+                                 const struct customer_key_register *request,
+                                 struct customer_key_view *out,
+                                 struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_REGISTER_CUSTOMER_KEY,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    struct pkcs11_uri uri;
+    struct token_key_report report;
+    struct registering making = {.existing = NULL};
+    HF_TRY(name_check("customer_key_id", request->name, problem));
+    HF_TRY(admin_begin(&admin, request->tenant));
+    if (admin.seen) {
+        return customer_key_show_named(&admin, request->name, out);
+    }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct token_entry *token =
+        catalogue_token(&service->catalogue, admin.tenant, request->token);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    if (token == NULL) {
+        /* another tenant's looks missing (R-15.14, N06) */
+        return problem_set(problem, REASON_TOKEN_OF_TENANT, "no such token");
+    }
+    HF_TRY(check_uri(&admin, request->uri, &token->record, &uri));
+    HF_TRY(find_in_token(&admin, token, &uri, &report));
+    HF_TRY(check_report(&admin, &report));
+    making.version = calloc(1, sizeof *making.version);
+    if (making.version == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    enum hf_status status =
+        fill_version(&admin, request, token, &report, &making.version->record);
+    if (status == HF_OK && request->mutation.validate_only) {
+        customer_key_preview(&admin, request->name, token,
+                             &making.version->record, out);
+        free(making.version);
+        return HF_OK;
+    }
+    if (status == HF_OK) {
+        pthread_mutex_lock(&service->record_lock);
+        status = register_locked(&admin, request, token, &making);
+        pthread_mutex_unlock(&service->record_lock);
+    }
+    key_entry_discard(making.fresh);
+    free(making.version);
+    HF_TRY(status);
+    return customer_key_show_named(&admin, request->name, out);
+}
+
+/* --- look at ------------------------------------------------------------ */
+
+HF_STATUS customer_keys_get(struct service *service,
+                            const struct caller *caller, const char *tenant,
+                            const char *name, struct customer_key_view *out,
+                            struct problem *problem)
+{
+    struct admin admin = {.service = service, .problem = problem};
+    HF_TRY(service_admit(service, caller, VERB_GET_CUSTOMER_KEY, tenant,
+                         &admin.tenant, problem));
+    return customer_key_show_named(&admin, name, out);
+}
+
+HF_STATUS customer_keys_list(struct service *service,
+                             const struct caller *caller, const char *tenant,
+                             const struct page_request *page,
+                             struct customer_key_list *out,
+                             struct problem *problem)
+{
+    struct tenant_entry *owner = NULL;
+    struct page_walk walk;
+    HF_TRY(service_admit(service, caller, VERB_LIST_CUSTOMER_KEYS, tenant,
+                         &owner, problem));
+    HF_TRY(page_begin(page, out->cap, &walk, problem));
+    bool showing = walk.from_start;
+    out->count = 0;
+    out->next[0] = '\0';
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (struct key_entry *key = service->catalogue.keys; key != NULL;
+         key = key->next) {
+        if (key->tenant != owner) {
+            continue;
+        }
+        if (showing && out->count == walk.size) {
+            id_format(&out->views[out->count - 1].id, out->next);
+            break;
+        }
+        if (showing) {
+            customer_key_fill_view(key, &out->views[out->count++]);
+        } else {
+            showing = id_equal(&key->record.id, &walk.after);
+        }
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return HF_OK;
+}
+
+/* --- validate ----------------------------------------------------------- */
+
+HF_STATUS customer_keys_validate(struct service *service,
+                                 const struct caller *caller,
+                                 const struct customer_key_validate *request,
+                                 struct validation_report *out,
+                                 struct problem *problem)
+{
+    struct facts_request facts_request = {
+        .identity = request->identity,
+        .residency = request->residency,
+        .dep_type = DEP_TYPE_EXCHANGE_MAILBOX,
+    };
+    struct validation_facts facts;
+    HF_TRY(service_admit(service, caller, VERB_VALIDATE_CUSTOMER_KEYS,
+                         request->tenant, &facts_request.tenant, problem));
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        facts_request.keys[slot] = customer_key_find(
+            service, facts_request.tenant, request->keys[slot]);
+        if (facts_request.keys[slot] == NULL) {
+            return problem_set(problem, REASON_NOT_FOUND,
+                               "no such customer key");
+        }
+    }
+    key_facts_collect(service, &facts_request, &facts);
+    validation_run(&facts, out);
+    return HF_OK;
+}

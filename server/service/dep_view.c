@@ -1,0 +1,150 @@
+#include "server/service/dep_view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct dep_entry *dep_find(struct service *service,
+                           const struct tenant_entry *tenant,
+                           const char *id_or_name)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_entry *dep =
+        catalogue_dep(&service->catalogue, tenant, id_or_name);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return dep;
+}
+
+uint32_t dep_count_active(struct service *service,
+                          const struct tenant_entry *tenant)
+{
+    uint32_t count = 0;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
+         dep = dep->next) {
+        if (dep->tenant == tenant &&
+            dep->record.type == DEP_TYPE_EXCHANGE_MAILBOX &&
+            dep_counts_as_active(dep->record.state)) {
+            count++;
+        }
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return count;
+}
+
+static void fill_key(struct key_entry *key,
+                     const struct key_version_record *version,
+                     struct dep_key_view *out)
+{
+    memcpy(out->name, key->record.name, sizeof out->name);
+    memcpy(out->custody_domain, key->token->record.custody_domain,
+           sizeof out->custody_domain);
+    out->version = version->version;
+    out->suite = (enum token_suite)version->suite;
+    pthread_mutex_lock(&key->health_lock);
+    out->health = key->health;
+    pthread_mutex_unlock(&key->health_lock);
+}
+
+void dep_fill_view(struct service *service, struct dep_entry *dep,
+                   struct dep_view *out)
+{
+    const struct generation_entry *generation =
+        catalogue_generation(dep, dep->record.generation);
+    memset(out, 0, sizeof *out);
+    memcpy(out->tenant, dep->tenant->record.name, sizeof out->tenant);
+    out->record = dep->record;
+    out->assigned_count = atomic_load(&dep->assigned_count);
+    out->health = dep_health_locked(service, dep);
+    for (size_t slot = 0; generation != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP;
+         slot++) {
+        fill_key(generation->keys[slot], &generation->versions[slot]->record,
+                 &out->keys[slot]);
+    }
+    etag_write(&dep->stamp, out->etag);
+}
+
+static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
+                      struct dep_view *out)
+{
+    if (dep == NULL || dep->tenant != admin->tenant) {
+        return problem_set(admin->problem, REASON_NOT_FOUND, "no such DEP");
+    }
+    struct service *service = admin->service;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    dep_fill_view(service, dep, out);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return HF_OK;
+}
+
+HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
+                         struct dep_view *out)
+{
+    return show(admin, dep_find(admin->service, admin->tenant, id_or_name),
+                out);
+}
+
+HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
+                         struct dep_view *out)
+{
+    struct catalogue *catalogue = &admin->service->catalogue;
+    pthread_rwlock_rdlock(&catalogue->lock);
+    struct dep_entry *dep = catalogue_dep_by_id(catalogue, id);
+    pthread_rwlock_unlock(&catalogue->lock);
+    return show(admin, dep, out);
+}
+
+void dep_preview(const struct admin *admin, const struct dep_create *request,
+                 enum dep_state state, struct dep_view *out)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out->tenant, admin->tenant->record.name, sizeof out->tenant);
+    out->record.type = DEP_TYPE_EXCHANGE_MAILBOX;
+    out->record.state = state;
+    out->record.residency = request->residency;
+    out->record.key_lease_ms = request->key_lease_ms == -1
+                                   ? HF_KEY_LEASE_DEFAULT_MS
+                                   : (uint32_t)request->key_lease_ms;
+    memcpy(out->record.name, request->name, sizeof out->record.name);
+    memcpy(out->record.description, request->description,
+           sizeof out->record.description);
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        memcpy(out->keys[slot].name, request->keys[slot],
+               sizeof out->keys[slot].name);
+    }
+}
+
+static bool holds_unwrap(const struct key_entry *key, const char *identity)
+{
+    const struct grant_entry *grant = key_entry_grant(key, identity);
+    return grant != NULL && (grant->record.granted & PERMISSION_UNWRAP) != 0;
+}
+
+void dep_find_workload(struct service *service,
+                       const struct generation_entry *generation,
+                       char out[HF_URI_MAX_BYTES + 1])
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        const struct key_entry *key = generation->keys[slot];
+        const struct key_entry *other = generation->keys[1 - slot];
+        for (size_t i = 0; i < key->grant_count; i++) {
+            const char *identity = key->grants[i]->record.identity;
+            if (holds_unwrap(key, identity) &&
+                (out[0] == '\0' || holds_unwrap(other, identity))) {
+                snprintf(out, HF_URI_MAX_BYTES + 1, "%s", identity);
+            }
+        }
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
+                            const struct dep_record *dep, const char *details)
+{
+    char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];
+    char id[HF_ID_TEXT];
+    id_format(&dep->id, id);
+    snprintf(object, sizeof object, "tenants/%s/deps/%s",
+             admin->tenant->record.name, id);
+    return admin_finish_change(admin, change, object, details, &dep->id);
+}

@@ -1,0 +1,29 @@
+/* dep_view: how a DEP is shown, and what its use cases have in common. */
+#pragma once
+
+#include "server/service/admin.h"
+#include "server/service/deps.h"
+
+/* NULL: no such DEP of this tenant. By UUID or name. */
+struct dep_entry *dep_find(struct service *service,
+                           const struct tenant_entry *tenant,
+                           const char *id_or_name);
+/* dep_count_active. */
+uint32_t dep_count_active(struct service *service,
+                          const struct tenant_entry *tenant);
+/* The catalogue's lock is held. */
+void dep_fill_view(struct service *service, struct dep_entry *dep,
+                   struct dep_view *out);
+HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
+                         struct dep_view *out);
+HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
+                         struct dep_view *out);
+/* What a creation would make (validate_only). */
+void dep_preview(const struct admin *admin, const struct dep_create *request,
+                 enum dep_state state, struct dep_view *out);
+/* An identity that holds unwrap on both keys now; else on one; else "". */
+void dep_find_workload(struct service *service,
+                       const struct generation_entry *generation,
+                       char out[HF_URI_MAX_BYTES + 1]);
+HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
+                            const struct dep_record *dep, const char *details);

@@ -1,0 +1,33 @@
+/* epoch: the counter and root in the service's token that a rolled-back store
+ * cannot follow (R-15.22).
+ *
+ * A token data object cannot be rewritten, so each epoch is a new object; the
+ * older ones are destroyed once it is durable, and the highest valid one
+ * counts.
+ */
+#pragma once
+
+#include "server/service/problem.h"
+#include "server/service/seals.h"
+
+/* epoch_agree: holds the token's newest epoch against the store's history, at
+ * start.
+ *
+ *   token   store                     outcome
+ *   none    none                      a new store: counter 0
+ *   n       n is its newest           agreed
+ *   n       holds n, newest is m > n  agreed on m; the token is caught up
+ *   n       no such (n, root)         refused: the store was rolled back or
+ *                                     is another's
+ *   none    some                      refused: the token was rolled back or is
+ *                                     another's
+ *
+ * Returns   HF_OK; HF_E_CORRUPT with *problem; the token's and the store's
+ *           failures.
+ */
+HF_STATUS epoch_agree(const struct store *store, const struct seals *seals,
+                      struct epoch *out_epoch, struct problem *problem);
+
+/* epoch_to_token: durable in the token, then the older ones destroyed. May run
+ * twice. */
+HF_STATUS epoch_to_token(const struct seals *seals, const struct epoch *epoch);

@@ -1,0 +1,293 @@
+#include "server/service/keys.h"
+
+#include "hsm/base/check.h"
+
+#include "server/service/aead.h"
+#include "server/service/keys_slow.h"
+#include "server/service/opening.h"
+#include "server/service/rows.h"
+
+#include <string.h>
+
+#define BATCH_MAX 64
+/* how often a call may come back to the hot lane after its lease went stale */
+#define STALE_MAX 3
+
+void key_call_finish(struct key_call *call, enum hf_status status)
+{
+    call->status = status;
+    if (status != HF_OK) {
+        secret_freep(&call->plaintext);
+        call->envelope_len = 0;
+    }
+    call->done(call);
+}
+
+void key_call_refuse(struct key_call *call, enum reason reason,
+                     const char *text)
+{
+    key_call_finish(call, problem_set(&call->problem, reason, "%s", text));
+}
+
+/* --- to the slow lane --------------------------------------------------- */
+
+static void to_slow_lane(struct service *service, struct key_call *call)
+{
+    const struct pool_job job = {
+        .tenant = call->tenant,
+        .rank = call->initiator == INITIATOR_SYSTEM ? POOL_SYSTEM : POOL_USER,
+        .work = keys_slow_run,
+        .argument = call,
+    };
+    call->service = service;
+    enum hf_status status = pool_run(service->pool, &job);
+    if (status == HF_OK) {
+        atomic_fetch_add(&service->slow_calls, 1);
+        return;
+    }
+    if (status == HF_E_OVERLOAD) {
+        atomic_fetch_add(&service->overloaded, 1);
+        key_call_refuse(call, REASON_OVERLOADED,
+                        "the service is busy; repeat later");
+        return;
+    }
+    key_call_refuse(call, REASON_SERVICE_UNAVAILABLE,
+                    "the service is stopping; repeat elsewhere");
+}
+
+/* --- the hot lane ------------------------------------------------------- */
+
+/* What a batch came to, under one look at the catalogue. */
+enum lane { LANE_HOT, LANE_SLOW, LANE_REFUSED };
+
+static bool may_open(const struct row *row,
+                     const struct generation_entry *generation)
+{
+    for (size_t i = 0; i < row->wrap_count; i++) {
+        if (row->wraps[i] == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* R-5.11: where the key should be is the assigned DEP's newest generation, or
+ * the tenant's service-managed one. */
+static bool is_where_it_should_be(struct service *service,
+                                  const struct tenant_entry *tenant,
+                                  const struct row *row)
+{
+    const struct dep_entry *wanted = row->assigned;
+    if (wanted == NULL) {
+        wanted = catalogue_dep_by_id(&service->catalogue,
+                                     &tenant->record.service_managed);
+    }
+    return wanted != NULL && row->effective != NULL &&
+           row->effective->dep == wanted &&
+           row->effective->record.generation == wanted->record.generation;
+}
+
+static void fill_context(struct key_call *call,
+                         const struct generation_entry *generation,
+                         const uint8_t hash[HF_SHA256_BYTES])
+{
+    struct context context = {
+        .tenant = generation->record.tenant,
+        .dep = generation->record.dep,
+        .generation = generation->record.generation,
+        .workload = WORKLOAD_EXCHANGE,
+        .resource_type = RESOURCE_MAILBOX,
+        .purpose = PURPOSE_RESOURCE_KEY,
+    };
+    memcpy(context.resource_hash, hash, sizeof context.resource_hash);
+    context_encode(&context, call->context);
+    call->dep = generation->record.dep;
+    call->generation = generation->record.generation;
+    call->dep_is_service_managed =
+        generation->dep->record.type == DEP_TYPE_SERVICE_MANAGED;
+}
+
+static bool names(const struct generation_entry *generation,
+                  const struct envelope *envelope)
+{
+    return envelope->generation == generation->record.generation &&
+           id_equal(&envelope->dep, &generation->record.dep);
+}
+
+/* The catalogue's lock is held. */
+static enum lane look_up(struct service *service, struct key_call *call,
+                         int64_t now_ms)
+{
+    struct tenant_entry *tenant = NULL;
+    struct envelope envelope;
+    call->status = service_admit_call(service, call, &tenant, &call->problem);
+    if (call->status != HF_OK) {
+        return LANE_REFUSED;
+    }
+    if (call->verb != VERB_UNWRAP_KEY || call->tries > STALE_MAX) {
+        return LANE_SLOW;
+    }
+    struct record_key key =
+        key_of_resource(&tenant->record.id, RESOURCE_MAILBOX, call->resource);
+    const struct row *row = rows_get(service->rows, &key);
+    if (row == NULL || row->effective == NULL ||
+        !is_where_it_should_be(service, tenant, row)) {
+        return LANE_SLOW;
+    }
+    if (call->wrapped_len == 0) {
+        memcpy(call->wrapped, row->envelope, row->envelope_len);
+        call->wrapped_len = row->envelope_len;
+    }
+    /* only what is wrapped as the stored key is hot; older copies are rare */
+    if (envelope_parse((struct bytes){call->wrapped, call->wrapped_len},
+                       HF_KEY_BYTES, &envelope) != HF_OK ||
+        !names(row->effective, &envelope) || !may_open(row, row->effective)) {
+        return LANE_SLOW;
+    }
+    struct lease *lease = opening_take(service, row->effective, call, now_ms);
+    if (lease == NULL) {
+        return LANE_SLOW;
+    }
+    call->lease = lease;
+    fill_context(call, row->effective, row->resource_hash);
+    return LANE_HOT;
+}
+
+static void opened(struct token_request *request)
+{
+    struct key_call *call = request->owner;
+    struct service *service = call->service;
+    struct lease *lease = call->lease;
+    enum hf_status status = request->status;
+    call->lease = NULL;
+    if (status == HF_OK) {
+        lease_release(lease);
+        key_call_finish(call, HF_OK);
+        return;
+    }
+    secret_freep(&call->plaintext);
+    if (status == HF_E_BAD_BLOB) {
+        lease_release(lease);
+        key_call_refuse(call, REASON_BLOB_INVALID,
+                        "the wrapped key does not open");
+        return;
+    }
+    if (hf_status_class(status) == HF_CLASS_OURS) {
+        lease_release(lease);
+        key_call_finish(call, problem_of_status(&call->problem, status));
+        return;
+    }
+    /* The session object is gone, or its token does not answer: this lease is
+     * over, and the slow lane decides what else may open the key. */
+    lease_drop(lease);
+    lease_release(lease);
+    call->tries++;
+    to_slow_lane(service, call);
+}
+
+/* The result's place, and the request for the token that holds the key. */
+static HF_STATUS prepare(struct service *service, struct key_call *call)
+{
+    const struct lease *lease = call->lease;
+    HF_TRY(secret_new(HF_KEY_BYTES, &call->plaintext));
+    call->service = service;
+    call->token_request = (struct token_request){
+        .op = TOKEN_OP_OPEN,
+        .drop_dead_ms = call->deadline_ms,
+        .done = opened,
+        .owner = call,
+        .u.aead =
+            {
+                     .key = lease->object,
+                     .aad = BYTES_OF(call->context),
+                     .in = {call->wrapped + ENVELOPE_HEAD_BYTES,
+                       call->wrapped_len - ENVELOPE_HEAD_BYTES},
+                     .out = secret_writable(call->plaintext),
+                     .out_cap = HF_KEY_BYTES,
+                     },
+    };
+    memcpy(call->token_request.u.aead.iv,
+           call->wrapped + ENVELOPE_HEAD_BYTES - HF_GCM_IV_BYTES,
+           HF_GCM_IV_BYTES);
+    return HF_OK;
+}
+
+static void open_in_memory(struct key_call *call)
+{
+    struct token_request *request = &call->token_request;
+    const struct lease *lease = call->lease;
+    request->status =
+        aead_open(lease->key, request->u.aead.iv, request->u.aead.aad,
+                  request->u.aead.in, request->u.aead.out);
+    opened(request);
+}
+
+/* One batch for each token; those whose key is in memory at once. */
+static void run_hot(struct service *service, struct key_call **calls,
+                    size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct token_request *batch[BATCH_MAX];
+        size_t batch_count = 0;
+        if (calls[i] == NULL) {
+            continue;
+        }
+        const struct lease *first = calls[i]->lease;
+        const struct token *token = first->token;
+        for (size_t j = i; j < count; j++) {
+            const struct lease *lease =
+                calls[j] == NULL ? NULL : calls[j]->lease;
+            if (lease == NULL || lease->token != token) {
+                continue;
+            }
+            if (token == NULL) {
+                open_in_memory(calls[j]);
+            } else {
+                batch[batch_count++] = &calls[j]->token_request;
+            }
+            calls[j] = NULL;
+        }
+        if (batch_count > 0) {
+            token_submit(token, batch, batch_count);
+        }
+    }
+    atomic_fetch_add(&service->hot_calls, count);
+}
+
+static void submit_batch(struct service *service, struct key_call *const *calls,
+                         size_t count)
+{
+    enum lane lanes[BATCH_MAX];
+    struct key_call *hot[BATCH_MAX];
+    size_t hot_count = 0;
+    int64_t now_ms = service_monotonic_ms(service);
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (size_t i = 0; i < count; i++) {
+        lanes[i] = look_up(service, calls[i], now_ms);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    for (size_t i = 0; i < count; i++) {
+        if (lanes[i] == LANE_REFUSED) {
+            key_call_finish(calls[i], calls[i]->status);
+        } else if (lanes[i] == LANE_SLOW) {
+            to_slow_lane(service, calls[i]);
+        } else if (prepare(service, calls[i]) != HF_OK) {
+            lease_release(calls[i]->lease);
+            calls[i]->lease = NULL;
+            key_call_refuse(calls[i], REASON_OVERLOADED,
+                            "the service is busy; repeat later");
+        } else {
+            hot[hot_count++] = calls[i];
+        }
+    }
+    run_hot(service, hot, hot_count);
+}
+
+void keys_submit(struct service *service, struct key_call *const *calls,
+                 size_t count)
+{
+    for (size_t from = 0; from < count; from += BATCH_MAX) {
+        size_t part = count - from < BATCH_MAX ? count - from : BATCH_MAX;
+        submit_batch(service, calls + from, part);
+    }
+}

@@ -1,0 +1,98 @@
+/* leases: an unwrapped DEP key, usable for a bounded time (R-15.4).
+ *
+ *   open --> live --(renewed: another takes its place)--> dead --> forgotten
+ *              |                                            ^
+ *              +-- expired, revoked, disabled, stale -------+
+ *
+ * A lease is used between lease_take and lease_release. One that died while it
+ * was used is forgotten by its last user: the session object is destroyed, the
+ * secret wiped. Ending a lease waits for its users, so that when a revocation
+ * is acknowledged no call of before is still being served by it.
+ */
+#pragma once
+
+#include "hsm/base/own.h"
+
+#include "hsm/sys/secret.h"
+
+#include "server/domain/lease.h"
+
+#include "server/service/core.h"
+
+struct lease {
+    struct service *service;
+    struct generation_entry *generation;
+    enum lease_source source;
+    const struct token *token; /* holds the object; NULL: key is in memory */
+    struct token_object object;
+    struct secret *key;
+    int64_t opened_ms; /* monotonic */
+    int64_t expires_ms;
+    atomic_int_fast64_t used_ms;
+    atomic_uint_fast64_t served;
+    uint32_t users;    /* this and the next: under generation->lock */
+    bool dead;         /* in generation->dying */
+    uint64_t revision; /* of the generation when it was opened */
+    struct lease *next_dying;
+};
+
+/* lease_new: with one user, the caller; not published, so dead when released
+ * unless lease_publish was called. Takes over the object or the secret. */
+struct lease_opened {
+    enum lease_source source;
+    const struct token *token;
+    struct token_object object;
+    struct secret *key;
+};
+HF_STATUS lease_new(struct service *service,
+                    struct generation_entry *generation,
+                    const struct lease_opened *opened,
+                    struct lease **out_lease);
+
+/* generation_revision: to be read before the facts an opening rests on. */
+uint64_t generation_revision(struct generation_entry *generation);
+
+/* lease_publish: others may take it, for life_ms from when it was opened; the
+ * one before is dead.
+ * Returns   HF_OK; HF_E_CONFLICT when the generation's revision is another:
+ *           something was narrowed meanwhile, and the lease must not be used.
+ *           With life_ms 0 only that is looked at. */
+HF_STATUS lease_publish(struct lease *lease, int64_t life_ms,
+                        uint64_t revision);
+
+/* lease_take: the live lease, one user more; NULL when there is none, or when
+ * the generation's revision is not *revision: the caller's facts are older than
+ * a change that narrows. revision NULL: the catalogue's lock is held since the
+ * facts were read. */
+struct lease *lease_take(struct generation_entry *generation, int64_t now_ms,
+                         const uint64_t *revision);
+struct lease *lease_take_ak(struct generation_entry *generation, int64_t now_ms,
+                            const uint64_t *revision);
+void lease_release(struct lease *lease);
+static inline void lease_releasep(struct lease **lease)
+{
+    if (*lease != NULL) {
+        lease_release(*lease);
+        *lease = NULL;
+    }
+}
+
+/* lease_drop: this one is stale (its object is gone); dead for everybody. */
+void lease_drop(struct lease *lease);
+/* leases_end: raises the revision; every lease of the generation is dead and no
+ * longer used when it returns. Blocks until the calls that use them are done.
+ */
+void leases_end(struct generation_entry *generation);
+/* lease_detach_ak_expired: takes an AK lease out whose time is over, as its one
+ * user, for its closing record; NULL when there is none. */
+struct lease *lease_detach_ak_expired(struct generation_entry *generation,
+                                      int64_t now_ms);
+
+/* One operation under a lease, on a thread that may block. in of lease_open is
+ * ciphertext and tag. Returns as the token port. */
+HF_STATUS lease_seal(const struct lease *lease,
+                     const uint8_t iv[HF_GCM_IV_BYTES], struct bytes aad,
+                     struct bytes in, uint8_t *out);
+HF_STATUS lease_open(const struct lease *lease,
+                     const uint8_t iv[HF_GCM_IV_BYTES], struct bytes aad,
+                     struct bytes in, uint8_t *out);

@@ -1,0 +1,325 @@
+#include "server/service/ledger.h"
+
+#include "hsm/base/check.h"
+
+#include "server/service/change.h"
+#include "server/service/epoch.h"
+#include "server/service/seals.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ledger {
+    const struct store *store;
+    const struct clock *clock;
+    struct seals seals;
+    pthread_mutex_t lock; /* sealed changes are one at a time */
+    struct root root;
+    struct epoch epoch;  /* the store's newest */
+    bool epoch_in_token; /* the token's is the store's */
+};
+
+const struct store *ledger_store(struct ledger *ledger)
+{
+    return ledger->store;
+}
+
+static const enum record_kind sealed_kinds[] = {
+    RECORD_TENANT, RECORD_TOKEN, RECORD_CUSTOMER_KEY, RECORD_KEY_VERSION,
+    RECORD_GRANT,  RECORD_DEP,   RECORD_GENERATION,
+};
+
+struct root_walk {
+    const struct seals *seals;
+    struct root root;
+    uint64_t count;
+    struct record bad;
+};
+
+static enum hf_status root_walk_step(void *context, const struct record *record)
+{
+    struct root_walk *walk = context;
+    enum hf_status status = seals_check(walk->seals, record);
+    if (status != HF_OK) {
+        walk->bad = *record;
+        return status;
+    }
+    walk->count++;
+    return root_add(walk->seals, &walk->root, record);
+}
+
+/* Every sealed record of the store: its MAC, and the root over all. */
+static HF_STATUS walk_sealed(struct ledger *ledger, struct root_walk *walk)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    const struct store_page all = {.max = SIZE_MAX};
+    HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
+    for (size_t i = 0; i < HF_COUNT(sealed_kinds); i++) {
+        HF_TRY(store_list(txn, sealed_kinds[i], &all, root_walk_step, walk));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS verify_records(struct ledger *ledger, struct problem *problem)
+{
+    struct root_walk *walk = calloc(1, sizeof *walk);
+    if (walk == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    walk->seals = &ledger->seals;
+    enum hf_status status = walk_sealed(ledger, walk);
+    struct root root = walk->root;
+    if (status == HF_E_CORRUPT) {
+        char key[2 * RECORD_KEY_MAX_BYTES + 1];
+        hex_encode(walk->bad.key, walk->bad.key_len, key, sizeof key);
+        status = problem_set(problem, REASON_RECORD_INVALID,
+                             "record of kind %d, key %s, version %llu was "
+                             "changed behind the service's back: its MAC does "
+                             "not fit",
+                             (int)walk->bad.kind, key,
+                             (unsigned long long)walk->bad.version);
+    } else if (status == HF_OK && walk->count > 0 &&
+               ledger->epoch.counter == 0) {
+        status = problem_set(problem, REASON_RECORD_INVALID,
+                             "the store holds records but no epoch");
+    } else if (status == HF_OK && ledger->epoch.counter > 0 &&
+               !equal_constant_time(root.bytes, ledger->epoch.root,
+                                    sizeof root.bytes)) {
+        status = problem_set(problem, REASON_RECORD_INVALID,
+                             "a record was taken out or put back to an earlier "
+                             "version: the root of epoch %llu does not fit",
+                             (unsigned long long)ledger->epoch.counter);
+    }
+    free(walk);
+    ledger->root = root;
+    return status;
+}
+
+static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
+                            struct problem *problem)
+{
+    enum hf_status status = seals_open(token, &ledger->seals);
+    if (status == HF_E_NOT_FOUND || status == HF_E_UNCONFIRMED) {
+        HF_IGNORE(problem_set(problem, REASON_SERVICE_UNAVAILABLE,
+                              "the service's token has no record MAC key (%s): "
+                              "prepare it with holdfast-hsm service init",
+                              LEDGER_MAC_KEY_ID),
+                  "the status tells what it is");
+        return HF_E_NOT_FOUND;
+    }
+    if (status != HF_OK) {
+        return problem_of_status(problem, status);
+    }
+    HF_TRY(epoch_agree(ledger->store, &ledger->seals, &ledger->epoch, problem));
+    ledger->epoch_in_token = true;
+    return verify_records(ledger, problem);
+}
+
+HF_STATUS ledger_open(const struct store *store, const struct token *token,
+                      const struct clock *clock, struct ledger **out_ledger,
+                      struct problem *problem)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+    if (ledger == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    ledger->store = store;
+    ledger->clock = clock;
+    pthread_mutex_init(&ledger->lock, NULL);
+    enum hf_status status = open_parts(ledger, token, problem);
+    if (status != HF_OK) {
+        ledger_close(ledger);
+        return status;
+    }
+    *out_ledger = ledger;
+    return HF_OK;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+    if (ledger != NULL) {
+        seals_close(&ledger->seals);
+        pthread_mutex_destroy(&ledger->lock);
+        free(ledger);
+    }
+}
+
+static HF_STATUS settle_locked(struct ledger *ledger)
+{
+    if (ledger->epoch_in_token || ledger->epoch.counter == 0) {
+        return HF_OK;
+    }
+    enum hf_status status = epoch_to_token(&ledger->seals, &ledger->epoch);
+    if (status == HF_OK) {
+        ledger->epoch_in_token = true;
+    }
+    return status;
+}
+
+HF_STATUS ledger_settle(struct ledger *ledger)
+{
+    pthread_mutex_lock(&ledger->lock);
+    enum hf_status status = settle_locked(ledger);
+    pthread_mutex_unlock(&ledger->lock);
+    return status;
+}
+
+static HF_STATUS make_macs(struct ledger *ledger, struct change *change)
+{
+    for (size_t i = 0; i < change->step_count; i++) {
+        if (!change->steps[i].removing) {
+            HF_TRY(seals_make(&ledger->seals, &change->steps[i].record));
+        }
+    }
+    return HF_OK;
+}
+
+static HF_STATUS write_steps(struct ledger *ledger, struct store_txn *txn,
+                             struct change *change)
+{
+    for (size_t i = 0; i < change->step_count; i++) {
+        const struct change_step *step = &change->steps[i];
+        const struct record *record = &step->record;
+        HF_TRY(step->removing
+                   ? store_remove(txn, record->kind,
+                                  (struct bytes){record->key, record->key_len},
+                                  record->version)
+                   : store_put(txn, record));
+    }
+    int64_t now_ms = clock_wall_ms(ledger->clock);
+    for (size_t i = 0; i < change->audit_count; i++) {
+        change->audits[i].time_ms = now_ms;
+        HF_TRY(store_audit_append(txn, &change->audits[i]));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS next_root(struct ledger *ledger, const struct change *change,
+                           struct root *root)
+{
+    *root = ledger->root;
+    for (size_t i = 0; i < change->step_count; i++) {
+        const struct change_step *step = &change->steps[i];
+        if (step->removing || !record_kind_is_sealed(step->record.kind)) {
+            continue;
+        }
+        if (step->current.version > 0) {
+            struct record before = step->record;
+            before.version = step->current.version;
+            memcpy(before.mac, step->current.mac, sizeof before.mac);
+            HF_TRY(root_take(&ledger->seals, root, &before));
+        }
+        HF_TRY(root_add(&ledger->seals, root, &step->record));
+    }
+    return HF_OK;
+}
+
+static void tell_stamps(const struct change *change)
+{
+    for (size_t i = 0; i < change->step_count; i++) {
+        const struct change_step *step = &change->steps[i];
+        if (!step->removing && step->out_next != NULL) {
+            step->out_next->version = step->record.version;
+            memcpy(step->out_next->mac, step->record.mac,
+                   sizeof step->out_next->mac);
+        }
+    }
+}
+
+static HF_STATUS commit_rows(struct ledger *ledger, struct change *change)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(ledger->store, STORE_WRITE, &txn));
+    HF_TRY(write_steps(ledger, txn, change));
+    return store_commit(&txn);
+}
+
+static HF_STATUS commit_sealed(struct ledger *ledger, struct change *change)
+{
+    struct root root;
+    struct epoch epoch = {.counter = ledger->epoch.counter + 1};
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    /* a change that records nothing would leave the epoch without a link */
+    CHECK(change->audit_count > 0);
+    HF_TRY(next_root(ledger, change, &root));
+    HF_TRY(store_begin(ledger->store, STORE_WRITE, &txn));
+    HF_TRY(write_steps(ledger, txn, change));
+    memcpy(epoch.root, root.bytes, sizeof epoch.root);
+    epoch.audit_index = change->audits[change->audit_count - 1].index;
+    HF_TRY(epoch_seal(&ledger->seals, &epoch));
+    HF_TRY(store_epoch_append(txn, &epoch));
+    HF_TRY(store_commit(&txn));
+    ledger->root = root;
+    ledger->epoch = epoch;
+    ledger->epoch_in_token = false;
+    return HF_OK;
+}
+
+HF_STATUS ledger_commit(struct ledger *ledger, struct change *change)
+{
+    HF_TRY(make_macs(ledger, change));
+    if (!change->sealed) {
+        HF_TRY(commit_rows(ledger, change));
+        tell_stamps(change);
+        return HF_OK;
+    }
+    pthread_mutex_lock(&ledger->lock);
+    /* An epoch the token lacks is brought there first: it must never be two
+     * behind, or a rollback by one would look like a late token. */
+    enum hf_status status = settle_locked(ledger);
+    if (status == HF_OK) {
+        status = commit_sealed(ledger, change);
+    }
+    if (status == HF_OK) {
+        tell_stamps(change);
+        if (settle_locked(ledger) != HF_OK) {
+            status = HF_E_TIMEOUT;
+        }
+    }
+    pthread_mutex_unlock(&ledger->lock);
+    return status;
+}
+
+static HF_STATUS checked(struct ledger *ledger, const struct record *record,
+                         struct stamp *out_stamp)
+{
+    HF_TRY(seals_check(&ledger->seals, record));
+    out_stamp->version = record->version;
+    memcpy(out_stamp->mac, record->mac, sizeof out_stamp->mac);
+    return HF_OK;
+}
+
+HF_STATUS ledger_get(struct ledger *ledger, enum record_kind kind,
+                     struct bytes key, struct record *out_record,
+                     struct stamp *out_stamp)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
+    HF_TRY(store_get(txn, kind, key, out_record));
+    return checked(ledger, out_record, out_stamp);
+}
+
+struct each_walk {
+    struct ledger *ledger;
+    ledger_each_fn *each;
+    void *context;
+};
+
+static enum hf_status each_step(void *context, const struct record *record)
+{
+    const struct each_walk *walk = context;
+    struct stamp stamp;
+    HF_TRY(checked(walk->ledger, record, &stamp));
+    return walk->each(walk->context, record, &stamp);
+}
+
+HF_STATUS ledger_each(struct ledger *ledger, enum record_kind kind,
+                      const struct store_page *page, ledger_each_fn *each,
+                      void *context)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    struct each_walk walk = {ledger, each, context};
+    HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
+    return store_list(txn, kind, page, each_step, &walk);
+}

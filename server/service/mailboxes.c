@@ -1,0 +1,379 @@
+#include "server/service/mailboxes.h"
+
+#include "server/service/admin.h"
+#include "server/service/dep_view.h"
+#include "server/service/resources.h"
+#include "server/service/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Assignments race with rewraps on access: read again and decide again. */
+#define RACES_MAX         5
+
+#define OBJECT_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
+
+static void object_name(const struct resource_view *view, char *out, size_t cap)
+{
+    snprintf(out, cap, "tenants/%s/mailboxes/%s", view->tenant->record.name,
+             view->record.id);
+}
+
+static void fill_view(const struct resource_view *view,
+                      struct mailbox_view *out)
+{
+    memset(out, 0, sizeof *out);
+    memcpy(out->tenant, view->tenant->record.name, sizeof out->tenant);
+    out->record = view->record;
+    out->state = mailbox_state_of(&view->facts);
+    out->effective_is_service_managed = id_equal(
+        &view->record.effective.dep, &view->tenant->record.service_managed);
+    etag_write(&view->stamp, out->etag);
+}
+
+static HF_STATUS load(struct service *service, struct tenant_entry *tenant,
+                      const char *id, struct resource_view *view,
+                      struct problem *problem)
+{
+    enum hf_status status = resource_load(service, tenant, id, view);
+    if (status == HF_E_NOT_FOUND) {
+        return problem_set(problem, REASON_NOT_FOUND, "no such mailbox");
+    }
+    return problem_of_status(problem, status);
+}
+
+static HF_STATUS show(const struct admin *admin, const char *id,
+                      struct mailbox_view *out)
+{
+    struct resource_view *view = malloc(sizeof *view);
+    if (view == NULL) {
+        return problem_of_status(admin->problem, HF_E_NO_MEMORY);
+    }
+    enum hf_status status =
+        load(admin->service, admin->tenant, id, view, admin->problem);
+    if (status == HF_OK) {
+        fill_view(view, out);
+    }
+    free(view);
+    return status;
+}
+
+/* --- register ----------------------------------------------------------- */
+
+static bool id_is_valid(const char *id)
+{
+    size_t len = strlen(id);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)id[i];
+        if (c < 0x20 || c == 0x7f || c == '/') {
+            return false;
+        }
+    }
+    return len > 0 && len <= HF_RESOURCE_ID_MAX_BYTES;
+}
+
+static HF_STATUS record_new(const struct admin *admin,
+                            struct resource_view *view)
+{
+    char object[OBJECT_NAME_BYTES];
+    const struct hf_id none = {{0}};
+    HF_OWNED(change_freep) struct change *change = NULL;
+    object_name(view, object, sizeof object);
+    HF_TRY(change_new(&change));
+    HF_TRY(resource_put(view, change, NULL));
+    HF_TRY(admin_finish_change(admin, change, object, NULL, &none));
+    return ledger_commit(admin->service->ledger, change);
+}
+
+HF_STATUS mailboxes_register(struct service *service,
+                             const struct caller *caller,
+                             const struct mailbox_register *request,
+                             struct mailbox_view *out, struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_REGISTER_MAILBOX,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    if (!id_is_valid(request->id)) {
+        return problem_field(problem, "mailbox_id",
+                             "must have 1 to %d bytes, no '/' and no control "
+                             "characters",
+                             HF_RESOURCE_ID_MAX_BYTES);
+    }
+    HF_TRY(admin_begin(&admin, request->tenant));
+    if (admin.seen) {
+        return show(&admin, request->id, out);
+    }
+    struct resource_view *view = calloc(1, sizeof *view);
+    if (view == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    view->tenant = admin.tenant;
+    view->record.tenant = admin.tenant->record.id;
+    view->record.type = RESOURCE_MAILBOX;
+    memcpy(view->record.id, request->id, sizeof view->record.id);
+    view->record.kind = request->kind;
+    view->record.licensed = request->licensed;
+    view->record.created_ms = service_wall_ms(service);
+    if (request->mutation.validate_only) {
+        fill_view(view, out);
+        free(view);
+        return HF_OK;
+    }
+    enum hf_status status = record_new(&admin, view);
+    free(view);
+    if (status == HF_E_EXISTS) {
+        return problem_set(problem, REASON_ALREADY_REGISTERED,
+                           "mailbox %s is registered", request->id);
+    }
+    HF_TRY(admin_answer(&admin, status));
+    return show(&admin, request->id, out);
+}
+
+/* --- assign ------------------------------------------------------------- */
+
+static HF_STATUS may_assign(const struct admin *admin,
+                            const struct resource_view *view,
+                            const struct dep_entry *dep)
+{
+    enum reason reason = REASON_NONE;
+    pthread_rwlock_rdlock(&admin->service->catalogue.lock);
+    const struct mailbox_assign_facts facts = {
+        .kind = view->record.kind,
+        .licensed = view->record.licensed,
+        .assigning_none = dep == NULL,
+        .dep_type = dep == NULL ? DEP_TYPE_EXCHANGE_MAILBOX : dep->record.type,
+        .dep_state = dep == NULL ? DEP_NONE : dep->record.state,
+    };
+    pthread_rwlock_unlock(&admin->service->catalogue.lock);
+    if (mailbox_may_assign(&facts, &reason) == HF_OK) {
+        return HF_OK;
+    }
+    if (reason == REASON_LICENCE_REQUIRED) {
+        return problem_set(admin->problem, reason,
+                           "a %s mailbox needs a licence to be assigned to a "
+                           "DEP",
+                           mailbox_kind_text(view->record.kind));
+    }
+    return problem_set(admin->problem, reason,
+                       "the DEP is %s; only an enabled one takes mailboxes",
+                       dep_state_text(facts.dep_state));
+}
+
+/* The index of assignments moves with the record. */
+static HF_STATUS put_index(const struct resource_view *view,
+                           const struct dep_entry *from,
+                           const struct dep_entry *to, struct change *change)
+{
+    const struct stamp none = {.version = 0};
+    enum hf_status status = HF_OK;
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    if (from != NULL) {
+        status = assigned_encode(&from->record.id, &view->record, record);
+        if (status == HF_OK) {
+            status =
+                change_remove(change, RECORD_ASSIGNED,
+                              (struct bytes){record->key, record->key_len}, 1);
+        }
+    }
+    if (status == HF_OK && to != NULL) {
+        status = assigned_encode(&to->record.id, &view->record, record);
+        if (status == HF_OK) {
+            status = change_put(change, record, &none, NULL);
+        }
+    }
+    free(record);
+    return status;
+}
+
+static HF_STATUS record_assignment(const struct admin *admin,
+                                   struct resource_view *view,
+                                   struct dep_entry *dep)
+{
+    struct service *service = admin->service;
+    struct dep_entry *from = view->assigned;
+    char object[OBJECT_NAME_BYTES];
+    char before[HF_ID_TEXT];
+    char after[HF_ID_TEXT];
+    char details[2 * HF_ID_TEXT + 64];
+    struct stamp next;
+    const struct hf_id none = {{0}};
+    HF_OWNED(change_freep) struct change *change = NULL;
+    id_format(&view->record.assigned, before);
+    view->record.assigned = dep == NULL ? none : dep->record.id;
+    view->record.assigned_ms = service_wall_ms(service);
+    id_format(&view->record.assigned, after);
+    object_name(view, object, sizeof object);
+    snprintf(details, sizeof details, "{\"before\":\"%s\",\"after\":\"%s\"}",
+             before, after);
+    HF_TRY(change_new(&change));
+    HF_TRY(resource_put(view, change, &next));
+    HF_TRY(put_index(view, from, dep, change));
+    HF_TRY(admin_finish_change(admin, change, object, details, &none));
+    HF_TRY(ledger_commit(service->ledger, change));
+    if (from != NULL) {
+        atomic_fetch_sub(&from->assigned_count, 1);
+    }
+    if (dep != NULL) {
+        atomic_fetch_add(&dep->assigned_count, 1);
+    }
+    rows_put(service, &view->record, &next);
+    return HF_OK;
+}
+
+/* record_lock is held: the DEP's state cannot change under the decision. */
+static HF_STATUS assign_locked(const struct admin *admin,
+                               const struct mailbox_assign *request,
+                               struct dep_entry *dep,
+                               struct resource_view *view)
+{
+    enum hf_status status = HF_E_CONFLICT;
+    for (int race = 0; race < RACES_MAX && status == HF_E_CONFLICT; race++) {
+        HF_TRY(load(admin->service, admin->tenant, request->id, view,
+                    admin->problem));
+        HF_TRY(
+            etag_check(request->mutation.etag, &view->stamp, admin->problem));
+        HF_TRY(may_assign(admin, view, dep));
+        if (view->assigned == dep || request->mutation.validate_only) {
+            return HF_OK;
+        }
+        status = record_assignment(admin, view, dep);
+    }
+    return admin_answer(admin, status);
+}
+
+HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
+                           const struct mailbox_assign *request,
+                           struct mailbox_view *out, struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_ASSIGN_MAILBOX,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    struct dep_entry *dep = NULL;
+    HF_TRY(admin_begin(&admin, request->tenant));
+    if (request->dep[0] != '\0') {
+        dep = dep_find(service, admin.tenant, request->dep);
+        if (dep == NULL) {
+            return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
+        }
+    }
+    if (!admin.seen) {
+        struct resource_view *view = malloc(sizeof *view);
+        if (view == NULL) {
+            return problem_of_status(problem, HF_E_NO_MEMORY);
+        }
+        pthread_mutex_lock(&service->record_lock);
+        enum hf_status status = assign_locked(&admin, request, dep, view);
+        pthread_mutex_unlock(&service->record_lock);
+        free(view);
+        HF_TRY(status);
+    }
+    return show(&admin, request->id, out);
+}
+
+/* --- look at ------------------------------------------------------------ */
+
+HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,
+                        const char *tenant, const char *id,
+                        struct mailbox_view *out, struct problem *problem)
+{
+    struct admin admin = {.service = service, .problem = problem};
+    HF_TRY(service_admit(service, caller, VERB_GET_MAILBOX, tenant,
+                         &admin.tenant, problem));
+    return show(&admin, id, out);
+}
+
+struct list_walk {
+    struct service *service;
+    struct tenant_entry *tenant;
+    const struct dep_entry *dep; /* NULL: all */
+    struct mailbox_list *out;
+    size_t size;
+    uint8_t last[RECORD_KEY_MAX_BYTES]; /* key of the last one looked at */
+    size_t last_len;
+    bool more;
+};
+
+/* One record beyond the page tells that there is another. */
+static enum hf_status list_step(void *context, const struct record *record,
+                                const struct stamp *stamp)
+{
+    struct list_walk *walk = context;
+    if (walk->out->count == walk->size) {
+        walk->more = true;
+        return HF_E_LIMIT;
+    }
+    struct resource_view *view = calloc(1, sizeof *view);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    view->tenant = walk->tenant;
+    view->stamp = *stamp;
+    enum hf_status status = resource_decode(record, &view->record);
+    if (status == HF_OK) {
+        status = resource_look_up(walk->service, view);
+    }
+    memcpy(walk->last, record->key, record->key_len);
+    walk->last_len = record->key_len;
+    if (status == HF_OK && (walk->dep == NULL || view->assigned == walk->dep)) {
+        fill_view(view, &walk->out->views[walk->out->count++]);
+    }
+    free(view);
+    return status;
+}
+
+static HF_STATUS list_page(struct list_walk *walk, struct bytes after)
+{
+    const struct store_page page = {
+        .prefix = BYTES_OF(walk->tenant->record.id.bytes),
+        .after = after,
+        .max = SIZE_MAX,
+    };
+    enum hf_status status = ledger_each(walk->service->ledger, RECORD_RESOURCE,
+                                        &page, list_step, walk);
+    return status == HF_E_LIMIT && walk->more ? HF_OK : status;
+}
+
+HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
+                         const struct mailbox_list_request *request,
+                         struct mailbox_list *out, struct problem *problem)
+{
+    struct list_walk walk = {.service = service, .out = out};
+    uint8_t after[RECORD_KEY_MAX_BYTES];
+    size_t after_len = 0;
+    struct page_walk page;
+    const struct page_request sizes = {.size = request->page.size};
+    HF_TRY(service_admit(service, caller, VERB_LIST_MAILBOXES, request->tenant,
+                         &walk.tenant, problem));
+    HF_TRY(page_begin(&sizes, out->cap, &page, problem));
+    if (hex_decode(request->page.token, after, sizeof after, &after_len) !=
+        HF_OK) {
+        return problem_field(problem, "page_token",
+                             "is not one that was returned here");
+    }
+    if (request->filter.assigned_dep[0] != '\0') {
+        walk.dep = dep_find(service, walk.tenant, request->filter.assigned_dep);
+        if (walk.dep == NULL) {
+            return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
+        }
+    }
+    walk.size = page.size;
+    out->count = 0;
+    out->next[0] = '\0';
+    enum hf_status status = list_page(&walk, (struct bytes){after, after_len});
+    if (status == HF_OK && walk.more) {
+        hex_encode(walk.last, walk.last_len, out->next, sizeof out->next);
+    }
+    return problem_of_status(problem, status);
+}

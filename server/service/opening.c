@@ -1,0 +1,518 @@
+#include "server/service/opening.h"
+
+#include "hsm/base/check.h"
+
+#include "hsm/sys/log.h"
+
+#include "server/domain/attempt_order.h"
+
+#include "server/service/ak_audit.h"
+#include "server/service/attempt.h"
+
+#include <string.h>
+
+#define SERVICE_MANAGED_LEASE_MS HF_KEY_LEASE_DEFAULT_MS
+/* a call is handed round so often before it is told to come again */
+#define TRIES_MAX 8
+/* the slot of acquiring and parked for the availability key: no caller who may
+ * use no customer key ever acquires with one */
+#define MASK_AK 0
+
+/* What decides whether and how this call may open this generation. Read at one
+ * moment. */
+struct facts {
+    struct customer_key_verdict verdicts[HF_CUSTOMER_KEYS_PER_DEP];
+    enum caller_gate gate;
+    unsigned mask; /* the keys the caller may use */
+    enum dep_type type;
+    enum dep_state state;
+    enum ak_state ak_state;
+    int64_t key_lease_ms;
+    uint64_t revision;
+};
+
+static void read_facts_locked(struct service *service,
+                              struct generation_entry *generation,
+                              const char *identity, struct facts *facts)
+{
+    const struct dep_record *dep = &generation->dep->record;
+    int64_t wall_ms = service_wall_ms(service);
+    facts->type = dep->type;
+    facts->state = dep->state;
+    facts->ak_state = dep->ak_state;
+    facts->key_lease_ms = dep->key_lease_ms;
+    facts->mask = 0;
+    if (dep->type == DEP_TYPE_SERVICE_MANAGED) {
+        facts->gate = GATE_OPEN;
+        facts->key_lease_ms = SERVICE_MANAGED_LEASE_MS;
+        return;
+    }
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        facts->verdicts[slot] =
+            key_verdict(generation->keys[slot], generation->versions[slot],
+                        identity, KEY_USE_UNWRAP, wall_ms);
+        if (facts->verdicts[slot].allowed) {
+            facts->mask |= 1u << slot;
+        }
+    }
+    facts->gate = caller_gate_of(facts->verdicts);
+}
+
+static void read_facts(struct service *service,
+                       struct generation_entry *generation,
+                       const char *identity, struct facts *facts)
+{
+    facts->revision = generation_revision(generation);
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    read_facts_locked(service, generation, identity, facts);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+struct lease *opening_take(struct service *service,
+                           struct generation_entry *generation,
+                           const struct key_call *call, int64_t now_ms)
+{
+    struct facts facts = {.revision = 0};
+    read_facts_locked(service, generation, call->caller->identity, &facts);
+    if (facts.gate != GATE_OPEN || !dep_may_unwrap(facts.state)) {
+        return NULL;
+    }
+    return lease_take(generation, now_ms, NULL);
+}
+
+static enum opening refuse(struct key_call *call, enum reason reason,
+                           const char *text)
+{
+    call->status = problem_set(&call->problem, reason, "%s", text);
+    return OPENING_REFUSED;
+}
+
+/* neither which key, nor why. */
+static enum opening refuse_by(struct key_call *call, enum reason reason)
+{
+    static const struct {
+        enum answer_code code;
+        const char *text;
+    } texts[] = {
+        {ANSWER_PERMISSION_DENIED,
+         "access to the keys of this mailbox is refused"                     },
+        {ANSWER_DATA_LOSS,           "the wrapped key does not open"         },
+        {ANSWER_FAILED_PRECONDITION, "the keys of this mailbox are destroyed"},
+        {ANSWER_RESOURCE_EXHAUSTED,  "the service is busy; repeat later"     },
+    };
+    for (size_t i = 0; i < HF_COUNT(texts); i++) {
+        if (reason_code(reason) == texts[i].code) {
+            return refuse(call, reason, texts[i].text);
+        }
+    }
+    return refuse(call, reason,
+                  "the keys of this mailbox cannot be reached just now");
+}
+
+static enum opening refuse_changed(struct key_call *call)
+{
+    return refuse(call, REASON_KEY_UNAVAILABLE,
+                  "the keys of this mailbox changed meanwhile; repeat");
+}
+
+/* --- one acquisition at a time ------------------------------------------ */
+
+/* True: this call is the one that acquires. False: it was parked. */
+static bool acquire_or_park(struct generation_entry *generation, unsigned mask,
+                            struct key_call *call)
+{
+    bool ours = false;
+    pthread_mutex_lock(&generation->lock);
+    if (!generation->acquiring[mask]) {
+        generation->acquiring[mask] = true;
+        ours = true;
+    } else {
+        call->link = generation->parked[mask];
+        generation->parked[mask] = call;
+    }
+    pthread_mutex_unlock(&generation->lock);
+    return ours;
+}
+
+/* Ends the acquisition; those who waited go on, with its results if it failed:
+ * an attempt is theirs as well. */
+static void acquired(struct service *service,
+                     struct generation_entry *generation, unsigned mask,
+                     const enum attempt *results)
+{
+    pthread_mutex_lock(&generation->lock);
+    struct key_call *parked = generation->parked[mask];
+    generation->parked[mask] = NULL;
+    generation->acquiring[mask] = false;
+    pthread_mutex_unlock(&generation->lock);
+    while (parked != NULL) {
+        struct key_call *call = parked;
+        parked = call->link;
+        call->link = NULL;
+        if (results != NULL) {
+            call->has_results = true;
+            call->results[0] = (uint8_t)results[0];
+            call->results[1] = (uint8_t)results[1];
+            call->results_dep = generation->record.dep;
+            call->results_generation = generation->record.generation;
+        }
+        keys_submit(service, &call, 1);
+    }
+}
+
+/* --- customer keys ------------------------------------------------------ */
+
+static void note_known(struct service *service,
+                       struct generation_entry *generation, size_t slot,
+                       enum attempt attempt)
+{
+    pthread_mutex_lock(&generation->lock);
+    generation->known[slot] = attempt;
+    generation->known_ms[slot] = service_monotonic_ms(service);
+    pthread_mutex_unlock(&generation->lock);
+}
+
+static bool breaker_skips(struct key_entry *key)
+{
+    pthread_mutex_lock(&key->health_lock);
+    bool skips = breaker_is_open(&key->breaker);
+    pthread_mutex_unlock(&key->health_lock);
+    return skips;
+}
+
+static enum attempt try_key(struct service *service,
+                            struct generation_entry *generation, size_t slot,
+                            const struct facts *facts, int64_t deadline_ms,
+                            struct lease **out_lease)
+{
+    if (!facts->verdicts[slot].allowed) {
+        return ATTEMPT_DENIED; /* the token is not asked */
+    }
+    if (breaker_skips(generation->keys[slot])) {
+        return ATTEMPT_TRANSIENT; /* R-15.4b */
+    }
+    enum attempt attempt = attempt_of(attempt_customer_key(
+        service, generation, slot, deadline_ms, out_lease));
+    note_known(service, generation, slot, attempt);
+    return attempt;
+}
+
+/* one at random, then the other. */
+static HF_STATUS try_both(struct service *service,
+                          struct generation_entry *generation,
+                          const struct facts *facts, int64_t deadline_ms,
+                          enum attempt results[HF_CUSTOMER_KEYS_PER_DEP],
+                          struct lease **out_lease)
+{
+    uint8_t random = 0;
+    HF_TRY(rng_fill(service->settings.rng, &random, sizeof random));
+    size_t first = first_attempt_slot(random);
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        size_t slot = i == 0 ? first : 1 - first;
+        results[slot] =
+            try_key(service, generation, slot, facts, deadline_ms, out_lease);
+        if (results[slot] == ATTEMPT_OK) {
+            return HF_OK;
+        }
+    }
+    return HF_E_UNREACHABLE;
+}
+
+/* --- the availability key ----------------------------------------------- */
+
+static struct fallback_verdict decide(const struct facts *facts,
+                                      const struct key_call *call,
+                                      const enum attempt *results)
+{
+    const struct fallback_facts fallback = {
+        .results = {results[0], results[1]},
+        .initiator = call->initiator,
+        .dep_type = facts->type,
+        .ak_state = facts->ak_state,
+        .purge_requested =
+            facts->state == DEP_PURGE_REQUESTED || facts->state == DEP_PURGING,
+    };
+    return fallback_decide(&fallback);
+}
+
+/* Opens with the availability key; the record first, then the result
+ * (R-10.6: no record, no AK). */
+static enum opening open_by_ak(struct service *service,
+                               struct generation_entry *generation,
+                               const struct facts *facts, struct key_call *call,
+                               const enum attempt *results,
+                               struct lease **out_lease)
+{
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    if (call->cancelled != NULL && call->cancelled(call)) {
+        return refuse(call, REASON_CANCELLED, "cancelled");
+    }
+    enum hf_status status =
+        attempt_service_root(service, generation, call->deadline_ms, &lease);
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "availability_key.failed",
+                  LOG_TEXT("status", hf_status_name(status)));
+        return refuse_by(call, fallback_on_ak_failure(status));
+    }
+    atomic_fetch_add(&service->ak_uses, 1);
+    status = ak_audit_use(service, generation, call, results);
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "availability_key.not_recorded",
+                  LOG_TEXT("status", hf_status_name(status)));
+        return refuse(call, REASON_SERVICE_UNAVAILABLE,
+                      "the use of the availability key could not be recorded");
+    }
+    atomic_fetch_add(&lease->served, 1);
+    if (lease_publish(lease, service->settings.ak_lease_ms, facts->revision) !=
+        HF_OK) {
+        return refuse_changed(call);
+    }
+    *out_lease = HF_GIVE(lease);
+    return OPENING_READY;
+}
+
+static enum opening by_availability_key(struct service *service,
+                                        struct generation_entry *generation,
+                                        const struct facts *facts,
+                                        struct key_call *call,
+                                        const enum attempt *results,
+                                        struct lease **out_lease)
+{
+    bool shared = service->settings.ak_lease_ms > 0;
+    struct lease *lease = lease_take_ak(
+        generation, service_monotonic_ms(service), &facts->revision);
+    if (lease != NULL) {
+        atomic_fetch_add(&lease->served, 1);
+        *out_lease = lease;
+        return OPENING_READY;
+    }
+    opening_close_ak(service, generation);
+    if (shared && !acquire_or_park(generation, MASK_AK, call)) {
+        return OPENING_PARKED;
+    }
+    enum opening opening =
+        open_by_ak(service, generation, facts, call, results, out_lease);
+    if (shared) {
+        acquired(service, generation, MASK_AK, NULL);
+    }
+    return opening;
+}
+
+static enum opening fall_back(struct service *service,
+                              struct generation_entry *generation,
+                              const struct facts *facts, struct key_call *call,
+                              const enum attempt *results,
+                              struct lease **out_lease)
+{
+    struct fallback_verdict verdict = decide(facts, call, results);
+    if (verdict.alert) {
+        char dep[HF_ID_TEXT];
+        id_format(&generation->record.dep, dep);
+        log_event(LOG_ERROR, "dep_key.alert", LOG_TEXT("dep", dep),
+                  LOG_TEXT("ck1", attempt_text(results[0])),
+                  LOG_TEXT("ck2", attempt_text(results[1])));
+    }
+    if (!verdict.use_ak) {
+        return refuse_by(call, verdict.reason);
+    }
+    return by_availability_key(service, generation, facts, call, results,
+                               out_lease);
+}
+
+/* R-15.4a: what is known now, if it is fresh for both keys and an AK lease
+ * lives; then nobody needs to ask the tokens again. */
+static bool known_results(struct service *service,
+                          struct generation_entry *generation,
+                          const struct facts *facts,
+                          enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+{
+    int64_t now_ms = service_monotonic_ms(service);
+    bool known = false;
+    pthread_mutex_lock(&generation->lock);
+    const struct lease *lease = generation->ak_lease;
+    known = lease != NULL && now_ms < lease->expires_ms;
+    for (size_t slot = 0; known && slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        if (!facts->verdicts[slot].allowed) {
+            results[slot] = ATTEMPT_DENIED;
+            continue;
+        }
+        results[slot] = generation->known[slot];
+        known = generation->known_ms[slot] >=
+                    lease->opened_ms - HF_AK_LEASE_MAX_MS &&
+                generation->known_ms[slot] > 0 && results[slot] != ATTEMPT_OK;
+    }
+    pthread_mutex_unlock(&generation->lock);
+    return known;
+}
+
+static bool shared_results(const struct generation_entry *generation,
+                           const struct key_call *call,
+                           enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+{
+    if (!call->has_results ||
+        !id_equal(&call->results_dep, &generation->record.dep) ||
+        call->results_generation != generation->record.generation) {
+        return false;
+    }
+    results[0] = (enum attempt)call->results[0];
+    results[1] = (enum attempt)call->results[1];
+    return true;
+}
+
+/* --- all together ------------------------------------------------------- */
+
+static enum opening acquire(struct service *service,
+                            struct generation_entry *generation,
+                            const struct facts *facts, struct key_call *call,
+                            struct lease **out_lease)
+{
+    enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_OURS,
+                                                      ATTEMPT_OURS};
+    /* with no lease to share, every call makes its own attempt */
+    bool shared = facts->key_lease_ms > 0;
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    if (shared && !acquire_or_park(generation, facts->mask, call)) {
+        return OPENING_PARKED;
+    }
+    /* another set of keys may have brought one meanwhile */
+    lease =
+        lease_take(generation, service_monotonic_ms(service), &facts->revision);
+    enum hf_status status = HF_OK;
+    if (lease == NULL) {
+        status = try_both(service, generation, facts, call->deadline_ms,
+                          results, &lease);
+        if (status == HF_OK) {
+            status = lease_publish(lease, facts->key_lease_ms, facts->revision);
+        }
+    }
+    if (shared) {
+        bool failed = status == HF_E_UNREACHABLE;
+        acquired(service, generation, facts->mask, failed ? results : NULL);
+    }
+    if (status == HF_OK) {
+        /* the call that opened it is its first use */
+        atomic_store(&lease->used_ms, service_monotonic_ms(service));
+        *out_lease = HF_GIVE(lease);
+        return OPENING_READY;
+    }
+    if (status == HF_E_CONFLICT) {
+        return refuse_changed(call);
+    }
+    return fall_back(service, generation, facts, call, results, out_lease);
+}
+
+static enum opening open_service_managed(struct service *service,
+                                         struct generation_entry *generation,
+                                         const struct facts *facts,
+                                         struct key_call *call,
+                                         struct lease **out_lease)
+{
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    if (!acquire_or_park(generation, MASK_AK, call)) {
+        return OPENING_PARKED;
+    }
+    enum hf_status status =
+        attempt_service_root(service, generation, call->deadline_ms, &lease);
+    if (status == HF_OK) {
+        status = lease_publish(lease, facts->key_lease_ms, facts->revision);
+    }
+    acquired(service, generation, MASK_AK, NULL);
+    if (status != HF_OK) {
+        return refuse_by(call, fallback_on_ak_failure(status));
+    }
+    atomic_store(&lease->used_ms, service_monotonic_ms(service));
+    *out_lease = HF_GIVE(lease);
+    return OPENING_READY;
+}
+
+enum opening opening_get(struct service *service,
+                         struct generation_entry *generation,
+                         struct key_call *call, struct lease **out_lease)
+{
+    struct facts facts;
+    enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_DENIED,
+                                                      ATTEMPT_DENIED};
+    if (++call->tries > TRIES_MAX) {
+        return refuse(call, REASON_OVERLOADED,
+                      "the service is busy; repeat later");
+    }
+    read_facts(service, generation, call->caller->identity, &facts);
+    if (!dep_may_unwrap(facts.state)) {
+        return refuse(call, REASON_KEY_DESTROYED,
+                      "the keys of this mailbox are destroyed");
+    }
+    if (facts.gate == GATE_STRANGER) {
+        return refuse_by(call, REASON_KEY_ACCESS_DENIED);
+    }
+    if (facts.gate == GATE_WITHDRAWN) {
+        return fall_back(service, generation, &facts, call, results, out_lease);
+    }
+    *out_lease =
+        lease_take(generation, service_monotonic_ms(service), &facts.revision);
+    if (*out_lease != NULL) {
+        return OPENING_READY;
+    }
+    if (facts.type == DEP_TYPE_SERVICE_MANAGED) {
+        return open_service_managed(service, generation, &facts, call,
+                                    out_lease);
+    }
+    if (shared_results(generation, call, results) ||
+        known_results(service, generation, &facts, results)) {
+        return fall_back(service, generation, &facts, call, results, out_lease);
+    }
+    return acquire(service, generation, &facts, call, out_lease);
+}
+
+/* --- ahead of expiry ---------------------------------------------------- */
+
+/* The service renews for whoever holds a grant: with a key that is enabled and
+ * granted to somebody. Each call is still held against its own grants. */
+static void renewal_facts(struct service *service,
+                          struct generation_entry *generation,
+                          struct facts *facts)
+{
+    facts->revision = generation_revision(generation);
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    read_facts_locked(service, generation, "", facts);
+    for (size_t slot = 0; facts->type != DEP_TYPE_SERVICE_MANAGED &&
+                          slot < HF_CUSTOMER_KEYS_PER_DEP;
+         slot++) {
+        facts->verdicts[slot].allowed = key_serves_anyone(
+            generation->keys[slot], generation->versions[slot],
+            service_wall_ms(service));
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+void opening_renew(struct service *service, struct generation_entry *generation)
+{
+    struct facts facts;
+    enum attempt results[HF_CUSTOMER_KEYS_PER_DEP];
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    renewal_facts(service, generation, &facts);
+    enum hf_status status =
+        facts.type == DEP_TYPE_SERVICE_MANAGED
+            ? attempt_service_root(service, generation, 0, &lease)
+            : try_both(service, generation, &facts, 0, results, &lease);
+    if (status == HF_OK) {
+        HF_IGNORE(lease_publish(lease, facts.key_lease_ms, facts.revision),
+                  "narrowed meanwhile: the next call opens it anew");
+    }
+}
+
+void opening_close_ak(struct service *service,
+                      struct generation_entry *generation)
+{
+    HF_OWNED(lease_releasep)
+    struct lease *lease =
+        lease_detach_ak_expired(generation, service_monotonic_ms(service));
+    if (lease == NULL) {
+        return;
+    }
+    enum hf_status status =
+        ak_audit_lease_end(service, generation, atomic_load(&lease->served));
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "availability_key.lease_end_not_recorded",
+                  LOG_TEXT("status", hf_status_name(status)));
+    }
+}

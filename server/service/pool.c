@@ -1,0 +1,183 @@
+#include "server/service/pool.h"
+
+#include "hsm/base/bytes.h"
+#include "hsm/base/check.h"
+#include "hsm/base/limits.h"
+#include "hsm/base/own.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS_MAX 64
+#define SHARES      256 /* tenants are counted in so many buckets by name */
+
+struct queued {
+    struct queued *next;
+    pool_work_fn *work;
+    void *argument;
+    uint32_t share;
+};
+
+struct lane {
+    struct queued *first;
+    struct queued **end;
+};
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct lane lanes[POOL_RANKS];
+    struct queued *blocks; /* all of them, queue_max */
+    struct queued *idle;
+    uint32_t queue_max;
+    uint32_t queued_by[SHARES];
+    bool stopping;
+    pthread_t threads[THREADS_MAX];
+    uint32_t thread_count;
+};
+
+/* Two tenants in one bucket share a share: the bound is for fairness, not for
+ * right or wrong. */
+static uint32_t share_of(const char *tenant)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; tenant[i] != '\0'; i++) {
+        hash = (hash ^ (unsigned char)tenant[i]) * 16777619u;
+    }
+    return hash % SHARES;
+}
+
+static struct queued *take_next(struct pool *pool)
+{
+    for (size_t rank = 0; rank < POOL_RANKS; rank++) {
+        struct lane *lane = &pool->lanes[rank];
+        struct queued *job = lane->first;
+        if (job != NULL) {
+            lane->first = job->next;
+            if (lane->first == NULL) {
+                lane->end = &lane->first;
+            }
+            return job;
+        }
+    }
+    return NULL;
+}
+
+static void *run_thread(void *argument)
+{
+    struct pool *pool = argument;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        struct queued *job = take_next(pool);
+        if (job == NULL) {
+            if (pool->stopping) {
+                break;
+            }
+            pthread_cond_wait(&pool->filled, &pool->lock);
+            continue;
+        }
+        struct queued copy = *job;
+        pool->queued_by[job->share]--;
+        job->next = pool->idle;
+        pool->idle = job;
+        pthread_mutex_unlock(&pool->lock);
+        copy.work(copy.argument);
+        pthread_mutex_lock(&pool->lock);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static HF_STATUS start_threads(struct pool *pool, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (pthread_create(&pool->threads[i], NULL, run_thread, pool) != 0) {
+            return HF_E_RESOURCES;
+        }
+        pool->thread_count++;
+    }
+    return HF_OK;
+}
+
+HF_STATUS pool_start(const struct pool_settings *settings,
+                     struct pool **out_pool)
+{
+    if (settings->threads == 0 || settings->threads > THREADS_MAX ||
+        settings->queue_max == 0) {
+        return HF_E_INVALID;
+    }
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (pool == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->filled, NULL);
+    pool->queue_max = settings->queue_max;
+    for (size_t rank = 0; rank < POOL_RANKS; rank++) {
+        pool->lanes[rank].end = &pool->lanes[rank].first;
+    }
+    pool->blocks = calloc(settings->queue_max, sizeof *pool->blocks);
+    if (pool->blocks == NULL) {
+        pool_stop(pool);
+        return HF_E_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < settings->queue_max; i++) {
+        pool->blocks[i].next = pool->idle;
+        pool->idle = &pool->blocks[i];
+    }
+    enum hf_status status = start_threads(pool, settings->threads);
+    if (status != HF_OK) {
+        pool_stop(pool);
+        return status;
+    }
+    *out_pool = pool;
+    return HF_OK;
+}
+
+HF_STATUS pool_run(struct pool *pool, const struct pool_job *job)
+{
+    enum hf_status status = HF_OK;
+    uint32_t share = share_of(job->tenant);
+    CHECK(job->work != NULL && job->rank < POOL_RANKS);
+    pthread_mutex_lock(&pool->lock);
+    struct queued *queued = pool->idle;
+    if (pool->stopping) {
+        status = HF_E_UNREACHABLE;
+    } else if (queued == NULL ||
+               (job->tenant[0] != '\0' &&
+                pool->queued_by[share] >= (pool->queue_max + 1) / 2)) {
+        status = HF_E_OVERLOAD;
+    } else {
+        pool->idle = queued->next;
+        pool->queued_by[share]++;
+        *queued = (struct queued){
+            .work = job->work,
+            .argument = job->argument,
+            .share = share,
+        };
+        *pool->lanes[job->rank].end = queued;
+        pool->lanes[job->rank].end = &queued->next;
+        pthread_cond_signal(&pool->filled);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return status;
+}
+
+void pool_stop(struct pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping = true;
+    pthread_cond_broadcast(&pool->filled);
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->thread_count; i++) {
+        pthread_join(pool->threads[i], NULL);
+    }
+    pthread_cond_destroy(&pool->filled);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool->blocks);
+    free(pool);
+}

@@ -1,0 +1,44 @@
+/* resources: the record of one mailbox, read and written by the use cases that
+ * change it, with what it refers to looked up. */
+#pragma once
+
+#include "server/domain/mailbox.h"
+
+#include "server/service/core.h"
+
+/* What the record refers to, at one moment. */
+struct resource_view {
+    struct tenant_entry *tenant;
+    struct resource_record record;
+    struct stamp stamp;
+    struct dep_entry *assigned;         /* NULL: none */
+    struct generation_entry *effective; /* NULL: no key yet */
+    struct generation_entry *wanted;    /* where its key should be */
+    struct mailbox_facts facts;
+};
+
+/* resource_load: HF_OK; HF_E_NOT_FOUND; HF_E_CORRUPT; the store's failures. */
+HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
+                        const char *resource_id, struct resource_view *out);
+
+/* resource_look_up: fills what a view's record refers to; its tenant and
+ * record are set. HF_OK; HF_E_CORRUPT. */
+HF_STATUS resource_look_up(struct service *service, struct resource_view *view);
+
+/* resource_generation: the entry of a (DEP, generation) that may open
+ * envelopes of this resource; NULL: it may not, or there is none. */
+struct generation_entry *resource_generation(struct service *service,
+                                             const struct resource_view *view,
+                                             const struct hf_id *dep,
+                                             uint32_t generation);
+
+/* resource_note_wrap: adds a generation to those that ever wrapped the key
+ * (R-15.15). HF_OK; HF_E_LIMIT when there is no room: nothing may be forgotten,
+ * so nothing may be added. */
+HF_STATUS resource_note_wrap(struct resource_record *record,
+                             const struct generation_entry *generation);
+
+/* resource_put: adds the record as the next version to a change. After the
+ * commit: rows_put. */
+HF_STATUS resource_put(const struct resource_view *view, struct change *change,
+                       struct stamp *out_next);

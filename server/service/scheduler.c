@@ -1,0 +1,251 @@
+#include "server/service/scheduler.h"
+
+#include "server/domain/lease.h"
+
+#include "server/service/opening.h"
+
+#include <stdlib.h>
+
+#define TICK_MS  200
+#define JOBS_MAX 256 /* in one round; the rest waits for the next */
+
+struct scheduler {
+    struct service *service;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stopped;
+    bool stopping;
+};
+
+struct job {
+    struct service *service;
+    struct generation_entry *generation;
+    struct key_entry *key;
+};
+
+/* --- the work, on the slow lane ----------------------------------------- */
+
+static void run_renewal(void *argument)
+{
+    struct job *job = argument;
+    opening_renew(job->service, job->generation);
+    atomic_store(&job->generation->renewing, false);
+    free(job);
+}
+
+static void run_ak_close(void *argument)
+{
+    struct job *job = argument;
+    opening_close_ak(job->service, job->generation);
+    free(job);
+}
+
+/* A probe never uses the AK and never touches a customer's blob. */
+static void run_probe(void *argument)
+{
+    struct job *job = argument;
+    struct key_entry *key = job->key;
+    pthread_rwlock_rdlock(&job->service->catalogue.lock);
+    const struct key_version_record *version =
+        &key->versions[key->record.current_version - 1]->record;
+    enum residency residency =
+        version->allows_token ? RESIDENCY_TOKEN : RESIDENCY_MEMORY;
+    pthread_rwlock_unlock(&job->service->catalogue.lock);
+    enum hf_status status =
+        key_round_trip(job->service, key->token, version, residency);
+    health_note(job->service, key, attempt_of(status), status == HF_E_TIMEOUT);
+    atomic_store(&key->probing, false);
+    free(job);
+}
+
+static bool hand_over(const struct job *template, pool_work_fn *work)
+{
+    struct job *job = malloc(sizeof *job);
+    if (job == NULL) {
+        return false;
+    }
+    *job = *template;
+    const struct pool_job pool_job = {
+        .tenant = "",
+        .rank = POOL_BACKGROUND,
+        .work = work,
+        .argument = job,
+    };
+    if (pool_run(template->service->pool, &pool_job) != HF_OK) {
+        free(job); /* the next round tries again */
+        return false;
+    }
+    return true;
+}
+
+/* --- looking ------------------------------------------------------------ */
+
+struct round {
+    struct service *service;
+    int64_t now_ms;
+    struct generation_entry *renewals[JOBS_MAX];
+    size_t renewal_count;
+    struct generation_entry *ak_closes[JOBS_MAX];
+    size_t ak_close_count;
+    struct key_entry *probes[JOBS_MAX];
+    size_t probe_count;
+};
+
+static void look_at_generation(struct round *round,
+                               struct generation_entry *generation)
+{
+    pthread_mutex_lock(&generation->lock);
+    const struct lease *lease = generation->lease;
+    const struct lease *ak_lease = generation->ak_lease;
+    bool renew = false;
+    if (lease != NULL) {
+        const struct lease_times times = {
+            .source = lease->source,
+            .opened_ms = lease->opened_ms,
+            .expires_ms = lease->expires_ms,
+            .last_used_ms = atomic_load(&lease->used_ms),
+        };
+        renew = lease_renew_due(&times, round->now_ms);
+    }
+    bool close = ak_lease != NULL && round->now_ms >= ak_lease->expires_ms;
+    pthread_mutex_unlock(&generation->lock);
+    if (renew && round->renewal_count < JOBS_MAX &&
+        !atomic_exchange(&generation->renewing, true)) {
+        round->renewals[round->renewal_count++] = generation;
+    }
+    if (close && round->ak_close_count < JOBS_MAX) {
+        round->ak_closes[round->ak_close_count++] = generation;
+    }
+}
+
+static void look_at_key(struct round *round, struct key_entry *key)
+{
+    int64_t probe_ms = round->service->settings.probe_ms;
+    uint32_t current = key->record.current_version;
+    if (key->token->configured == NULL || current == 0 ||
+        key->versions[current - 1] == NULL ||
+        !key->versions[current - 1]->record.enabled) {
+        return;
+    }
+    pthread_mutex_lock(&key->health_lock);
+    bool due = breaker_is_open(&key->breaker)
+                   ? breaker_take_probe(&key->breaker, round->now_ms)
+                   : round->now_ms - key->probed_ms >= probe_ms;
+    pthread_mutex_unlock(&key->health_lock);
+    if (due && round->probe_count < JOBS_MAX &&
+        !atomic_exchange(&key->probing, true)) {
+        key->probed_ms = round->now_ms;
+        round->probes[round->probe_count++] = key;
+    }
+}
+
+static void look(struct round *round)
+{
+    struct catalogue *catalogue = &round->service->catalogue;
+    pthread_rwlock_rdlock(&catalogue->lock);
+    for (struct dep_entry *dep = catalogue->deps; dep != NULL;
+         dep = dep->next) {
+        for (uint32_t i = 0; i < dep->record.generation; i++) {
+            if (dep->generations[i] != NULL) {
+                look_at_generation(round, dep->generations[i]);
+            }
+        }
+    }
+    for (struct key_entry *key = catalogue->keys; key != NULL;
+         key = key->next) {
+        look_at_key(round, key);
+    }
+    pthread_rwlock_unlock(&catalogue->lock);
+}
+
+static void run_round(struct service *service, struct round *round)
+{
+    struct job job = {.service = service};
+    *round = (struct round){
+        .service = service,
+        .now_ms = service_monotonic_ms(service),
+    };
+    look(round);
+    for (size_t i = 0; i < round->renewal_count; i++) {
+        job.generation = round->renewals[i];
+        if (!hand_over(&job, run_renewal)) {
+            atomic_store(&job.generation->renewing, false);
+        }
+    }
+    for (size_t i = 0; i < round->ak_close_count; i++) {
+        job.generation = round->ak_closes[i];
+        if (!hand_over(&job, run_ak_close)) {
+            break; /* it stays due */
+        }
+    }
+    for (size_t i = 0; i < round->probe_count; i++) {
+        job.key = round->probes[i];
+        if (!hand_over(&job, run_probe)) {
+            atomic_store(&job.key->probing, false);
+        }
+    }
+}
+
+static bool wait_tick(struct scheduler *scheduler)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TICK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&scheduler->lock);
+    if (!scheduler->stopping) {
+        pthread_cond_timedwait(&scheduler->stopped, &scheduler->lock, &until);
+    }
+    bool go_on = !scheduler->stopping;
+    pthread_mutex_unlock(&scheduler->lock);
+    return go_on;
+}
+
+static void *run_thread(void *argument)
+{
+    struct scheduler *scheduler = argument;
+    struct round *round = malloc(sizeof *round);
+    while (round != NULL && wait_tick(scheduler)) {
+        run_round(scheduler->service, round);
+    }
+    free(round);
+    return NULL;
+}
+
+HF_STATUS scheduler_start(struct service *service,
+                          struct scheduler **out_scheduler)
+{
+    pthread_condattr_t monotonic;
+    struct scheduler *scheduler = calloc(1, sizeof *scheduler);
+    if (scheduler == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    scheduler->service = service;
+    pthread_mutex_init(&scheduler->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&scheduler->stopped, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&scheduler->thread, NULL, run_thread, scheduler) != 0) {
+        free(scheduler);
+        return HF_E_RESOURCES;
+    }
+    *out_scheduler = scheduler;
+    return HF_OK;
+}
+
+void scheduler_stop(struct scheduler *scheduler)
+{
+    if (scheduler == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->stopping = true;
+    pthread_cond_signal(&scheduler->stopped);
+    pthread_mutex_unlock(&scheduler->lock);
+    pthread_join(scheduler->thread, NULL);
+    pthread_cond_destroy(&scheduler->stopped);
+    pthread_mutex_destroy(&scheduler->lock);
+    free(scheduler);
+}

@@ -1,0 +1,158 @@
+#include "server/service/service.h"
+
+#include "server/service/core.h"
+#include "server/service/keys.h"
+#include "server/service/leases.h"
+#include "server/service/rows.h"
+#include "server/service/scheduler.h"
+
+#include <stdlib.h>
+
+#define SLOW_THREADS   4
+#define SLOW_QUEUE_MAX 1024
+#define ROW_CACHE_MAX  65536
+#define PROBE_MS       300000
+
+static void fill_defaults(struct service_settings *settings)
+{
+    if (settings->slow_threads == 0) {
+        settings->slow_threads = SLOW_THREADS;
+    }
+    if (settings->slow_queue_max == 0) {
+        settings->slow_queue_max = SLOW_QUEUE_MAX;
+    }
+    if (settings->row_cache_max == 0) {
+        settings->row_cache_max = ROW_CACHE_MAX;
+    }
+    if (settings->attempt_ms == 0) {
+        settings->attempt_ms = HF_TOKEN_ROOT_DEADLINE_MS;
+    }
+    if (settings->probe_ms == 0) {
+        settings->probe_ms = PROBE_MS;
+    }
+    if (settings->ak_lease_ms > HF_AK_LEASE_MAX_MS) {
+        settings->ak_lease_ms = HF_AK_LEASE_MAX_MS;
+    }
+}
+
+static HF_STATUS start_parts(struct service *service, struct problem *problem)
+{
+    const struct service_settings *settings = &service->settings;
+    const struct pool_settings pool = {
+        .threads = settings->slow_threads,
+        .queue_max = settings->slow_queue_max,
+    };
+    HF_TRY(ledger_open(settings->store, settings->service_token,
+                       settings->clock, &service->ledger, problem));
+    HF_TRY(catalogue_load(service, problem));
+    enum hf_status status = rows_new(settings->row_cache_max, &service->rows);
+    if (status == HF_OK) {
+        status = pool_start(&pool, &service->pool);
+    }
+    if (status == HF_OK) {
+        status = scheduler_start(service, &service->scheduler);
+    }
+    return problem_of_status(problem, status);
+}
+
+HF_STATUS service_start(const struct service_settings *settings,
+                        struct service **out_service, struct problem *problem)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    service->settings = *settings;
+    fill_defaults(&service->settings);
+    pthread_mutex_init(&service->record_lock, NULL);
+    enum hf_status status = start_parts(service, problem);
+    if (status != HF_OK) {
+        service_stop(service);
+        return status;
+    }
+    *out_service = service;
+    return HF_OK;
+}
+
+static void end_all_leases(struct service *service)
+{
+    for (struct dep_entry *dep = service->catalogue.deps; dep != NULL;
+         dep = dep->next) {
+        leases_end_for_dep(service, dep);
+    }
+}
+
+void service_stop(struct service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    scheduler_stop(service->scheduler);
+    pool_stop(service->pool);
+    end_all_leases(service);
+    rows_free(service->rows);
+    catalogue_free(&service->catalogue);
+    ledger_close(service->ledger);
+    pthread_mutex_destroy(&service->record_lock);
+    free(service);
+}
+
+void service_counters_get(struct service *service, struct service_counters *out)
+{
+    *out = (struct service_counters){
+        .store_writes = store_writes(service->settings.store),
+        .root_ops = atomic_load(&service->root_ops),
+        .ak_uses = atomic_load(&service->ak_uses),
+        .hot_calls = atomic_load(&service->hot_calls),
+        .slow_calls = atomic_load(&service->slow_calls),
+        .overloaded = atomic_load(&service->overloaded),
+        .leases = atomic_load(&service->leases),
+    };
+}
+
+bool service_pool_run(struct service *service, const char *tenant,
+                      service_work_fn *work, void *argument)
+{
+    const struct pool_job job = {
+        .tenant = tenant,
+        .rank = POOL_USER,
+        .work = work,
+        .argument = argument,
+    };
+    if (pool_run(service->pool, &job) == HF_OK) {
+        return true;
+    }
+    atomic_fetch_add(&service->overloaded, 1);
+    return false;
+}
+
+void leases_end_for_dep(struct service *service, const struct dep_entry *dep)
+{
+    (void)service;
+    for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
+        if (dep->generations[i] != NULL) {
+            leases_end(dep->generations[i]);
+        }
+    }
+}
+
+/* Waiting is done without the catalogue's lock. DEPs are only ever appended and
+ * never freed while the service runs. */
+void leases_end_for_key(struct service *service, const struct key_entry *key)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_entry *dep = service->catalogue.deps;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    while (dep != NULL) {
+        for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
+            struct generation_entry *generation = dep->generations[i];
+            if (generation != NULL &&
+                (generation->keys[0] == key || generation->keys[1] == key)) {
+                leases_end(generation);
+            }
+        }
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        dep = dep->next;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+}
