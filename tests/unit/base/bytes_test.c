@@ -109,6 +109,16 @@ static void test_writer_remembers_the_overrun(void **state)
     assert_int_equal(writer.len, 0);
 }
 
+static void test_length_that_no_prefix_can_say(void **state)
+{
+    (void)state;
+    uint8_t data[8] = {0};
+    struct byte_writer writer = byte_writer_on(data, sizeof data);
+    put_lp(&writer, data, (size_t)UINT32_MAX + 1);
+    assert_true(writer.overrun);
+    assert_int_equal(writer.len, 0);
+}
+
 static void test_reader_reads_what_was_written(void **state)
 {
     (void)state;
@@ -145,6 +155,7 @@ static void test_reader_stays_bad(void **state)
     (void)state;
     static const uint8_t data[] = {1, 2};
     struct byte_reader reader = byte_reader_on(BYTES_OF(data));
+    get_raw(&reader, NULL, 0);
     assert_int_equal(get_u32(&reader), 0);
     assert_int_equal(get_u8(&reader), 0);
     assert_int_equal(get_u16(&reader), 0);
@@ -295,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_writer_is_exact),
         cmocka_unit_test(test_writer_stops_at_every_shorter_cap),
         cmocka_unit_test(test_writer_remembers_the_overrun),
+        cmocka_unit_test(test_length_that_no_prefix_can_say),
         cmocka_unit_test(test_reader_reads_what_was_written),
         cmocka_unit_test(test_reader_refuses_every_other_length),
         cmocka_unit_test(test_reader_of_nothing),
