@@ -97,7 +97,8 @@ static HF_STATUS take(int fd, bool one_line, struct secret **out_secret)
     return HF_OK;
 }
 
-HF_STATUS secret_from_file(const char *path, struct secret **out_secret)
+/* Gives a descriptor of a regular file that is ours alone. */
+static HF_STATUS open_private(const char *path, int *out_fd)
 {
     /* not to hang on a pipe that nobody writes to */
     HF_OWNED(close_fd)
@@ -114,7 +115,33 @@ HF_STATUS secret_from_file(const char *path, struct secret **out_secret)
     if (!S_ISREG(info.st_mode) || !ours || others) {
         return HF_E_PRECONDITION;
     }
+    *out_fd = fd;
+    fd = -1;
+    return HF_OK;
+}
+
+HF_STATUS secret_from_file(const char *path, struct secret **out_secret)
+{
+    HF_OWNED(close_fd) int fd = -1;
+    HF_TRY(open_private(path, &fd));
     return take(fd, false, out_secret);
+}
+
+HF_STATUS secret_from_whole_file(const char *path, size_t max_bytes,
+                                 struct secret **out_secret)
+{
+    HF_OWNED(close_fd) int fd = -1;
+    HF_OWNED(secret_freep) struct secret *secret = NULL;
+    size_t len = 0;
+    HF_TRY(open_private(path, &fd));
+    HF_TRY(secret_new(max_bytes + 1, &secret));
+    HF_TRY(read_all(fd, false, secret, &len));
+    if (len == 0 || len > max_bytes) {
+        return HF_E_INVALID;
+    }
+    secret_shorten(secret, len);
+    *out_secret = HF_GIVE(secret);
+    return HF_OK;
 }
 
 HF_STATUS secret_from_fd(int fd, struct secret **out_secret)

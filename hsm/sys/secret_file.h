@@ -11,6 +11,8 @@
 
 #include "hsm/sys/secret.h"
 
+#include <stddef.h>
+
 #define SECRET_FILE_MAX_BYTES 255
 
 /* secret_from_file: from a regular file that only its owner can read.
@@ -23,6 +25,11 @@
  *           line or a NUL; HF_E_IO; HF_E_NO_MEMORY.
  */
 HF_STATUS secret_from_file(const char *path, struct secret **out_secret);
+
+/* secret_from_whole_file: the same rules for the file, but all of its bytes as
+ * they are, up to max_bytes (a private key); HF_E_INVALID for none or more. */
+HF_STATUS secret_from_whole_file(const char *path, size_t max_bytes,
+                                 struct secret **out_secret);
 
 /* secret_from_fd: reads a descriptor to its end; it stays open.
  * As above; HF_E_INVALID also for a descriptor that is not open. */

@@ -1,0 +1,13 @@
+/* names: labels and CKA_IDs of what Holdfast itself keeps in a token. They are
+ * stored there: never change one. */
+#pragma once
+
+/* The canary pair: answers when a key is missing. */
+#define TOKEN_NAME_CANARY "holdfast-canary"
+/* The data object that says in whose custody the token is (hsm/base/custody).
+ */
+#define TOKEN_NAME_CUSTODY "holdfast-custody"
+
+/* In the service's own token; label and CKA_ID are the same bytes. */
+#define TOKEN_NAME_RECORD_MAC "hf-record-mac"
+#define TOKEN_NAME_AUDIT_SIGN "hf-audit-sign"

@@ -1,0 +1,111 @@
+/* service init, ak init: the service's own tokens. */
+#include "hsm/base/bytes.h"
+#include "hsm/base/own.h"
+
+#include "hsm/token/names.h"
+#include "hsm/tool/facts.h"
+#include "hsm/tool/output.h"
+#include "hsm/tool/session.h"
+#include "hsm/tool/tool.h"
+
+#include <string.h>
+
+/* nothing of the customers' in a token of the service. */
+static enum hf_status must_be_the_services(struct tool *tool,
+                                           const struct session *session)
+{
+    if (!session->has_custody) {
+        return tool_fail(tool, HF_E_PRECONDITION,
+                         "the token %s has no custody label: prepare it with "
+                         "holdfast-hsm token init",
+                         session->profile.label);
+    }
+    for (size_t i = 0; i < session->key_count; i++) {
+        if (session->keys[i].key.type == TOKEN_KEY_RSA &&
+            strcmp(session->keys[i].label, TOKEN_NAME_CANARY) != 0) {
+            return tool_fail(tool, HF_E_DENIED,
+                             "the token %s holds the customer key %s: the "
+                             "service's tokens hold nothing of the customers'",
+                             session->profile.label, session->keys[i].label);
+        }
+    }
+    return HF_OK;
+}
+
+static bool is_of_use(const struct token_key_report *key,
+                      enum token_key_type type)
+{
+    return key->key.type == type && key->can_sign && key->sensitive &&
+           !key->extractable && key->never_extractable && key->local;
+}
+
+static enum hf_status key_ensure(struct tool *tool,
+                                 const struct session *session,
+                                 enum token_purpose purpose, const char *name,
+                                 struct token_key_report *out_report,
+                                 bool *out_made)
+{
+    enum token_key_type type =
+        purpose == TOKEN_FOR_RECORD_MAC ? TOKEN_KEY_GENERIC : TOKEN_KEY_EC;
+    size_t at = 0;
+    const struct token_key_report *there = session_named(session, name, &at);
+    if (there == NULL) {
+        struct token_generate how = {
+            .purpose = purpose, .id_len = strlen(name), .report = out_report};
+        HF_TRY(text_copy(how.label, sizeof how.label, name));
+        memcpy(how.id, name, how.id_len);
+        *out_made = true;
+        return session_generate(tool, session, &how);
+    }
+    if (session_named(session, name, &at) != NULL || !is_of_use(there, type)) {
+        return tool_fail(tool, HF_E_CONFLICT,
+                         "the token's key %s is there twice, or is not the key "
+                         "that this service makes; nothing was changed",
+                         name);
+    }
+    *out_report = *there;
+    return HF_OK;
+}
+
+HF_STATUS cmd_service_init(struct tool *tool)
+{
+    HF_OWNED(session_close) struct session session = {0};
+    struct token_key_report mac = {0};
+    struct token_key_report sign = {0};
+    bool canary_made = false;
+    bool keys_made = false;
+    HF_TRY(session_open(tool, &session));
+    HF_TRY(must_be_the_services(tool, &session));
+    HF_TRY(session_canary(tool, &session, &canary_made));
+    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_RECORD_MAC,
+                      TOKEN_NAME_RECORD_MAC, &mac, &keys_made));
+    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_AUDIT_SIGNING,
+                      TOKEN_NAME_AUDIT_SIGN, &sign, &keys_made));
+    bool changed = canary_made || keys_made;
+    return output_object(
+        tool,
+        json_pack("{s:o, s:b, s:o, s:o}", "token",
+                  facts_token_uri(&session.profile), "changed", (int)changed,
+                  "record_mac", facts_of_key(&session.profile, &mac),
+                  "audit_sign", facts_of_key(&session.profile, &sign)),
+        changed ? "The service's token is ready. Back it up by the vendor's "
+                  "means."
+                : "Everything was there already; nothing was changed.");
+}
+
+HF_STATUS cmd_ak_init(struct tool *tool)
+{
+    HF_OWNED(session_close) struct session session = {0};
+    bool changed = false;
+    HF_TRY(session_open(tool, &session));
+    HF_TRY(must_be_the_services(tool, &session));
+    HF_TRY(session_canary(tool, &session, &changed));
+    return output_object(
+        tool,
+        json_pack("{s:o, s:b, s:b, s:i}", "token",
+                  facts_token_uri(&session.profile), "changed", (int)changed,
+                  "canary", (int)session.has_canary, "keys",
+                  (int)session.key_count),
+        "The token is ready for availability keys. Never back it up: a backup "
+        "would outlive deletion.");
+}

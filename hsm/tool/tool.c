@@ -1,0 +1,67 @@
+#include "hsm/tool/tool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum tool_exit tool_exit_of(enum hf_status status)
+{
+    switch (hf_status_class(status)) {
+    case HF_CLASS_OK:
+        return TOOL_OK;
+    case HF_CLASS_CALLER:
+        break;
+    case HF_CLASS_DENIED:
+        return TOOL_REFUSED;
+    case HF_CLASS_MISSING:
+        return TOOL_MISSING;
+    case HF_CLASS_CONFLICT:
+        return TOOL_CONFLICT;
+    case HF_CLASS_TRANSIENT:
+        return TOOL_UNREACHABLE;
+    case HF_CLASS_OURS:
+    case HF_CLASS_BROKEN:
+        return TOOL_OTHER;
+    }
+    return status == HF_E_INVALID ? TOOL_USAGE : TOOL_REFUSED;
+}
+
+HF_STATUS tool_fail(struct tool *tool, enum hf_status status,
+                    const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(tool->problem, sizeof tool->problem, format, args);
+    va_end(args);
+    return status;
+}
+
+const char *tool_value(const struct tool *tool, enum option_id id)
+{
+    return tool->options.values[id];
+}
+
+bool tool_has(const struct tool *tool, enum option_id id)
+{
+    return tool->options.given[id];
+}
+
+HF_STATUS tool_number(struct tool *tool, enum option_id id, uint32_t otherwise,
+                      uint32_t max, uint32_t *out)
+{
+    const char *text = tool_value(tool, id);
+    uint64_t number = 0;
+    if (text == NULL) {
+        *out = otherwise;
+        return HF_OK;
+    }
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        number = number * 10 + (uint64_t)(text[i] - '0');
+        if (text[i] < '0' || text[i] > '9' || number > max) {
+            return tool_fail(tool, HF_E_INVALID,
+                             "a number from 0 to %u is wanted", max);
+        }
+    }
+    *out = (uint32_t)number;
+    return HF_OK;
+}
