@@ -1,0 +1,218 @@
+/* AssignmentService. */
+#include "hsm/base/check.h"
+#include "hsm/base/own.h"
+
+#include "server/rpc/codec.h"
+#include "server/rpc/method.h"
+#include "server/service/mailboxes.h"
+
+#include <holdfast/v1/assignment_service.pb-c.h>
+#include <string.h>
+
+#define PATH          "/holdfast.v1.AssignmentService/"
+#define PAGE_MAX_HERE 1000
+
+static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
+                                     const struct mailbox_view *view)
+{
+    const struct resource_record *record = &view->record;
+    Holdfast__V1__Mailbox *out =
+        codec_new(arena, Holdfast__V1__Mailbox, holdfast__v1__mailbox);
+    if (out == NULL) {
+        return NULL;
+    }
+    bool own_dep = !view->effective_is_service_managed &&
+                   !id_is_nil(&record->effective.dep);
+    static const struct hf_id nil;
+    const struct hf_id *effective = own_dep ? &record->effective.dep : &nil;
+    out->name = codec_put_name(arena, view->tenant, "mailboxes", record->id);
+    /* the numbers are the same, see MAILBOX_* */
+    out->kind = (Holdfast__V1__MailboxKind)record->kind;
+    out->licensed = record->licensed;
+    out->assigned_dep =
+        codec_put_dep_name(arena, view->tenant, &record->assigned);
+    out->effective_dep = codec_put_dep_name(arena, view->tenant, effective);
+    out->effective_generation = record->effective.generation;
+    out->state = (Holdfast__V1__MailboxState)view->state;
+    out->is_encrypted = own_dep;
+    if (own_dep) {
+        out->data_encryption_policy_id = codec_put_id(arena, effective);
+    }
+    out->assign_time = codec_put_timestamp(arena, record->assigned_ms);
+    out->effective_time = codec_put_timestamp(arena, record->effective_ms);
+    out->create_time = codec_put_timestamp(arena, record->created_ms);
+    out->etag = rpc_arena_text(arena, "%s", view->etag);
+    return out;
+}
+
+static HF_STATUS decode_mailbox(const char *text, char *out_tenant,
+                                char out_id[HF_RESOURCE_ID_MAX_BYTES + 1],
+                                struct problem *problem)
+{
+    const struct codec_name what = {
+        .field = "name",
+        .collection = "mailboxes",
+        .out_tenant = out_tenant,
+        .out_id = out_id,
+        .id_cap = HF_RESOURCE_ID_MAX_BYTES + 1,
+    };
+    return codec_parse_name(&what, text, problem);
+}
+
+/* A DEP of the same tenant, by UUID or name. */
+static HF_STATUS decode_dep(const char *field, const char *text,
+                            const char *tenant, char out[HF_NAME_MAX_BYTES + 1],
+                            struct problem *problem)
+{
+    char its_tenant[HF_NAME_MAX_BYTES + 1];
+    const struct codec_name what = {
+        .field = field,
+        .collection = "deps",
+        .out_tenant = its_tenant,
+        .out_id = out,
+        .id_cap = HF_NAME_MAX_BYTES + 1,
+    };
+    HF_TRY(codec_parse_name(&what, text, problem));
+    if (strcmp(its_tenant, tenant) != 0) {
+        return problem_field(problem, field,
+                             "must be a DEP of the mailbox's tenant, "
+                             "tenants/%s/deps/{dep}",
+                             tenant);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS answer(struct admin_work *work,
+                        const struct mailbox_view *view)
+{
+    work->reply = (ProtobufCMessage *)encode(work->arena, view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
+static HF_STATUS register_mailbox(struct admin_work *work)
+{
+    const Holdfast__V1__RegisterMailboxRequest *in =
+        (const Holdfast__V1__RegisterMailboxRequest *)work->request;
+    struct mailbox_register request = {
+        .kind = in->kind == HOLDFAST__V1__MAILBOX_KIND__MAILBOX_KIND_UNSPECIFIED
+                    ? MAILBOX_USER
+                    : (enum mailbox_kind)in->kind,
+        .licensed = in->licensed != 0,
+    };
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_mailbox_id("mailbox_id", in->mailbox_id, request.id,
+                            work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct mailbox_view view;
+    HF_TRY(mailboxes_register(work->service, work->caller, &request, &view,
+                              work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS assign(struct admin_work *work)
+{
+    const Holdfast__V1__AssignMailboxRequest *in =
+        (const Holdfast__V1__AssignMailboxRequest *)work->request;
+    struct mailbox_assign request = {.dep = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag = in->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_mailbox(in->name, request.tenant, request.id, work->problem));
+    if (in->dep[0] != '\0') {
+        HF_TRY(decode_dep("dep", in->dep, request.tenant, request.dep,
+                          work->problem));
+    }
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct mailbox_view view;
+    HF_TRY(mailboxes_assign(work->service, work->caller, &request, &view,
+                            work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS get(struct admin_work *work)
+{
+    const Holdfast__V1__GetMailboxRequest *in =
+        (const Holdfast__V1__GetMailboxRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    HF_TRY(decode_mailbox(in->name, tenant, id, work->problem));
+    struct mailbox_view view;
+    HF_TRY(mailboxes_get(work->service, work->caller, tenant, id, &view,
+                         work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS list(struct admin_work *work)
+{
+    const Holdfast__V1__ListMailboxesRequest *in =
+        (const Holdfast__V1__ListMailboxesRequest *)work->request;
+    struct mailbox_list_request request = {.tenant = ""};
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE,
+                      &request.page, work->problem));
+    if (in->assigned_dep[0] != '\0') {
+        HF_TRY(decode_dep("assigned_dep", in->assigned_dep, request.tenant,
+                          request.filter.assigned_dep, work->problem));
+    }
+    struct mailbox_list found = {.cap = request.page.size};
+    found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);
+    Holdfast__V1__ListMailboxesResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListMailboxesResponse,
+                  holdfast__v1__list_mailboxes_response);
+    Holdfast__V1__Mailbox **items =
+        rpc_arena_alloc(work->arena, found.cap * sizeof *items);
+    if (found.views == NULL || out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(mailboxes_list(work->service, work->caller, &request, &found,
+                          work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] = encode(work->arena, &found.views[i]);
+    }
+    out->mailboxes = items;
+    out->n_mailboxes = found.count;
+    out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
+static const struct rpc_method methods[] = {
+    {
+     .path = PATH "RegisterMailbox",
+     .lane = LANE_ADMIN,
+     .verb = VERB_REGISTER_MAILBOX,
+     .request = &holdfast__v1__register_mailbox_request__descriptor,
+     .admin = register_mailbox,
+     },
+    {
+     .path = PATH "AssignMailbox",
+     .lane = LANE_ADMIN,
+     .verb = VERB_ASSIGN_MAILBOX,
+     .request = &holdfast__v1__assign_mailbox_request__descriptor,
+     .admin = assign,
+     },
+    {
+     .path = PATH "GetMailbox",
+     .lane = LANE_ADMIN,
+     .verb = VERB_GET_MAILBOX,
+     .request = &holdfast__v1__get_mailbox_request__descriptor,
+     .admin = get,
+     },
+    {
+     .path = PATH "ListMailboxes",
+     .lane = LANE_ADMIN,
+     .verb = VERB_LIST_MAILBOXES,
+     .request = &holdfast__v1__list_mailboxes_request__descriptor,
+     .admin = list,
+     },
+};
+const struct method_list assignment_methods = {
+    .methods = methods,
+    .count = HF_COUNT(methods),
+};

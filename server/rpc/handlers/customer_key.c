@@ -1,0 +1,288 @@
+/* CustomerKeyService. */
+#include "hsm/base/check.h"
+#include "hsm/base/own.h"
+
+#include "server/rpc/codec.h"
+#include "server/rpc/handlers/customer_key_encode.h"
+#include "server/rpc/method.h"
+#include "server/rpc/report.h"
+#include "server/service/customer_keys.h"
+
+#include <holdfast/v1/customer_key_service.pb-c.h>
+#include <string.h>
+
+#define PATH "/holdfast.v1.CustomerKeyService/"
+/* A view has up to 16 versions and 32 grants: about 38 KiB. */
+#define PAGE_MAX_HERE 50
+
+static HF_STATUS answer(struct admin_work *work,
+                        const struct customer_key_view *view)
+{
+    work->reply = customer_key_put(work->arena, view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
+/* Views are too large for a stack. */
+static struct customer_key_view *new_view(struct admin_work *work)
+{
+    return rpc_arena_alloc(work->arena, sizeof(struct customer_key_view));
+}
+
+static HF_STATUS decode_name(const char *text, char *out_tenant, char *out_name,
+                             struct problem *problem)
+{
+    const struct codec_name what = {
+        .field = "name",
+        .collection = "customerKeys",
+        .out_tenant = out_tenant,
+        .out_id = out_name,
+        .id_cap = HF_NAME_MAX_BYTES + 1,
+    };
+    return codec_parse_name(&what, text, problem);
+}
+
+static HF_STATUS decode_token(const char *text, const char *tenant,
+                              char out_token[HF_NAME_MAX_BYTES + 1],
+                              struct problem *problem)
+{
+    char its_tenant[HF_NAME_MAX_BYTES + 1];
+    const struct codec_name what = {
+        .field = "token",
+        .collection = "tokens",
+        .out_tenant = its_tenant,
+        .out_id = out_token,
+        .id_cap = HF_NAME_MAX_BYTES + 1,
+    };
+    HF_TRY(codec_parse_name(&what, text, problem));
+    if (strcmp(its_tenant, tenant) != 0) {
+        return problem_field(problem, "token",
+                             "must be a token of the same tenant, "
+                             "tenants/%s/tokens/{token}",
+                             tenant);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS
+decode_register(const Holdfast__V1__RegisterCustomerKeyRequest *in,
+                struct customer_key_register *out, struct problem *problem)
+{
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_parent(in->parent, out->tenant, problem));
+    HF_TRY(
+        codec_id("customer_key_id", in->customer_key_id, out->name, problem));
+    HF_TRY(decode_token(in->token, out->tenant, out->token, problem));
+    HF_TRY(codec_pkcs11("uri", in->uri, out->uri, problem));
+    HF_TRY(codec_timestamp("not_before_time", in->not_before_time,
+                           &out->not_before_ms, problem));
+    HF_TRY(codec_timestamp("expire_time", in->expire_time, &out->expires_ms,
+                           problem));
+    return codec_mutation(&mutation, &out->mutation, problem);
+}
+
+static HF_STATUS register_key(struct admin_work *work)
+{
+    struct customer_key_register request = {.tenant = ""};
+    HF_TRY(decode_register(
+        (const Holdfast__V1__RegisterCustomerKeyRequest *)work->request,
+        &request, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_register(work->service, work->caller, &request, view,
+                                  work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS get(struct admin_work *work)
+{
+    const Holdfast__V1__GetCustomerKeyRequest *in =
+        (const Holdfast__V1__GetCustomerKeyRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char name[HF_NAME_MAX_BYTES + 1];
+    HF_TRY(decode_name(in->name, tenant, name, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_get(work->service, work->caller, tenant, name, view,
+                             work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS decode_update(const Holdfast__V1__UpdateCustomerKeyRequest *in,
+                               struct customer_key_update *out,
+                               struct problem *problem)
+{
+    static const char *const paths[] = {"enabled", "not_before_time",
+                                        "expire_time"};
+    uint32_t bits = 0;
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag = in->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name(in->name, out->tenant, out->name, problem));
+    HF_TRY(codec_mask(in->update_mask, paths, HF_COUNT(paths), &bits, problem));
+    out->version = in->version;
+    out->set_enabled = (bits & 1) != 0;
+    out->enabled = in->enabled != 0;
+    out->set_not_before = (bits & 2) != 0;
+    out->set_expires = (bits & 4) != 0;
+    HF_TRY(codec_timestamp("not_before_time", in->not_before_time,
+                           &out->not_before_ms, problem));
+    HF_TRY(codec_timestamp("expire_time", in->expire_time, &out->expires_ms,
+                           problem));
+    return codec_mutation(&mutation, &out->mutation, problem);
+}
+
+static HF_STATUS update(struct admin_work *work)
+{
+    struct customer_key_update request = {.tenant = ""};
+    HF_TRY(decode_update(
+        (const Holdfast__V1__UpdateCustomerKeyRequest *)work->request, &request,
+        work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_update(work->service, work->caller, &request, view,
+                                work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS grant(struct admin_work *work)
+{
+    const Holdfast__V1__GrantCustomerKeyRequest *in =
+        (const Holdfast__V1__GrantCustomerKeyRequest *)work->request;
+    struct customer_key_grant request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(codec_spiffe("identity", in->identity, request.identity,
+                        work->problem));
+    HF_TRY(codec_permissions(in->permissions, in->n_permissions, false,
+                             &request.permissions, work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_grant(work->service, work->caller, &request, view,
+                               work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS revoke(struct admin_work *work)
+{
+    const Holdfast__V1__RevokeCustomerKeyRequest *in =
+        (const Holdfast__V1__RevokeCustomerKeyRequest *)work->request;
+    struct customer_key_grant request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(codec_spiffe("identity", in->identity, request.identity,
+                        work->problem));
+    HF_TRY(codec_permissions(in->permissions, in->n_permissions, true,
+                             &request.permissions, work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_revoke(work->service, work->caller, &request, view,
+                                work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS validate(struct admin_work *work)
+{
+    const Holdfast__V1__ValidateCustomerKeysRequest *in =
+        (const Holdfast__V1__ValidateCustomerKeysRequest *)work->request;
+    struct customer_key_validate request = {.tenant = ""};
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_key_pair(in->customer_keys, in->n_customer_keys,
+                          request.tenant, request.keys, work->problem));
+    if (in->workload_identity[0] != '\0') {
+        HF_TRY(codec_spiffe("workload_identity", in->workload_identity,
+                            request.identity, work->problem));
+    }
+    request.residency = codec_residency(in->residency);
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        work->report_keys[i] = in->customer_keys[i];
+    }
+    struct validation_report *report =
+        rpc_arena_alloc(work->arena, sizeof *report);
+    if (report == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_validate(work->service, work->caller, &request, report,
+                                  work->problem));
+    work->reply =
+        report_encode(work->arena, report, work->report_keys, REPORT_TEXTS_ALL);
+    return HF_OK;
+}
+
+static HF_STATUS list(struct admin_work *work)
+{
+    const Holdfast__V1__ListCustomerKeysRequest *in =
+        (const Holdfast__V1__ListCustomerKeysRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct page_request page;
+    HF_TRY(codec_parent(in->parent, tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &page,
+                      work->problem));
+    struct customer_key_list found = {.cap = page.size};
+    found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);
+    Holdfast__V1__ListCustomerKeysResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListCustomerKeysResponse,
+                  holdfast__v1__list_customer_keys_response);
+    Holdfast__V1__CustomerKey **items =
+        rpc_arena_alloc(work->arena, found.cap * sizeof *items);
+    if (found.views == NULL || out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_list(work->service, work->caller, tenant, &page,
+                              &found, work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] = (Holdfast__V1__CustomerKey *)customer_key_put(
+            work->arena, &found.views[i]);
+    }
+    out->customer_keys = items;
+    out->n_customer_keys = found.count;
+    out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
+#define METHOD(name, word, lower, handler)                                     \
+    {                                                                          \
+        .path = PATH name, .lane = LANE_ADMIN, .verb = VERB_##word,            \
+        .request = &holdfast__v1__##lower##_request__descriptor,               \
+        .admin = (handler),                                                    \
+    }
+static const struct rpc_method methods[] = {
+    METHOD("RegisterCustomerKey", REGISTER_CUSTOMER_KEY, register_customer_key,
+           register_key),
+    METHOD("GetCustomerKey", GET_CUSTOMER_KEY, get_customer_key, get),
+    METHOD("ListCustomerKeys", LIST_CUSTOMER_KEYS, list_customer_keys, list),
+    METHOD("UpdateCustomerKey", UPDATE_CUSTOMER_KEY, update_customer_key,
+           update),
+    METHOD("GrantCustomerKey", GRANT_CUSTOMER_KEY, grant_customer_key, grant),
+    METHOD("RevokeCustomerKey", REVOKE_CUSTOMER_KEY, revoke_customer_key,
+           revoke),
+    METHOD("ValidateCustomerKeys", VALIDATE_CUSTOMER_KEYS,
+           validate_customer_keys, validate),
+};
+const struct method_list customer_key_methods = {
+    .methods = methods,
+    .count = HF_COUNT(methods),
+};

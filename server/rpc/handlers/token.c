@@ -1,0 +1,154 @@
+/* TokenService. */
+#include "hsm/base/check.h"
+#include "hsm/base/own.h"
+
+#include "server/rpc/codec.h"
+#include "server/rpc/method.h"
+#include "server/service/tokens.h"
+
+#include <holdfast/v1/token_service.pb-c.h>
+
+#define PATH               "/holdfast.v1.TokenService/"
+#define PAGE_MAX_HERE      500
+#define SIGNATURE_MAX_HERE 1024
+
+static Holdfast__V1__Token *encode(struct rpc_arena *arena,
+                                   const struct token_view *view)
+{
+    Holdfast__V1__Token *out =
+        codec_new(arena, Holdfast__V1__Token, holdfast__v1__token);
+    if (out == NULL) {
+        return NULL;
+    }
+    out->name = codec_put_name(arena, view->tenant, "tokens", view->name);
+    out->uid = codec_put_id(arena, &view->id);
+    out->uri = rpc_arena_text(arena, "%s", view->uri);
+    out->custody_domain = rpc_arena_text(arena, "%s", view->custody_domain);
+    /* the numbers are the same, see PROTECTION_* */
+    out->deletion_protection =
+        (Holdfast__V1__DeletionProtection)view->protection;
+    out->retention_days = (int32_t)view->retention_days;
+    out->test_only = view->test_only;
+    out->hardware = view->hardware;
+    out->wrap_algorithm =
+        rpc_arena_text(arena, "%s", token_suite_text(view->suite));
+    out->reachable = view->reachable;
+    out->enroll_time = codec_put_timestamp(arena, view->enrolled_ms);
+    out->free_bytes = view->free_bytes;
+    return out;
+}
+
+static HF_STATUS decode_bytes(const char *field, ProtobufCBinaryData in,
+                              size_t max, struct bytes *out,
+                              struct problem *problem)
+{
+    if (in.len == 0 || in.len > max) {
+        return problem_field(problem, field, "is %zu bytes long; 1 to %zu",
+                             in.len, max);
+    }
+    *out = (struct bytes){in.data, in.len};
+    return HF_OK;
+}
+
+static HF_STATUS enroll(struct admin_work *work)
+{
+    const Holdfast__V1__EnrollTokenRequest *in =
+        (const Holdfast__V1__EnrollTokenRequest *)work->request;
+    struct token_enroll request = {.statement = BYTES_NONE};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_id("token_id", in->token_id, request.name, work->problem));
+    HF_TRY(decode_bytes("statement", in->statement, STATEMENT_MAX_BYTES,
+                        &request.statement, work->problem));
+    HF_TRY(decode_bytes("signature", in->signature, SIGNATURE_MAX_HERE,
+                        &request.signature, work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct token_view view;
+    HF_TRY(tokens_enroll(work->service, work->caller, &request, &view,
+                         work->problem));
+    work->reply = (ProtobufCMessage *)encode(work->arena, &view);
+    return HF_OK;
+}
+
+static HF_STATUS get(struct admin_work *work)
+{
+    const Holdfast__V1__GetTokenRequest *in =
+        (const Holdfast__V1__GetTokenRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char name[HF_NAME_MAX_BYTES + 1];
+    const struct codec_name what = {
+        .field = "name",
+        .collection = "tokens",
+        .out_tenant = tenant,
+        .out_id = name,
+        .id_cap = sizeof name,
+    };
+    HF_TRY(codec_parse_name(&what, in->name, work->problem));
+    struct token_view view;
+    HF_TRY(tokens_get(work->service, work->caller, tenant, name, &view,
+                      work->problem));
+    work->reply = (ProtobufCMessage *)encode(work->arena, &view);
+    return HF_OK;
+}
+
+static HF_STATUS list(struct admin_work *work)
+{
+    const Holdfast__V1__ListTokensRequest *in =
+        (const Holdfast__V1__ListTokensRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct page_request page;
+    HF_TRY(codec_parent(in->parent, tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &page,
+                      work->problem));
+    struct token_views found = {.cap = page.size};
+    found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);
+    Holdfast__V1__ListTokensResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListTokensResponse,
+                  holdfast__v1__list_tokens_response);
+    Holdfast__V1__Token **items =
+        rpc_arena_alloc(work->arena, found.cap * sizeof *items);
+    if (found.views == NULL || out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(tokens_list(work->service, work->caller, tenant, &page, &found,
+                       work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] = encode(work->arena, &found.views[i]);
+    }
+    out->tokens = items;
+    out->n_tokens = found.count;
+    out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
+static const struct rpc_method methods[] = {
+    {
+     .path = PATH "EnrollToken",
+     .lane = LANE_ADMIN,
+     .verb = VERB_ENROLL_TOKEN,
+     .request = &holdfast__v1__enroll_token_request__descriptor,
+     .admin = enroll,
+     },
+    {
+     .path = PATH "GetToken",
+     .lane = LANE_ADMIN,
+     .verb = VERB_GET_TOKEN,
+     .request = &holdfast__v1__get_token_request__descriptor,
+     .admin = get,
+     },
+    {
+     .path = PATH "ListTokens",
+     .lane = LANE_ADMIN,
+     .verb = VERB_LIST_TOKENS,
+     .request = &holdfast__v1__list_tokens_request__descriptor,
+     .admin = list,
+     },
+};
+const struct method_list token_methods = {
+    .methods = methods,
+    .count = HF_COUNT(methods),
+};

@@ -1,0 +1,878 @@
+"""What a stock client sees of the rpc layer (server/rpc on a service double).
+
+Arguments: the server program, the descriptor set.
+"""
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import grpc
+from stock import Api
+
+PROGRAM, DESCRIPTORS = sys.argv[1:3]
+API = Api(DESCRIPTORS)
+KEYS = "/holdfast.v1.KeyService/"
+DEPS = "/holdfast.v1.DepService/"
+DEP = "11111111-2222-4333-8444-555555555555"
+BOX = "tenants/acme/mailboxes/"
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+
+
+class Server:
+    """The program, its lines, and a channel for each of its doors."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="hf-rpc-")
+        os.chmod(self.folder, 0o700)
+        self.log = open(os.path.join(self.folder, "log"), "w+")
+        self.process = subprocess.Popen([PROGRAM, self.folder],
+                                        stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
+                                        stderr=self.log, text=True)
+        self.lines = queue.Queue()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        self.wait_for("ready")
+        self.channels = {}
+
+    def read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
+
+    def wait_for(self, start, timeout=10):
+        """The next line that begins so; what lies before is dropped."""
+        until = time.monotonic() + timeout
+        while True:
+            line = self.lines.get(timeout=max(0.01, until - time.monotonic()))
+            assert line is not None, "the server ended: " + self.log_text()
+            if line.startswith(start):
+                return line
+
+    def said(self, start, wait_s):
+        """Whether such a line comes within the time."""
+        try:
+            self.wait_for(start, wait_s)
+            return True
+        except queue.Empty:
+            return False
+
+    def command(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        if text.startswith("health"):
+            self.wait_for("done")
+
+    def channel(self, door="workload"):
+        if door not in self.channels:
+            self.channels[door] = grpc.insecure_channel(
+                "unix:%s/%s" % (self.folder, door))
+        return self.channels[door]
+
+    def log_text(self):
+        self.log.flush()
+        with open(self.log.name) as f:
+            return f.read()
+
+    def stop(self):
+        for channel in self.channels.values():
+            channel.close()
+        if self.process.poll() is None:
+            self.command("quit")
+        code = self.process.wait(timeout=30)
+        self.process.stdin.close()
+        self.reader.join()
+        self.process.stdout.close()
+        self.log.close()
+        shutil.rmtree(self.folder)
+        return code
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0
+
+    def setUp(self):
+        """What earlier tests made the server say does not count."""
+        time.sleep(0.02)
+        while not self.server.lines.empty():
+            self.server.lines.get()
+
+    def call(self, path, door="workload", **fields):
+        return API.call(self.server.channel(door), path, **fields)
+
+    def refused(self, path, door="workload", **fields):
+        return API.refusal(self.server.channel(door), path, **fields)
+
+    def assertRefused(self, refusal, code, reason):
+        self.assertEqual((refusal.code, refusal.reason), (code, reason),
+                         refusal)
+        self.assertEqual(refusal.status.message, refusal.text)
+
+
+class DataPlane(Case):
+    def test_unwrap(self):
+        for name in ("ok", "later"):
+            reply = self.call(KEYS + "UnwrapKey", mailbox=BOX + name,
+                              wrapped_key=b"w" * 85)
+            self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
+            self.assertEqual(reply.rewrapped_key, b"")
+            self.assertEqual(reply.dep, "tenants/acme/deps/" + DEP)
+            self.assertEqual(reply.generation, 7)
+        self.assertEqual(
+            self.server.wait_for("key UnwrapKey"),
+            "key UnwrapKey tenant=acme resource=later wrapped=85 initiator=1 "
+            "purpose=0 request= plaintext=0")
+
+    def test_service_managed_has_no_dep(self):
+        reply = self.call(KEYS + "UnwrapKey", mailbox=BOX + "managed")
+        self.assertEqual(reply.dep, "")
+
+    def test_other_verbs(self):
+        reply = self.call(KEYS + "GenerateKey", mailbox=BOX + "later")
+        self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
+        self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
+        reply = self.call(KEYS + "WrapKey", mailbox=BOX + "later",
+                          plaintext_key=b"p" * 32)
+        self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
+        self.assertIn("plaintext=32", self.server.wait_for("key WrapKey"))
+        reply = self.call(KEYS + "RewrapKey", mailbox=BOX + "later")
+        self.assertEqual(reply.generation, 7)
+
+    def test_access_context(self):
+        access = API.message("holdfast.v1.AccessContext")(
+            initiator=2, system_purpose=3, workload=1,
+            request_id="ABCDEF01-2345-4789-8ABC-DEF012345678")
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-", access=access)
+        line = self.server.wait_for("key UnwrapKey")
+        self.assertIn("initiator=2 purpose=3 "
+                      "request=abcdef01-2345-4789-8abc-def012345678", line)
+
+    def test_too_long_a_blob_is_cut_to_a_wrong_length(self):
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-",
+                  wrapped_key=b"w" * 40000)
+        self.assertIn("wrapped=293", self.server.wait_for("key UnwrapKey"))
+
+    def test_refusals(self):
+        for name, code, reason, retry in (
+                ("denied", "PERMISSION_DENIED", "KEY_ACCESS_DENIED", None),
+                ("bad", "DATA_LOSS", "BLOB_INVALID", None),
+                ("missing", "NOT_FOUND", "NOT_FOUND", None),
+                ("down", "UNAVAILABLE", "KEY_UNAVAILABLE", 200),
+                ("overload", "RESOURCE_EXHAUSTED", "OVERLOADED", 200)):
+            refusal = self.refused(KEYS + "UnwrapKey", mailbox=BOX + name)
+            self.assertRefused(refusal, code, reason)
+            self.assertEqual(refusal.retry_ms, retry)
+            self.assertEqual(refusal.text, "refused: " + reason)
+
+    def test_echo(self):
+        echo = self.server.channel().unary_unary("/test.Echo/Echo")
+        self.assertEqual(echo(b"abc", timeout=5), b"abc")
+        self.assertEqual(echo(b"", timeout=5), b"")
+
+    def test_many_at_once(self):
+        stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
+        request = API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        for _ in range(40):
+            calls = [stub.future(request, timeout=10) for _ in range(12)]
+            for call in calls:
+                self.assertEqual(call.result().plaintext_key, b"\x5a" * 32)
+
+    def test_client_that_goes_away(self):
+        """Calls cancelled in every phase leave nothing behind."""
+        stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
+        for wait in range(0, 40):
+            request = API.request(KEYS + "UnwrapKey",
+                                  mailbox=BOX + "wait-%d" % (wait % 5))
+            call = stub.future(request, timeout=5)
+            time.sleep(wait % 7 / 2000)
+            call.cancel()
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+
+
+class Cancellation(Case):
+    """A call whose client is gone has no side effect."""
+
+    def effect(self, method, wait_ms, leave):
+        stub = API.stub(self.server.channel(), KEYS + method)
+        fields = {"plaintext_key": b"p" * 32} if method == "WrapKey" else {}
+        request = API.request(KEYS + method, mailbox=BOX + "effect-%d"
+                              % wait_ms, **fields)
+        call = stub.future(request, timeout=10)
+        if leave:
+            self.server.wait_for("key " + method)
+            call.cancel()
+            return self.server.wait_for("cancelled effect-%d" % wait_ms)
+        call.result()
+        return self.server.wait_for("effect effect-%d" % wait_ms)
+
+    def test_cancelled_before_the_effect(self):
+        for method in ("GenerateKey", "WrapKey", "RewrapKey", "UnwrapKey"):
+            self.effect(method, 200, leave=True)
+
+    def test_not_cancelled(self):
+        for method in ("GenerateKey", "WrapKey", "RewrapKey", "UnwrapKey"):
+            self.effect(method, 20, leave=False)
+
+    def test_deadline_is_a_cancellation(self):
+        refusal = self.refused(KEYS + "GenerateKey", timeout=0.1,
+                               mailbox=BOX + "effect-300")
+        self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
+        self.server.wait_for("cancelled effect-300")
+
+    def test_administration_in_the_queue(self):
+        """Cancelled in the queue: the use case never runs."""
+        channel = self.server.channel("operator")
+        stub = API.stub(channel, DEPS + "GetDep")
+        call = stub.future(API.request(DEPS + "GetDep",
+                                       name="tenants/acme/deps/wait-100"),
+                           timeout=5)
+        self.server.wait_for("deps_get")
+        call.cancel()
+        self.assertFalse(self.server.said("cancelled", 0.3))
+
+
+class Identity(Case):
+    def test_every_method_refuses_strangers(self):
+        """N01-like for the edge: no method answers an unknown identity."""
+        count = 0
+        for package in ("holdfast.v1", "grpc.health.v1",
+                        "grpc.reflection.v1", "grpc.reflection.v1alpha"):
+            for path, method in API.methods(package):
+                for door in ("stranger", "gone"):
+                    stub = API.stub(self.server.channel(door), path)
+                    request = API.request(path)
+                    if method.client_streaming:
+                        answer = stub(iter([request]), timeout=5)
+                    else:
+                        answer = stub(request, timeout=5) \
+                            if method.server_streaming else None
+                    with self.assertRaises(grpc.RpcError) as caught:
+                        if answer is None:
+                            stub(request, timeout=5)
+                        else:
+                            next(answer)
+                    self.assertEqual(caught.exception.code().name,
+                                     "UNAUTHENTICATED", path)
+                    count += 1
+        self.assertGreaterEqual(count, 2 * 32)
+        self.assertFalse(self.server.said("", 0.1), "a use case was reached")
+
+    def test_reason(self):
+        refusal = self.refused(KEYS + "UnwrapKey", door="stranger",
+                               mailbox=BOX + "ok")
+        self.assertRefused(refusal, "UNAUTHENTICATED", "IDENTITY_UNKNOWN")
+
+    def test_metadata_is_no_identity(self):
+        """N05"""
+        stub = API.stub(self.server.channel("stranger"), KEYS + "UnwrapKey")
+        for key in ("x-spiffe-id", "authorization", "identity",
+                    "x-forwarded-client-cert"):
+            with self.assertRaises(grpc.RpcError) as caught:
+                stub(API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok"),
+                     metadata=[(key, "spiffe://t/workload")], timeout=5)
+            self.assertEqual(caught.exception.code().name, "UNAUTHENTICATED")
+
+    def test_caller_is_the_connections(self):
+        for door, uri in (("workload", "spiffe://t/workload"),
+                          ("operator", "spiffe://t/operator"),
+                          ("other", "spiffe://t/other")):
+            self.call(DEPS + "GetDep", door=door,
+                      name="tenants/acme/deps/mail")
+            self.assertTrue(self.server.wait_for("deps_get")
+                            .endswith("caller=" + uri))
+
+
+class Administration(Case):
+    def test_every_method_has_a_handler(self):
+        """Called with nothing in it, each says which field is wrong."""
+        lists_without = {"ListTenants", "ListAuditRecords"}
+        for path, method in API.methods("holdfast.v1"):
+            if method.name in lists_without:
+                self.call(path, door="operator")
+                continue
+            refusal = self.refused(path, door="operator")
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+            self.assertTrue(refusal.field, path)
+            self.assertTrue(refusal.field_text, path)
+
+    def test_dep(self):
+        dep = self.call(DEPS + "GetDep", name="tenants/acme/deps/mail")
+        self.assertEqual(dep.name, "tenants/acme/deps/" + DEP)
+        self.assertEqual(dep.uid, DEP)
+        self.assertEqual(dep.dep_id, "mail")
+        self.assertEqual((dep.type, dep.state, dep.enabled), (1, 1, True))
+        self.assertEqual([key.customer_key for key in dep.customer_keys],
+                         ["tenants/acme/customerKeys/first",
+                          "tenants/acme/customerKeys/second"])
+        self.assertEqual(dep.availability_key.id, "ab00")
+        self.assertEqual(dep.availability_key.state, "ACTIVE")
+        self.assertEqual(dep.residency, 2)
+        self.assertEqual((dep.key_lease.seconds, dep.key_lease.nanos),
+                         (1, 500000000))
+        self.assertEqual((dep.health, dep.assigned_count), (2, 3))
+        self.assertEqual(dep.etag, "9")
+
+    def test_create_dep(self):
+        keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
+        self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
+                  customer_keys=keys, residency=2, validate_only=True)
+        self.assertEqual(self.server.wait_for("lease"),
+                         "lease=-1 residency=2 keys=a,b only=1")
+        Duration = API.message("google.protobuf.Duration")
+        self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
+                  customer_keys=keys, key_lease=Duration(seconds=0))
+        self.assertEqual(self.server.wait_for("lease"),
+                         "lease=0 residency=1 keys=a,b only=0")
+
+    def test_update_dep(self):
+        Dep = API.message("holdfast.v1.Dep")
+        Mask = API.message("google.protobuf.FieldMask")
+        self.call(DEPS + "UpdateDep",
+                  dep=Dep(name="tenants/acme/deps/mail", enabled=True),
+                  update_mask=Mask(paths=["enabled", "key_lease"]))
+        self.assertEqual(self.server.wait_for("set="),
+                         "set=00101 enabled=1 lease=-1")
+
+    def test_validation_report(self):
+        keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
+        refusal = self.refused(DEPS + "CreateDep", parent="tenants/acme",
+                               dep_id="failing", customer_keys=keys)
+        self.assertRefused(refusal, "FAILED_PRECONDITION",
+                           "VALIDATION_FAILED")
+        self.assertLess(len(refusal.raw), 5700)
+        self.assertEqual(len(refusal.report.results), 50)
+        failed = [r for r in refusal.report.results if r.status == 2]
+        self.assertEqual(len(failed), 10)
+        self.assertEqual(failed[0].customer_key, keys[0])
+        self.assertEqual(failed[0].text, "x" * 159)
+
+    def test_report_keys_are_names(self):
+        report = self.call(DEPS + "TestDep", name="tenants/acme/deps/mail")
+        self.assertEqual(report.results[0].customer_key,
+                         "tenants/acme/customerKeys/second")
+        self.assertEqual(report.results[0].code, "KEY_EXISTS")
+
+    def test_pages(self):
+        for path, size, most, fields in (
+                ("/holdfast.v1.TenantService/ListTenants", 1000, 1000, {}),
+                (DEPS + "ListDeps", 1000, 500, {"parent": "tenants/acme"}),
+                ("/holdfast.v1.CustomerKeyService/ListCustomerKeys", 1000, 50,
+                 {"parent": "tenants/acme"}),
+                ("/holdfast.v1.AssignmentService/ListMailboxes", 1000, 1000,
+                 {"parent": "tenants/acme"}),
+                ("/holdfast.v1.TokenService/ListTokens", 0, 100,
+                 {"parent": "tenants/acme"})):
+            reply = self.call(path, door="operator", page_size=size, **fields)
+            items = reply.ListFields()[0][1]
+            self.assertEqual(len(items), most, path)
+
+    def test_audit(self):
+        reply = self.call("/holdfast.v1.AuditService/ListAuditRecords",
+                          parent="tenants/acme")
+        record = reply.records[0]
+        self.assertEqual(json.loads(record.json)["activity"], 'Say "hi"')
+        self.assertEqual(record.actor, "spiffe://x/y")
+        self.assertEqual(record.object, "tenants/a")
+        self.assertEqual((record.time.seconds, record.time.nanos),
+                         (1750000000, 123000000))
+        self.assertEqual(reply.next_page_token, "more")
+
+    def test_mailbox_under_the_service_managed_root(self):
+        path = "/holdfast.v1.AssignmentService/GetMailbox"
+        box = self.call(path, name=BOX + "managed")
+        self.assertEqual((box.effective_dep, box.is_encrypted,
+                          box.data_encryption_policy_id), ("", False, ""))
+        box = self.call(path, name=BOX + "own")
+        self.assertEqual((box.is_encrypted, box.data_encryption_policy_id),
+                         (True, DEP))
+
+    def test_permissions(self):
+        path = "/holdfast.v1.CustomerKeyService/"
+        name = "tenants/acme/customerKeys/k"
+        self.call(path + "GrantCustomerKey", name=name, identity="spiffe://a/b",
+                  permissions=[1, 3])
+        self.assertEqual(self.server.wait_for("permissions"), "permissions=5")
+        self.call(path + "RevokeCustomerKey", name=name,
+                  identity="spiffe://a/b")
+        self.assertEqual(self.server.wait_for("permissions"), "permissions=7")
+
+
+class Refusing(Case):
+    """Everything malformed is refused before a use case is asked."""
+
+    def assertField(self, path, field, **fields):
+        refusal = self.refused(path, **fields)
+        self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+        self.assertEqual(refusal.field, field, refusal)
+        self.assertTrue(refusal.field_text)
+
+    def test_names(self):
+        for name in ("", "acme", "tenants", "tenants/", "tenants//deps/x",
+                     "tenants/acme", "tenants/acme/deps", "tenants/acme/deps/",
+                     "tenants/acme/dep/x", "tenants/acme/deps/x/y",
+                     "tenants/acme/deps/x/", "/tenants/acme/deps/x",
+                     "Tenants/acme/deps/x", "tenants/ac me/deps/x",
+                     "tenants/acme/deps/" + "x" * 65, "tenants/" + "x" * 65
+                     + "/deps/x", "tenants/acme/deps/é", "tenants/acme/deps/*",
+                     "tenants/acme/deps/../../x", "tenants/acme%2fdeps/x",
+                     "tenants/acme/mailboxes/x"):
+            self.assertField(DEPS + "GetDep", "name", name=name)
+
+    def test_mailboxes(self):
+        for name in ("", "tenants/acme/mailboxes/", "x" * 300,
+                     BOX + "a/b", BOX + "a\x01", BOX + "\x7f", BOX + "x" * 257):
+            self.assertField(KEYS + "UnwrapKey", "mailbox", mailbox=name)
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-" + "x" * 253)
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-ü@example.org")
+
+    def test_request_ids(self):
+        Access = API.message("holdfast.v1.AccessContext")
+        for text in ("1", "x" * 36, "11111111-2222-4333-8444-55555555555",
+                     "11111111222243338444555555555555",
+                     "{11111111-2222-4333-8444-555555555555}"):
+            self.assertField(KEYS + "UnwrapKey", "access.request_id",
+                             mailbox=BOX + "ok", access=Access(request_id=text))
+            self.assertField("/holdfast.v1.TenantService/CreateTenant",
+                             "request_id", tenant_id="t", request_id=text)
+
+    def test_purpose_without_system(self):
+        Access = API.message("holdfast.v1.AccessContext")
+        self.assertField(KEYS + "UnwrapKey", "access.system_purpose",
+                         mailbox=BOX + "ok", access=Access(system_purpose=1))
+
+    def test_plaintext_length(self):
+        for length in (0, 1, 31, 33, 64):
+            self.assertField(KEYS + "WrapKey", "plaintext_key",
+                             mailbox=BOX + "ok", plaintext_key=b"k" * length)
+
+    def test_two_keys(self):
+        good = "tenants/acme/customerKeys/a"
+        for keys in ([], [good], [good] * 3, [good, ""],
+                     [good, "tenants/other/customerKeys/a"],
+                     [good, "tenants/acme/deps/a"]):
+            self.assertField(DEPS + "CreateDep", "customer_keys",
+                             parent="tenants/acme", dep_id="d",
+                             customer_keys=keys)
+
+    def test_other_tenants_parts(self):
+        self.assertField("/holdfast.v1.AssignmentService/AssignMailbox", "dep",
+                         name=BOX + "m", dep="tenants/other/deps/d")
+        self.assertField("/holdfast.v1.CustomerKeyService/RegisterCustomerKey",
+                         "token", parent="tenants/acme", customer_key_id="k",
+                         token="tenants/other/tokens/t", uri="pkcs11:id=%01")
+
+    def test_leases_times_sizes(self):
+        Duration = API.message("google.protobuf.Duration")
+        Timestamp = API.message("google.protobuf.Timestamp")
+        keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
+        for lease in (Duration(seconds=-1), Duration(seconds=901),
+                      Duration(seconds=900, nanos=1000000),
+                      Duration(nanos=1), Duration(nanos=-1000000),
+                      Duration(seconds=1 << 62), Duration(nanos=1 << 30)):
+            self.assertField(DEPS + "CreateDep", "key_lease",
+                             parent="tenants/acme", dep_id="d",
+                             customer_keys=keys, key_lease=lease)
+        register = {"parent": "tenants/acme", "customer_key_id": "k",
+                    "token": "tenants/acme/tokens/t", "uri": "pkcs11:id=%01"}
+        for when in (Timestamp(seconds=-1), Timestamp(seconds=253402300800),
+                     Timestamp(nanos=-1), Timestamp(nanos=1000000000)):
+            self.assertField(
+                "/holdfast.v1.CustomerKeyService/RegisterCustomerKey",
+                "expire_time", expire_time=when, **register)
+        for size in (-1, 1001, 1 << 30):
+            self.assertField(DEPS + "ListDeps", "page_size",
+                             parent="tenants/acme", page_size=size)
+        self.assertField(DEPS + "ListDeps", "page_token",
+                         parent="tenants/acme", page_token="t" * 200)
+        for uri in ("", "x", "pkcs11:", "pkcs11:a b", "pkcs11:" + "x" * 510):
+            register["uri"] = uri
+            self.assertField(
+                "/holdfast.v1.CustomerKeyService/RegisterCustomerKey", "uri",
+                **register)
+
+    def test_masks(self):
+        Dep = API.message("holdfast.v1.Dep")
+        Mask = API.message("google.protobuf.FieldMask")
+        dep = Dep(name="tenants/acme/deps/mail")
+        for paths in ([], ["*"], ["name"], ["enabled", "enabled"], [""],
+                      ["Enabled"], ["dep.enabled"]):
+            self.assertField(DEPS + "UpdateDep", "update_mask", dep=dep,
+                             update_mask=Mask(paths=paths))
+        self.assertField(DEPS + "UpdateDep", "update_mask", dep=dep)
+        self.assertField(DEPS + "UpdateDep", "dep")
+
+    def test_permissions(self):
+        grant = "/holdfast.v1.CustomerKeyService/GrantCustomerKey"
+        fields = {"name": "tenants/acme/customerKeys/k",
+                  "identity": "spiffe://a/b"}
+        self.assertField(grant, "permissions", **fields)
+        self.assertField(grant, "permissions", permissions=[0], **fields)
+        fields["identity"] = "a/b"
+        self.assertField(grant, "identity", permissions=[1], **fields)
+
+    def test_wire(self):
+        """Bodies that no protobuf library would make."""
+        unwrap = KEYS + "UnwrapKey"
+        name = (BOX + "ok").encode()
+        ok = b"\x0a" + bytes([len(name)]) + name
+        for body, field in (
+                (ok + b"\x0a\x05ab\x00cd", "mailbox"),     # NUL inside
+                (b"\x0a\x02\xc0\x80", "mailbox"),          # overlong NUL
+                (b"\x0a\x03\xed\xa0\x80", "mailbox"),      # surrogate
+                (b"\x0a\x04\xf4\x90\x80\x80", "mailbox"),  # above U+10FFFF
+                (b"\x0a\x01\xff", "mailbox"),
+                (ok + b"\x1a\x02\x08\x03", "access.initiator"),
+                (ok + b"\x1a\x0b\x08" + b"\xff" * 9 + b"\x01",
+                 "access.initiator"),
+                (ok + b"\x1a\x02\x10\x63", "access.system_purpose"),
+                (ok + b"\x1a\x04\x22\x02\xff\xfe", "access.request_id"),
+                (ok[:-1], ""), (b"\x0a", ""), (b"\xff", ""), (b"\x0a\x7f", ""),
+                (b"\x08\x01", ""),                         # wrong wire type
+                (ok + b"\x1a\x01\x08", ""),                # cut inside
+                (b"\x0b" + ok, ""),                        # a group
+                (b"\x00\x00", ""),                         # field 0
+                (b"\x0a" + b"\xff" * 10, ""),
+                (ok + b"\x1d\x00\x00\x00\x00", "")):
+            refusal = self.refused(unwrap, body=body)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+            self.assertEqual(refusal.field, field, body)
+        # packed enum values nobody knows
+        grant = "/holdfast.v1.CustomerKeyService/GrantCustomerKey"
+        refusal = self.refused(grant, body=b"\x1a\x02\x01\x09")
+        self.assertEqual(refusal.field, "permissions")
+        # fields of a later version are passed over
+        reply = API.stub(self.server.channel(), unwrap)(
+            ok + b"\xfa\x7f\x03abc" + b"\xf0\x7f\x01", timeout=5)
+        self.assertEqual(reply.generation, 7)
+
+    def test_too_large(self):
+        refusal = self.refused(KEYS + "UnwrapKey", mailbox=BOX + "ok",
+                               wrapped_key=b"w" * 70000)
+        self.assertEqual(refusal.code, "RESOURCE_EXHAUSTED")
+        # small on the wire, large in memory: empty parts without end
+        body = b"\x1a\x00" * 30000
+        refusal = self.refused(
+            "/holdfast.v1.DepService/UpdateDep", body=b"\x12" +
+            self.varint(60000) + b"\x0a\x00" * 30000)
+        self.assertRefused(refusal, "RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE")
+
+    @staticmethod
+    def varint(n):
+        out = b""
+        while n > 127:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return out + bytes([n])
+
+    def test_no_message(self):
+        stub = self.server.channel().stream_unary(KEYS + "UnwrapKey")
+        with self.assertRaises(grpc.RpcError) as caught:
+            stub(iter([]), timeout=5)
+        self.assertEqual(caught.exception.code().name, "INVALID_ARGUMENT")
+
+    def test_unknown_methods(self):
+        for path in ("/holdfast.v1.KeyService/NoSuch", "/x/y", "/x",
+                     "/holdfast.v1.keyservice/UnwrapKey"):
+            stub = self.server.channel().unary_unary(path)
+            with self.assertRaises(grpc.RpcError) as caught:
+                stub(b"", timeout=5)
+            from stock import Refusal
+            self.assertRefused(Refusal(API, caught.exception), "UNIMPLEMENTED",
+                               "METHOD_UNKNOWN")
+
+
+class Limits(Case):
+    def test_deadline_that_has_passed(self):
+        refusal = self.refused(KEYS + "UnwrapKey", timeout=0.0001,
+                               mailbox=BOX + "later")
+        self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
+
+    def test_data_plane_admission(self):
+        """The server lets 16 in; the others are told at once."""
+        stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
+        slow = API.request(KEYS + "UnwrapKey", mailbox=BOX + "wait-700")
+        calls = [stub.future(slow, timeout=10) for _ in range(40)]
+        start = time.monotonic()
+        outcomes = []
+        for call in calls:
+            error = call.exception()
+            outcomes.append(error.code().name if error else "OK")
+        self.assertEqual(outcomes.count("OK"), 16)
+        self.assertEqual(outcomes.count("RESOURCE_EXHAUSTED"), 24)
+        refused = [c for c in calls if c.exception() is not None][0]
+        from stock import Refusal
+        refusal = Refusal(API, refused.exception())
+        self.assertRefused(refusal, "RESOURCE_EXHAUSTED", "OVERLOADED")
+        self.assertEqual(refusal.retry_ms, 100)
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+
+    def test_administration_does_not_delay_the_hot_lane(self):
+        stub = API.stub(self.server.channel(), DEPS + "GetDep")
+        slow = API.request(DEPS + "GetDep", name="tenants/acme/deps/wait-600")
+        calls = [stub.future(slow, timeout=10) for _ in range(12)]
+        self.server.wait_for("deps_get")
+        start = time.monotonic()
+        for _ in range(20):
+            self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.assertLess(time.monotonic() - start, 0.5)
+        codes = [c.exception().code().name if c.exception() else "OK"
+                 for c in calls]
+        self.assertEqual((codes.count("OK"),
+                          codes.count("RESOURCE_EXHAUSTED")), (8, 4))
+
+    def test_full_pool(self):
+        refusal = self.refused(DEPS + "GetDep", door="crowded",
+                               name="tenants/crowded/deps/x")
+        self.assertRefused(refusal, "RESOURCE_EXHAUSTED", "OVERLOADED")
+        self.assertTrue(refusal.retry_ms)
+
+    def test_log_lines(self):
+        self.refused(KEYS + "UnwrapKey", mailbox=BOX + "denied",
+                     wrapped_key=b"secretblob" * 8)
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.server.command("debug")
+        self.call(DEPS + "GetDep", name="tenants/acme/deps/logged")
+        time.sleep(0.2)
+        lines = [json.loads(line)
+                 for line in self.server.log_text().splitlines()]
+        calls = [line for line in lines if line["event"] == "call"]
+        denied = [c for c in calls if c["reason"] == "KEY_ACCESS_DENIED"][0]
+        self.assertEqual(denied["method"], KEYS + "UnwrapKey")
+        self.assertEqual(denied["caller"], "spiffe://t/workload")
+        self.assertEqual(denied["level"], "info")
+        self.assertNotIn("secretblob", self.server.log_text())
+        fine = [c for c in calls if c["reason"] == "NONE"]
+        self.assertEqual([c["method"] for c in fine], [DEPS + "GetDep"])
+
+
+class Health(Case):
+    DEP_NAME = "tenants/acme/deps/" + DEP
+
+    def watch(self, name, door="workload"):
+        stub = API.stub(self.server.channel(door), WATCH)
+        return stub(API.request(WATCH, service=name), timeout=20)
+
+    def test_check(self):
+        for name in ("", "holdfast.v1.KeyService", "grpc.health.v1.Health"):
+            self.assertEqual(self.call(CHECK, service=name).status, 1)
+        for name in ("nobody", "holdfast.v1", "holdfast.v1.KeyService.",
+                     "tenants/acme/deps/" + "9" * 8 + DEP[8:], "x" * 300):
+            self.assertIn(self.refused(CHECK, service=name).code,
+                          ("NOT_FOUND", "INVALID_ARGUMENT"))
+
+    def test_dep(self):
+        for number, status in ((1, 1), (2, 1), (3, 1), (4, 2), (5, 2)):
+            self.server.command("health %s %d" % (DEP, number))
+            self.assertEqual(self.call(CHECK, service=self.DEP_NAME).status,
+                             status)
+        self.assertEqual(self.call(CHECK, door="operator",
+                                   service=self.DEP_NAME).status, 2)
+        refusal = self.refused(CHECK, door="other", service=self.DEP_NAME)
+        self.assertRefused(refusal, "NOT_FOUND", "NOT_FOUND")
+        missing = self.refused(CHECK, door="other",
+                               service="tenants/other/deps/" + DEP)
+        self.assertEqual(refusal.raw, missing.raw)
+
+    def test_watch(self):
+        other = DEP[:-1] + "6"
+        stream = self.watch("tenants/acme/deps/" + other)
+        self.assertEqual(next(stream).status, 3)
+        for number, status in ((1, 1), (4, 2), (3, 1), (0, 3)):
+            self.server.command("health %s %d" % (other, number))
+            start = time.monotonic()
+            self.assertEqual(next(stream).status, status)
+            self.assertLess(time.monotonic() - start, 1)
+        # no change, no message
+        self.server.command("health %s 1" % other)
+        self.server.command("health %s 2" % other)
+        self.assertEqual(next(stream).status, 1)
+        got = []
+        reader = threading.Thread(
+            target=lambda: got.append(self.next_or_code(stream)))
+        reader.start()
+        reader.join(0.3)
+        self.assertEqual(got, [])
+        stream.cancel()
+        reader.join()
+        self.assertEqual(got, ["CANCELLED"])
+
+    @staticmethod
+    def next_or_code(stream):
+        try:
+            return next(stream).status
+        except grpc.RpcError as error:
+            return error.code().name
+
+    def test_watch_of_another_tenant(self):
+        self.server.command("health %s 1" % DEP)
+        stream = self.watch(self.DEP_NAME, door="other")
+        self.assertEqual(next(stream).status, 3)
+        stream.cancel()
+
+    def test_bounded(self):
+        streams = [self.watch("") for _ in range(4)]
+        for stream in streams:
+            self.assertEqual(next(stream).status, 1)
+        fifth = self.watch("")
+        self.assertEqual(self.next_or_code(fifth), "RESOURCE_EXHAUSTED")
+        streams[0].cancel()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            again = self.watch("")
+            if self.next_or_code(again) == 1:
+                break
+            time.sleep(0.02)
+        else:
+            self.fail("a stream that ended still counts")
+        for stream in streams[1:] + [again]:
+            stream.cancel()
+
+
+class Reflection(Case):
+    def ask(self, version, *requests):
+        path = "/grpc.reflection.%s.ServerReflection/ServerReflectionInfo" \
+            % version
+        stub = API.stub(self.server.channel(), path)
+        Request = API.message("grpc.reflection.%s.ServerReflectionRequest"
+                              % version)
+        return list(stub(iter([Request(**r) for r in requests]), timeout=10))
+
+    def test_services(self):
+        for version in ("v1", "v1alpha"):
+            reply = self.ask(version, {"list_services": "*", "host": "h"})[0]
+            names = {s.name for s in reply.list_services_response.service}
+            ours = {path[1:].split("/")[0]
+                    for path, _ in API.methods("holdfast.v1")}
+            self.assertEqual(names, ours | {
+                "grpc.health.v1.Health",
+                "grpc.reflection.v1.ServerReflection",
+                "grpc.reflection.v1alpha.ServerReflection"})
+            self.assertEqual(reply.valid_host, "h")
+            self.assertEqual(reply.original_request.list_services, "*")
+
+    def test_files_are_complete(self):
+        """A client can rebuild the API from each answer alone and call."""
+        for request in ({"file_containing_symbol": "holdfast.v1.DepService"},
+                        {"file_containing_symbol":
+                         "holdfast.v1.DepService.CreateDep"},
+                        {"file_containing_symbol": "holdfast.v1.Dep"},
+                        {"file_containing_symbol": "holdfast.v1.Dep.uid"},
+                        {"file_by_filename": "holdfast/v1/dep_service.proto"}):
+            reply = self.ask("v1", request)[0]
+            files = []
+            from google.protobuf import descriptor_pb2
+            for raw in reply.file_descriptor_response.file_descriptor_proto:
+                files.append(descriptor_pb2.FileDescriptorProto.FromString(
+                    raw))
+            self.assertEqual(files[0].name, "holdfast/v1/dep_service.proto")
+            rebuilt = Api(files=files[::-1])
+            dep = rebuilt.call(self.server.channel(), DEPS + "GetDep",
+                               name="tenants/acme/deps/mail")
+            self.assertEqual(dep.dep_id, "mail")
+
+    def test_one_stream_many_questions(self):
+        replies = self.ask(
+            "v1alpha", {"list_services": ""},
+            {"file_by_filename": "no.proto"},
+            {"file_containing_symbol": "no.Such"},
+            {"all_extension_numbers_of_type": "holdfast.v1.Dep"},
+            {"all_extension_numbers_of_type": "no.Such"},
+            {"file_containing_symbol":
+             "holdfast.v1.CheckResult.Status"},
+            {"file_by_filename": "google/protobuf/any.proto"}, {})
+        kinds = [r.WhichOneof("message_response") for r in replies]
+        self.assertEqual(kinds, [
+            "list_services_response", "error_response", "error_response",
+            "all_extension_numbers_response", "error_response",
+            "file_descriptor_response", "file_descriptor_response",
+            "error_response"])
+        self.assertEqual(replies[1].error_response.error_code, 5)
+        self.assertEqual(
+            replies[3].all_extension_numbers_response.base_type_name,
+            "holdfast.v1.Dep")
+
+    def test_malformed(self):
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        stub = API.stub(self.server.channel(), path)
+        with self.assertRaises(grpc.RpcError) as caught:
+            list(stub(iter([b"\x0a\x02\xff\xff"]), timeout=5))
+        self.assertEqual(caught.exception.code().name, "INVALID_ARGUMENT")
+
+
+class Drain(unittest.TestCase):
+    def test_calls_finish_and_streams_end(self):
+        server = Server()
+        unwrap = API.stub(server.channel(), KEYS + "UnwrapKey")
+        call = unwrap.future(API.request(KEYS + "UnwrapKey",
+                                         mailbox=BOX + "wait-300"), timeout=5)
+        server.wait_for("key UnwrapKey")
+        watch = API.stub(server.channel(), WATCH)(
+            API.request(WATCH, service=""), timeout=10)
+        self.assertEqual(next(watch).status, 1)
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        open_end = threading.Event()
+
+        def requests():
+            yield API.request(path, list_services="*")
+            open_end.wait(10)
+        reflect = API.stub(server.channel(), path)(requests(), timeout=10)
+        next(reflect)
+        server.command("quit")
+        self.assertEqual(call.result().generation, 7)
+        with self.assertRaises(grpc.RpcError) as caught:
+            while True:
+                next(watch)
+        self.assertEqual(caught.exception.code().name, "UNAVAILABLE")
+        with self.assertRaises(grpc.RpcError) as caught:
+            next(reflect)
+        self.assertEqual(caught.exception.code().name, "UNAVAILABLE")
+        open_end.set()
+        self.assertEqual(server.wait_for("drained"), "drained 1")
+        server.wait_for("stopped")
+        self.assertEqual(server.stop(), 0)
+
+    def test_grace_ends(self):
+        """600 ms of grace for a call of 2 s: cancelled, and the end waits for
+        the use case, whose answer goes nowhere."""
+        server = Server()
+        unwrap = API.stub(server.channel(), KEYS + "UnwrapKey")
+        call = unwrap.future(API.request(KEYS + "UnwrapKey",
+                                         mailbox=BOX + "wait-2000"), timeout=9)
+        server.wait_for("key UnwrapKey")
+        start = time.monotonic()
+        server.command("quit")
+        self.assertIn(call.exception().code().name,
+                      ("UNAVAILABLE", "CANCELLED"))
+        self.assertLess(time.monotonic() - start, 1.8)
+        self.assertEqual(server.wait_for("drained"), "drained 0")
+        self.assertEqual(server.stop(), 0)
+
+
+class Start(unittest.TestCase):
+    def test_folder_that_others_may_enter(self):
+        folder = tempfile.mkdtemp(prefix="hf-rpc-")
+        os.chmod(folder, 0o750)
+        done = subprocess.run([PROGRAM, folder], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=20)
+        os.rmdir(folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("invalid argument", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])

@@ -1,0 +1,28 @@
+/* service_double: the functions of server/service, linked in its place.
+ *
+ * A double, not the service: it knows no key, no role and no store. It answers
+ * by the words in the names it is asked for, so that a test can have every
+ * answer of the real one, and writes what it was asked to standard output.
+ *
+ *   mailbox     ok        the key 5a..., at once on the calling thread
+ *               later     the same, from another thread
+ *               wait-MS   the same, after so many milliseconds
+ *               effect-MS waits; unless cancelled, then says "effect"
+ *               denied bad down overload  the refusals of those names
+ *   any name    missing   NOT_FOUND
+ *               failing   VALIDATION_FAILED with every check
+ *               wait-MS   waits on the pool's thread
+ *
+ * Commands on standard input: health UUID NUMBER (0: forget it), quit.
+ */
+#pragma once
+
+#include "server/service/service.h"
+
+struct service *double_start(void);
+/* double_stop: waits for what is out. */
+void double_stop(struct service *service);
+/* double_command: one line of the above but quit. */
+void double_command(struct service *service, const char *line);
+/* double_say: one line on standard output. Threads: any. */
+__attribute__((format(printf, 1, 2))) void double_say(const char *format, ...);
