@@ -148,8 +148,14 @@ static void see_drain(struct rpc *rpc)
     }
 }
 
-static void tell_shut_down(struct rpc *rpc)
+/* gRPC's own notice does not wait for calls that are still in work: with their
+ * connections gone they are only ours. */
+static void see_end(struct rpc *rpc)
 {
+    if (!rpc->grpc_is_down ||
+        atomic_load_explicit(&rpc->in_work, memory_order_relaxed) != 0) {
+        return;
+    }
     pthread_mutex_lock(&rpc->drain_lock);
     rpc->shut_down = true;
     pthread_cond_broadcast(&rpc->drain_done);
@@ -164,7 +170,7 @@ static bool serve_event(struct rpc *rpc, const grpc_event *event)
     }
     if (event->type == GRPC_OP_COMPLETE) {
         if (event->tag == rpc) { /* shutdown_and_notify */
-            tell_shut_down(rpc);
+            rpc->grpc_is_down = true;
         } else {
             serve(event->tag, event->success != 0);
         }
@@ -206,6 +212,7 @@ void *rpc_loop(void *argument)
         lane_submit(rpc);
         arm_waiting(rpc);
         health_tick(rpc->health);
+        see_end(rpc);
         atomic_fetch_add_explicit(&rpc->turns, 1, memory_order_relaxed);
     }
     return NULL;

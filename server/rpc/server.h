@@ -58,6 +58,7 @@ struct rpc {
     int64_t overload_logged_ms;
     uint64_t overload_unlogged;
     bool draining_seen;
+    bool grpc_is_down; /* shutdown_and_notify has been notified */
 
     atomic_bool draining;
     atomic_uint_fast64_t in_work; /* taken in and not yet recycled */
@@ -68,7 +69,7 @@ struct rpc {
     atomic_uint_fast64_t batches;
 
     pthread_mutex_t drain_lock;
-    pthread_cond_t drain_done; /* grpc's shutdown was notified */
+    pthread_cond_t drain_done;
     bool shut_down;
 };
 

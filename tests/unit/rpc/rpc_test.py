@@ -89,6 +89,8 @@ class Server:
         if self.process.poll() is None:
             self.command("quit")
         code = self.process.wait(timeout=30)
+        if code != 0:
+            print(self.log_text(), file=sys.stderr)
         self.process.stdin.close()
         self.reader.join()
         self.process.stdout.close()
@@ -780,10 +782,22 @@ class Reflection(Case):
                 files.append(descriptor_pb2.FileDescriptorProto.FromString(
                     raw))
             self.assertEqual(files[0].name, "holdfast/v1/dep_service.proto")
-            rebuilt = Api(files=files[::-1])
+            rebuilt = Api(files=self.ordered(files))
             dep = rebuilt.call(self.server.channel(), DEPS + "GetDep",
                                name="tenants/acme/deps/mail")
             self.assertEqual(dep.dep_id, "mail")
+
+    @staticmethod
+    def ordered(files):
+        """Each behind what it needs; all that is needed must be there."""
+        out = []
+        while files:
+            names = {f.name for f in out}
+            ready = [f for f in files if set(f.dependency) <= names]
+            assert ready, [f.name for f in files]
+            out += ready
+            files = [f for f in files if f not in ready]
+        return out
 
     def test_one_stream_many_questions(self):
         replies = self.ask(

@@ -18,9 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEPS_MAX 8
-#define POOL_MAX 32
-#define TIME_MS  1750000000123ll
+#define DEPS_MAX     8
+#define POOL_MAX     32
+#define WATCHERS_MAX 8
+#define TIME_MS      1750000000123ll
 
 struct dep_line {
     struct hf_id id;
@@ -31,8 +32,11 @@ struct service {
     pthread_mutex_t lock;
     struct dep_line deps[DEPS_MAX];
     size_t dep_count;
-    dep_health_fn *changed;
-    void *context;
+    struct {
+        dep_health_fn *changed;
+        void *context;
+    } watchers[WATCHERS_MAX]; /* one for each server of the test */
+    size_t watcher_count;
     atomic_int out; /* threads that still work */
 };
 
@@ -651,8 +655,13 @@ void deps_health_watch(struct service *service, dep_health_fn *changed,
                        void *context)
 {
     pthread_mutex_lock(&service->lock);
-    service->changed = changed;
-    service->context = context;
+    if (changed == NULL) { /* the first server ends: all of them do */
+        service->watcher_count = 0;
+    } else {
+        CHECK(service->watcher_count < WATCHERS_MAX);
+        service->watchers[service->watcher_count].changed = changed;
+        service->watchers[service->watcher_count++].context = context;
+    }
     pthread_mutex_unlock(&service->lock);
 }
 
@@ -683,8 +692,8 @@ static void set_health(struct service *service, const struct hf_id *id,
     CHECK(at < DEPS_MAX);
     service->deps[at] = (struct dep_line){*id, health};
     service->dep_count += at == service->dep_count ? 1 : 0;
-    if (service->changed != NULL) {
-        service->changed(service->context, id, health);
+    for (size_t i = 0; i < service->watcher_count; i++) {
+        service->watchers[i].changed(service->watchers[i].context, id, health);
     }
     pthread_mutex_unlock(&service->lock);
 }
