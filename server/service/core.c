@@ -99,11 +99,20 @@ HF_STATUS service_admit_call(struct service *service,
 
 /* --- repeats ------------------------------------------------------------ */
 
-static HF_STATUS request_key(const struct repeat *repeat,
-                             struct record_key *out_key)
+/* Requests that belong to no tenant are filed under this one. */
+static struct hf_id owner_of(const struct repeat *repeat)
+{
+    struct hf_id owner = repeat->tenant;
+    if (id_is_nil(&owner)) {
+        memset(owner.bytes, 0xff, sizeof owner.bytes);
+    }
+    return owner;
+}
+
+static HF_STATUS request_digest(const struct repeat *repeat,
+                                uint8_t out[HF_SHA256_BYTES])
 {
     uint8_t input[HF_URI_MAX_BYTES + 64 + HF_ID_TEXT];
-    uint8_t digest[HF_SHA256_BYTES];
     struct byte_writer writer = byte_writer_on(input, sizeof input);
     put_text(&writer, repeat->caller->identity);
     put_u32(&writer, (uint32_t)repeat->verb);
@@ -111,26 +120,26 @@ static HF_STATUS request_key(const struct repeat *repeat,
     if (writer.overrun) {
         return HF_E_INVALID;
     }
-    HF_TRY(sha256((struct bytes){input, writer.len}, digest));
-    *out_key = key_of_request(&repeat->tenant, digest);
-    return HF_OK;
+    return sha256((struct bytes){input, writer.len}, out);
 }
 
 HF_STATUS repeat_check(struct service *service, const struct repeat *repeat,
                        bool *out_seen, struct hf_id *out_object,
                        struct problem *problem)
 {
-    struct record_key key;
+    uint8_t digest[HF_SHA256_BYTES];
     struct stamp stamp;
     struct request_record seen;
     *out_seen = false;
     if (repeat->mutation->request_id[0] == '\0') {
         return HF_OK;
     }
-    enum hf_status status = request_key(repeat, &key);
+    enum hf_status status = request_digest(repeat, digest);
     if (status != HF_OK) {
         return problem_of_status(problem, status);
     }
+    struct hf_id owner = owner_of(repeat);
+    struct record_key key = key_of_request(&owner, digest);
     struct record *record = malloc(sizeof *record);
     if (record == NULL) {
         return problem_of_status(problem, HF_E_NO_MEMORY);
@@ -168,25 +177,23 @@ HF_STATUS repeat_check(struct service *service, const struct repeat *repeat,
 HF_STATUS repeat_record(struct service *service, const struct repeat *repeat,
                         const struct hf_id *object, struct change *change)
 {
-    struct record_key key;
     const struct stamp none = {0};
-    if (repeat->mutation->request_id[0] == '\0') {
-        return HF_OK;
-    }
     struct request_record request = {
+        .tenant = owner_of(repeat),
         .object = *object,
         .created_ms = service_wall_ms(service),
     };
+    if (repeat->mutation->request_id[0] == '\0') {
+        return HF_OK;
+    }
     memcpy(request.digest, repeat->mutation->content, sizeof request.digest);
-    HF_TRY(request_key(repeat, &key));
+    HF_TRY(request_digest(repeat, request.request));
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
     }
     enum hf_status status = request_encode(&request, record);
     if (status == HF_OK) {
-        memcpy(record->key, key.bytes, key.len);
-        record->key_len = key.len;
         status = change_put(change, record, &none, NULL);
     }
     free(record);

@@ -24,7 +24,7 @@ static HF_STATUS reserve(struct service *service,
 {
     const struct generation_record *of = &generation->record;
     struct record_key key = key_of_numbered(&of->dep, of->generation);
-    struct seals_record seals = {.reserved = 0};
+    struct seals_record seals = {.dep = of->dep, .generation = of->generation};
     struct stamp stamp = {.version = 0};
     HF_OWNED(change_freep) struct change *change = NULL;
     enum hf_status status = ledger_get(service->ledger, RECORD_SEALS,
@@ -49,10 +49,6 @@ static HF_STATUS reserve(struct service *service,
     seals.reserved += BLOCK;
     HF_TRY(change_new(&change));
     HF_TRY(seals_encode(&seals, record));
-    record->key_len = key.len;
-    for (size_t i = 0; i < key.len; i++) {
-        record->key[i] = key.bytes[i];
-    }
     HF_TRY(change_put(change, record, &stamp, NULL));
     HF_TRY(ledger_commit(service->ledger, change));
     pthread_mutex_lock(&generation->lock);

@@ -1,0 +1,104 @@
+/* world: a service on honest fakes, with one tenant on its way from an empty
+ * store to a mailbox that opens. Each step is the use case itself. */
+#pragma once
+
+#include "server/service/customer_keys.h"
+#include "server/service/deps.h"
+#include "server/service/keys.h"
+#include "server/service/mailboxes.h"
+#include "server/service/service.h"
+#include "server/service/tenants.h"
+#include "server/service/tokens.h"
+
+#include "tests/fakes/store_memory.h"
+#include "tests/fakes/token_fake.h"
+#include "tests/support/unit.h"
+
+#define WORLD_TENANT          "contoso"
+#define WORLD_DEP             "dep1"
+#define WORLD_MAILBOX         "alice@contoso.example"
+#define WORLD_CUSTOMER_TOKENS 3
+
+struct world {
+    struct store_memory *memory;
+    struct store store;
+    struct token service_token;
+    struct token_fake *service_fake;
+    struct token ak_token;
+    struct token_fake *ak_fake;
+    struct token customer[WORLD_CUSTOMER_TOKENS];
+    struct token_fake *customer_fake[WORLD_CUSTOMER_TOKENS];
+    struct configured_token configured[WORLD_CUSTOMER_TOKENS];
+    void *custodian_key; /* EVP_PKEY */
+    char custodian_pem[512];
+    struct clock clock; /* stands still unless told */
+    int64_t now_ms;
+    struct service_settings settings;
+    struct service *service;
+
+    struct caller operator_;
+    struct caller admin;
+    struct caller workload; /* user-facing */
+    struct caller system;   /* also holds the system-workload role */
+    struct caller auditor;
+    struct caller stranger; /* a workload of the tenant without any grant */
+    struct problem problem;
+    struct validation_report report;
+};
+
+/* Parts and service; no tenant yet. ak_lease 0, so that every use of the AK is
+ * one record. */
+void world_start(struct world *world);
+void world_stop(struct world *world);
+/* Stops the service and starts it on the same store and tokens. */
+enum hf_status world_restart(struct world *world);
+
+/* The steps. Each asserts that it worked. */
+void world_tenant(struct world *world, const char *name);
+void world_enroll(struct world *world, const char *tenant, size_t token);
+/* A key pair in a customer token, registered under the name. */
+void world_key(struct world *world, const char *tenant, size_t token,
+               const char *name, enum token_purpose purpose);
+void world_grant(struct world *world, const char *name, const struct caller *to,
+                 uint32_t permissions);
+void world_revoke(struct world *world, const char *name,
+                  const struct caller *from);
+void world_dep(struct world *world, const char *name, int64_t key_lease_ms,
+               enum residency residency);
+void world_mailbox(struct world *world, const char *id, const char *dep);
+/* All of the above: tenant, ck1 and ck2, grants, dep1, the mailbox assigned. */
+void world_ready(struct world *world, int64_t key_lease_ms,
+                 enum residency residency);
+
+/* One data-plane call, waited for. */
+struct outcome {
+    enum hf_status status;
+    struct problem problem;
+    uint8_t key[HF_KEY_BYTES];
+    bool has_key;
+    uint8_t envelope[ENVELOPE_KEY_BYTES];
+    size_t envelope_len;
+    struct hf_id dep;
+    bool service_managed;
+};
+struct call_options {
+    const struct caller *caller;
+    enum verb verb;
+    enum initiator initiator;
+    const char *mailbox;
+    const char *tenant;
+    const uint8_t *wrapped;
+    size_t wrapped_len;
+    const uint8_t *plaintext;
+    const char *request_id;
+    bool cancelled;
+};
+void world_call(struct world *world, const struct call_options *options,
+                struct outcome *out);
+void world_generate(struct world *world, const char *mailbox,
+                    struct outcome *out);
+void world_unwrap(struct world *world, const struct caller *caller,
+                  enum initiator initiator, struct outcome *out);
+
+/* How many audit records of this activity the tenant has. */
+size_t world_audit_count(struct world *world, const char *activity);
