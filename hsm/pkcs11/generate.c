@@ -293,8 +293,14 @@ HF_STATUS p11_generate(struct p11_work *work, struct token_generate *generate,
     }
     if (status != HF_OK) {
         p11_undo(work, made);
+        return status;
     }
-    return status;
+    /* from here on their absence would mean something (missing.h) */
+    work->token->keys_seen = true;
+    if (strcmp(generate->label, HF_CANARY_LABEL) == 0) {
+        work->token->canary_seen = true;
+    }
+    return HF_OK;
 }
 
 static HF_STATUS destroy_found(struct p11_work *work,
@@ -333,7 +339,11 @@ static HF_STATUS destroy_once(struct p11_work *work, void *argument)
     HF_TRY(p11_session_need(work));
     HF_TRY(
         find_by_id(work, key->id, key->id_len, found, HF_COUNT(found), &count));
-    return count == 0 ? HF_OK : HF_E_UNREACHABLE;
+    if (count > 0) {
+        return HF_E_UNREACHABLE;
+    }
+    /* it may have been the canary, or the last key: their absence is in order */
+    return p11_canary_look(work);
 }
 
 HF_STATUS p11_destroy(struct p11_work *work,

@@ -39,6 +39,7 @@
  * with the session that made them. Under token->lock. */
 struct p11_anchor {
     CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: the place is free */
+    size_t objects;            /* made on it and not forgotten */
     bool busy;
     bool retired; /* failed once: keeps its objects, makes no more */
     bool doomed;  /* of an earlier generation: closed when no longer busy */
@@ -78,7 +79,7 @@ struct p11_token {
     CK_MECHANISM_TYPE kwp; /* the number under which it knows KWP */
     size_t sessions_max;
     atomic_bool canary_seen;    /* a key labelled so was there once    */
-    bool keys_seen;             /* it held keys when it was opened     */
+    atomic_bool keys_seen;      /* it held keys at some time        */
     atomic_bool destroy_failed; /* an empty search is no proof any more */
 
     _Atomic uint64_t generation;
@@ -107,7 +108,9 @@ struct p11_token {
 struct p11_work {
     struct p11_token *token;
     CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none yet */
-    bool suspect;              /* the session is not to be used again */
+    bool suspect;              /* a call failed: the session is closed,
+                                  whatever state the module left it in */
+    bool broken;               /* and it was the session's or device's fault */
     uint64_t generation;       /* as of the attempt's begin */
     /* what the module said last, when it was not CKR_OK */
     CK_RV rv;
@@ -126,7 +129,8 @@ static inline enum hf_status p11_result(struct p11_work *work,
     work->rv = rv;
     work->kind = meaning.kind;
     work->function = function;
-    work->suspect = work->suspect || meaning.session_suspect;
+    work->suspect = true;
+    work->broken = work->broken || meaning.broken;
     return meaning.status;
 }
 

@@ -57,7 +57,9 @@ HF_STATUS p11_canary_look(struct p11_work *work)
     bool seen = false;
     HF_TRY(canary_search(work, &canary, &seen));
     work->token->canary_seen = seen;
-    return any_key(work, &work->token->keys_seen);
+    HF_TRY(any_key(work, &seen));
+    work->token->keys_seen = seen;
+    return HF_OK;
 }
 
 static HF_STATUS same_token_answers(struct p11_work *work)

@@ -151,6 +151,7 @@ bool p11_key_cached(struct p11_token *token, const struct token_key *key,
 void p11_key_remember(struct p11_token *token,
                       const struct p11_cached_key *found)
 {
+    token->keys_seen = true;
     pthread_mutex_lock(&token->lock);
     struct p11_cached_key *place = entry_of(token, &found->key);
     for (size_t i = 0; place == NULL && i < P11_KEYS_CACHED; i++) {

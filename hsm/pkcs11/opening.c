@@ -203,7 +203,10 @@ static HF_STATUS open_patiently(struct p11_token *token,
             work.suspect = true;
         }
         p11_session_end(&work);
-        if (hf_status_class(status) != HF_CLASS_TRANSIENT) {
+        /* whatever C_Login said, the PIN is not offered twice */
+        bool pin_tried = work.function != NULL && work.rv != CKR_OK &&
+                         strcmp(work.function, "C_Login") == 0;
+        if (hf_status_class(status) != HF_CLASS_TRANSIENT || pin_tried) {
             return status;
         }
         nanosleep(&pause, NULL);

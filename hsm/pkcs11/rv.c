@@ -7,7 +7,7 @@
 #define ROW(code, status_, kind_, suspect)                                     \
     {                                                                          \
         .rv = (code), .status = (status_), .kind = (kind_),                    \
-        .session_suspect = (suspect), .known = true, .name = #code             \
+        .broken = (suspect), .known = true, .name = #code                      \
     }
 
 /* Table 6-A. What is not here is TRANSIENT plus an alert, which may lead to the
@@ -99,7 +99,7 @@ struct rv_meaning rv_meaning(CK_RV rv)
         .rv = rv,
         .status = HF_E_UNREACHABLE,
         .kind = RV_FINAL,
-        .session_suspect = true,
+        .broken = true,
         .known = false,
         .name = "CKR_?",
     };

@@ -23,8 +23,9 @@ struct rv_meaning {
     CK_RV rv;
     enum hf_status status;
     enum rv_kind kind;
-    bool session_suspect; /* the session is closed, never reused */
-    bool known;           /* false: not in the table; log it (table 6-A) */
+    bool broken; /* the session's or the device's fault: nothing more is made on
+                    it */
+    bool known;  /* false: not in the table; log it (table 6-A) */
     const char *name;
 };
 

@@ -9,6 +9,7 @@
 #include "hsm/pkcs11/object.h"
 #include "hsm/pkcs11/repair.h"
 #include "hsm/pkcs11/session_pool.h"
+#include "hsm/pkcs11/wrap.h"
 
 struct aead_step {
     struct token_aead *aead;
@@ -26,7 +27,7 @@ static HF_STATUS aead_once(struct p11_work *work, const struct aead_step *step)
 {
     struct token_aead *aead = step->aead;
     HF_TRY(p11_session_need(work));
-    struct p11_gcm gcm = {.key = aead->key.handle,
+    struct p11_gcm gcm = {.key = p11_object_handle(&aead->key),
                           .iv = aead->iv,
                           .aad = aead->aad,
                           .in = aead->in,
@@ -64,7 +65,8 @@ static HF_STATUS decide(struct p11_work *work, struct aead_step *step)
     work->suspect = true;
     p11_session_end(work);
     HF_TRY(p11_session_need(work));
-    enum hf_status status = p11_canary_object(work, step->aead->key.handle);
+    enum hf_status status =
+        p11_canary_object(work, p11_object_handle(&step->aead->key));
     if (status != HF_OK) {
         return work->kind == RV_HANDLE ? HF_E_PRECONDITION : status;
     }
@@ -130,7 +132,8 @@ static CK_OBJECT_HANDLE session_copy(struct p11_token *token,
             ? HF_E_PRECONDITION
             : P11_CALL(&anchor, C_CopyObject, anchor.session, key->handle,
                        differences.at, differences.count, &copy);
-    bool alive = p11_anchor_give(&anchor, index, anchor.suspect);
+    bool alive =
+        p11_anchor_give(&anchor, index, status == HF_OK, anchor.broken);
     return status == HF_OK && alive ? copy : CK_INVALID_HANDLE;
 }
 

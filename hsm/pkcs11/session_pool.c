@@ -65,6 +65,7 @@ HF_STATUS p11_session_need(struct p11_work *work)
     }
     pthread_mutex_unlock(&token->lock);
     work->suspect = false;
+    work->broken = false;
     if (work->session != CK_INVALID_HANDLE) {
         return HF_OK;
     }
@@ -199,25 +200,53 @@ HF_STATUS p11_anchor_take(struct p11_work *work, size_t *out_index)
     return status;
 }
 
-bool p11_anchor_give(struct p11_work *work, size_t index, bool retire)
+/* Under token->lock: empties the place of an anchor that is of no more use;
+ * its session, to be closed without the lock, or CK_INVALID_HANDLE. */
+static CK_SESSION_HANDLE clear_if_useless(struct p11_anchor *anchor)
+{
+    bool useless = anchor->doomed || (anchor->retired && anchor->objects == 0);
+    if (anchor->busy || !useless) {
+        return CK_INVALID_HANDLE;
+    }
+    CK_SESSION_HANDLE session = anchor->session;
+    *anchor = (struct p11_anchor){.session = CK_INVALID_HANDLE};
+    return session;
+}
+
+bool p11_anchor_give(struct p11_work *work, size_t index, bool made,
+                     bool retire)
 {
     struct p11_token *token = work->token;
-    CK_SESSION_HANDLE session = work->session;
     work->session = CK_INVALID_HANDLE;
     work->suspect = false;
+    work->broken = false;
     pthread_mutex_lock(&token->lock);
     struct p11_anchor *anchor = &token->anchors[index];
     bool doomed = anchor->doomed;
     anchor->busy = false;
     anchor->retired = anchor->retired || retire;
-    if (doomed) {
-        *anchor = (struct p11_anchor){0};
-    }
+    anchor->objects += made ? 1 : 0;
+    CK_SESSION_HANDLE useless = clear_if_useless(anchor);
     pthread_mutex_unlock(&token->lock);
-    if (doomed) {
-        session_close(token, session);
+    if (useless != CK_INVALID_HANDLE) {
+        session_close(token, useless);
     }
     return !doomed;
+}
+
+void p11_anchor_less(struct p11_token *token, size_t index, uint64_t generation)
+{
+    CK_SESSION_HANDLE useless = CK_INVALID_HANDLE;
+    pthread_mutex_lock(&token->lock);
+    struct p11_anchor *anchor = &token->anchors[index];
+    if (atomic_load(&token->generation) == generation && anchor->objects > 0) {
+        anchor->objects -= 1;
+        useless = clear_if_useless(anchor);
+    }
+    pthread_mutex_unlock(&token->lock);
+    if (useless != CK_INVALID_HANDLE) {
+        session_close(token, useless);
+    }
 }
 
 void p11_generation_end(struct p11_token *token, uint64_t seen)

@@ -37,10 +37,15 @@ void p11_sessions_close_idle(struct p11_token *token);
  */
 HF_STATUS p11_anchor_take(struct p11_work *work, size_t *out_index);
 
-/* p11_anchor_give: back; retire: it failed, so that it keeps its objects but
- * makes no more. Returns false when its generation has ended meanwhile: then it
- * is closed and what was made on it is gone. */
-bool p11_anchor_give(struct p11_work *work, size_t index, bool retire);
+/* p11_anchor_give: back. made: one more object lives on it; retire: it failed,
+ * so that it keeps its objects but makes no more, and is closed when it has
+ * none. Returns false when its generation has ended meanwhile: then it is
+ * closed, and what was made on it is gone. */
+bool p11_anchor_give(struct p11_work *work, size_t index, bool made,
+                     bool retire);
+/* p11_anchor_less: an object of the anchor is gone. */
+void p11_anchor_less(struct p11_token *token, size_t index,
+                     uint64_t generation);
 
 /* p11_generation_end: every leased object, cached handle and idle session of
  * the present generation is given up; does nothing when `seen` is past. */

@@ -74,7 +74,9 @@ static HF_STATUS unwrap_on(struct p11_work *anchor, CK_OBJECT_HANDLE key,
     HF_TRY(P11_CALL(anchor, C_UnwrapKey, anchor->session, &mechanism.mechanism,
                     key, (CK_BYTE *)unwrap->wrapped.data, unwrap->wrapped.len,
                     lease.at, lease.count, &object));
-    enum hf_status status = check_unwrapped(anchor, object);
+    enum hf_status status = object >> P11_HANDLE_BITS == 0
+                                ? check_unwrapped(anchor, object)
+                                : HF_E_UNSUPPORTED; /* no module does that */
     if (status != HF_OK) {
         HF_IGNORE(p11_object_destroy(anchor, object),
                   "it dies with its session");
@@ -96,15 +98,18 @@ static HF_STATUS try_unwrap(struct p11_work *work,
         anchor.kind = RV_FINAL;
         status = unwrap_on(&anchor, key->handle, unwrap, &object);
         /* bad data is no reason to distrust the session: the canary decides */
-        bool retire = anchor.suspect && anchor.kind != RV_DOUBTFUL;
+        bool retire = anchor.broken && anchor.kind != RV_DOUBTFUL;
         uint64_t generation = anchor.generation;
-        bool alive = p11_anchor_give(&anchor, index, retire);
+        bool alive = p11_anchor_give(&anchor, index, status == HF_OK, retire);
         if (status == HF_OK && !alive) {
             anchor.kind = RV_SESSION; /* repaired under us: once more */
             status = HF_E_UNREACHABLE;
         }
         if (status == HF_OK) {
-            unwrap->object = (struct token_object){object, generation};
+            unwrap->object = (struct token_object){
+                .handle = object | (uint64_t)index << P11_HANDLE_BITS,
+                .generation = generation,
+            };
             atomic_fetch_add(&work->token->objects, 1);
         }
     }
@@ -256,10 +261,12 @@ static HF_STATUS forget_step(struct p11_work *work, void *argument)
         return HF_OK; /* it died with its session */
     }
     HF_TRY(p11_session_need(work));
-    enum hf_status status =
-        P11_CALL(work, C_DestroyObject, work->session, object->handle);
+    enum hf_status status = P11_CALL(work, C_DestroyObject, work->session,
+                                     p11_object_handle(object));
     if (status == HF_OK) {
         atomic_fetch_sub(&work->token->objects, 1);
+        p11_anchor_less(work->token, object->handle >> P11_HANDLE_BITS,
+                        object->generation);
     }
     bool gone = status != HF_OK && work->kind == RV_HANDLE;
     return gone ? HF_OK : status;

@@ -113,7 +113,8 @@ static CK_RV code_of(const char *text, const char *line)
 
 static enum lie lie_of(const char *text, const char *line)
 {
-    static const char *const names[] = {"", "empty", "loose", "flip"};
+    static const char *const names[] = {"",       "empty",  "loose", "readable",
+                                        "export", "no_tag", "flip"};
     for (size_t i = 1; i < HF_COUNT(names); i++) {
         if (strcmp(names[i], text) == 0) {
             return (enum lie)i;

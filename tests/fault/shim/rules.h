@@ -23,7 +23,13 @@
  *   log=1             appends "LABEL C_Name" as a line to the control file's
  *                     name with ".log" behind it
  *   lie=empty         C_FindObjects finds nothing
- *   lie=loose         C_UnwrapKey makes a key that can be read and taken out
+ *   lie=loose         C_UnwrapKey makes a key that can be read and taken out;
+ *                     C_GenerateKeyPair forgets a CKA_UNWRAP_TEMPLATE
+ *   lie=readable      C_GetAttributeValue gives a CKA_VALUE where the module
+ *                     refuses one
+ *   lie=export        C_WrapKey gives 40 bytes where the module refuses
+ *   lie=no_tag        C_Decrypt gives what is left without the last 16 bytes
+ *                     where the module refuses
  *   lie=flip          flips a bit of what C_Encrypt, C_Decrypt, C_Sign or
  *                     C_WrapKey give back
  *   flags=N           C_GetTokenInfo shows these flags as well
@@ -42,7 +48,15 @@
 
 #include <stdbool.h>
 
-enum lie { LIE_NONE, LIE_EMPTY, LIE_LOOSE, LIE_FLIP };
+enum lie {
+    LIE_NONE,
+    LIE_EMPTY,
+    LIE_LOOSE,
+    LIE_READABLE,
+    LIE_EXPORT,
+    LIE_NO_TAG,
+    LIE_FLIP,
+};
 
 /* What has to happen to one call. Waiting, logging and crashing are over. */
 struct fault {

@@ -109,7 +109,27 @@ static struct fault meet_slot(CK_SLOT_ID slot, const char *function)
         PASS_ON(fault, real->name arguments);                                  \
     }
 
-/* The last output is flipped when the rule lies. */
+#define EXPORTED_BYTES 40
+#define TAG_BYTES      16
+
+static CK_RV lie_about(enum lie lie, CK_RV rv, CK_BYTE *out, CK_ULONG *out_len)
+{
+    if (lie == LIE_FLIP && rv == CKR_OK && out != NULL && *out_len > 0) {
+        out[0] ^= 1;
+    }
+    if (lie == LIE_EXPORT && rv != CKR_OK && *out_len >= EXPORTED_BYTES) {
+        memset(out, 0x5a, EXPORTED_BYTES);
+        *out_len = EXPORTED_BYTES;
+        return CKR_OK;
+    }
+    if (lie == LIE_NO_TAG && rv != CKR_OK && *out_len >= TAG_BYTES) {
+        *out_len -= TAG_BYTES;
+        return CKR_OK;
+    }
+    return rv;
+}
+
+/* Calls with an output that a rule may falsify. */
 #define BY_SESSION_OUT(name, parameters, arguments, out, out_len)              \
     static CK_RV shim_##name parameters                                        \
     {                                                                          \
@@ -118,10 +138,7 @@ static struct fault meet_slot(CK_SLOT_ID slot, const char *function)
             PASS_ON(fault, real->name arguments);                              \
         }                                                                      \
         CK_RV rv = real->name arguments;                                       \
-        if (fault.lie == LIE_FLIP && rv == CKR_OK && (out) != NULL &&          \
-            *(out_len) > 0) {                                                  \
-            (out)[0] ^= 1;                                                     \
-        }                                                                      \
+        rv = lie_about(fault.lie, rv, out, out_len);                           \
         return rv;                                                             \
     }
 
@@ -141,10 +158,6 @@ BY_SESSION(C_CreateObject,
 BY_SESSION(C_DestroyObject,
            (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object),
            (session, object))
-BY_SESSION(C_GetAttributeValue,
-           (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-            CK_ATTRIBUTE *template_, CK_ULONG template_len),
-           (session, object, template_, template_len))
 BY_SESSION(C_FindObjectsInit,
            (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template_,
             CK_ULONG template_len),
@@ -167,13 +180,6 @@ BY_SESSION(C_GenerateKey,
             CK_ATTRIBUTE *template_, CK_ULONG template_len,
             CK_OBJECT_HANDLE *key),
            (session, mechanism, template_, template_len, key))
-BY_SESSION(C_GenerateKeyPair,
-           (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
-            CK_ATTRIBUTE *public_, CK_ULONG public_len, CK_ATTRIBUTE *private_,
-            CK_ULONG private_len, CK_OBJECT_HANDLE *public_key,
-            CK_OBJECT_HANDLE *private_key),
-           (session, mechanism, public_, public_len, private_, private_len,
-            public_key, private_key))
 BY_SLOT(C_GetMechanismInfo,
         (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info),
         (slot, type, info))
@@ -276,6 +282,25 @@ static CK_ULONG loosen(const CK_ATTRIBUTE *from, CK_ULONG from_len,
     return len;
 }
 
+static CK_RV shim_C_GenerateKeyPair(
+    CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *public_,
+    CK_ULONG public_len, CK_ATTRIBUTE *private_, CK_ULONG private_len,
+    CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+    struct fault fault = meet_session(session, "C_GenerateKeyPair");
+    CK_ATTRIBUTE kept[TEMPLATE_MAX];
+    CK_ULONG len = 0;
+    CHECK(private_len <= TEMPLATE_MAX);
+    for (CK_ULONG i = 0; i < private_len; i++) {
+        if (fault.lie != LIE_LOOSE || private_[i].type != CKA_UNWRAP_TEMPLATE) {
+            kept[len++] = private_[i];
+        }
+    }
+    PASS_ON(fault,
+            real->C_GenerateKeyPair(session, mechanism, public_, public_len,
+                                    kept, len, public_key, private_key));
+}
+
 static CK_RV shim_C_UnwrapKey(CK_SESSION_HANDLE session,
                               CK_MECHANISM *mechanism, CK_OBJECT_HANDLE under,
                               CK_BYTE *wrapped, CK_ULONG wrapped_len,
@@ -291,6 +316,22 @@ static CK_RV shim_C_UnwrapKey(CK_SESSION_HANDLE session,
     PASS_ON(fault,
             real->C_UnwrapKey(session, mechanism, under, wrapped, wrapped_len,
                               template_, template_len, key));
+}
+
+static CK_RV shim_C_GetAttributeValue(CK_SESSION_HANDLE session,
+                                      CK_OBJECT_HANDLE object,
+                                      CK_ATTRIBUTE *template_,
+                                      CK_ULONG template_len)
+{
+    struct fault fault = meet_session(session, "C_GetAttributeValue");
+    CK_ULONG room = template_len > 0 ? template_[0].ulValueLen : 0;
+    if (fault.lie == LIE_READABLE && template_len == 1 && room > 0 &&
+        template_[0].type == CKA_VALUE) {
+        memset(template_[0].pValue, 0x5a, room);
+        return CKR_OK;
+    }
+    PASS_ON(fault, real->C_GetAttributeValue(session, object, template_,
+                                             template_len));
 }
 
 static CK_RV shim_C_CopyObject(CK_SESSION_HANDLE session,
