@@ -342,7 +342,8 @@ static HF_STATUS destroy_once(struct p11_work *work, void *argument)
     if (count > 0) {
         return HF_E_UNREACHABLE;
     }
-    /* it may have been the canary, or the last key: their absence is in order */
+    /* it may have been the canary, or the last key: their absence is in order
+     */
     return p11_canary_look(work);
 }
 

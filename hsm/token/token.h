@@ -266,9 +266,10 @@ struct token_request {
     enum token_op op;
     /* monotonic milliseconds by which the token must have answered; 0: the
      * lane's own (HF_TOKEN_DATA_DEADLINE_MS, HF_TOKEN_ROOT_DEADLINE_MS; for
-     * GENERATE 30 s) from the moment the work begins. Time in our own queue is not attempt time
-     * (R-15.12): a request whose drop_dead_ms has passed before its work
-     * begins is answered HF_E_EXPIRED and not started. 0: never. */
+     * GENERATE 30 s) from the moment the work begins. Time in our own queue is
+     * not attempt time (R-15.12): a request whose drop_dead_ms has passed
+     * before its work begins is answered HF_E_EXPIRED and not started. 0:
+     * never. */
     int64_t drop_dead_ms;
     int64_t attempt_ms; /* 0: the lane's default */
     /* called exactly once, on any thread, possibly before submit returns; must

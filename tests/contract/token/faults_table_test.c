@@ -259,7 +259,7 @@ static void lies_are_found_out(void **state)
         const char *rule;
         const char *reason;
     } lies[] = {
-        {"lie=loose",            ""               },
+        {"lie=loose",                                 ""               },
         {"function=C_GetAttributeValue lie=readable", "read back"      },
         {"function=C_WrapKey lie=export",             "wrapped out"    },
         {"function=C_Decrypt lie=no_tag",             "AES-GCM ignores"},
