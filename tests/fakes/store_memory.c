@@ -18,21 +18,6 @@ struct memory_txn {
     bool own;            /* state is a private copy of the writer's */
 };
 
-struct store_memory {
-    pthread_mutex_t writer; /* held by the write transaction */
-    pthread_mutex_t lock;   /* of everything below; never held for long */
-    struct state *state;
-    bool open;
-    uint32_t wait_ms;
-    uint64_t writes;
-    unsigned fail_calls;
-    uint64_t fail_n; /* 0: no order */
-    uint64_t calls;
-    enum hf_status fail_status;
-    bool failed;
-    struct append_log log;
-};
-
 /* HF_OK, or what the test ordered for this call. */
 static enum hf_status gate(struct store_memory *memory,
                            enum store_memory_call call)
@@ -50,19 +35,31 @@ static enum hf_status gate(struct store_memory *memory,
     return status;
 }
 
-static enum hf_status writer_take(struct store_memory *memory)
+enum hf_status memory_writer_take(struct store_memory *memory)
+{
+    struct timespec until;
+    int waited = 0;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    pthread_mutex_lock(&memory->lock);
+    int64_t ns = until.tv_nsec + (int64_t)(memory->wait_ms % 1000) * 1000000;
+    until.tv_sec += memory->wait_ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    while (memory->writing && waited == 0) {
+        waited =
+            pthread_cond_timedwait(&memory->written, &memory->lock, &until);
+    }
+    bool taken = !memory->writing;
+    memory->writing = true;
+    pthread_mutex_unlock(&memory->lock);
+    return taken ? HF_OK : HF_E_OVERLOAD;
+}
+
+void memory_writer_give(struct store_memory *memory)
 {
     pthread_mutex_lock(&memory->lock);
-    uint32_t wait_ms = memory->wait_ms;
+    memory->writing = false;
+    pthread_cond_signal(&memory->written);
     pthread_mutex_unlock(&memory->lock);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + (int64_t)(wait_ms % 1000) * 1000000;
-    until.tv_sec += wait_ms / 1000 + ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    int failed =
-        pthread_mutex_clocklock(&memory->writer, CLOCK_MONOTONIC, &until);
-    return failed == 0 ? HF_OK : HF_E_OVERLOAD;
 }
 
 static struct memory_txn *of(struct store_txn *txn)
@@ -76,7 +73,7 @@ static HF_STATUS memory_begin(void *self, enum store_mode mode,
     struct store_memory *memory = self;
     HF_TRY(gate(memory, STORE_MEMORY_BEGIN));
     if (mode == STORE_WRITE) {
-        HF_TRY(writer_take(memory));
+        HF_TRY(memory_writer_take(memory));
     }
     struct memory_txn *txn = memory_must(calloc(1, sizeof *txn));
     txn->head.mode = mode;
@@ -261,7 +258,7 @@ static void memory_rollback(struct store_txn *txn)
     memory_state_drop(of(txn)->state);
     free(of(txn));
     if (writer) {
-        pthread_mutex_unlock(&memory->writer);
+        memory_writer_give(memory);
     }
 }
 
@@ -284,7 +281,7 @@ static HF_STATUS memory_commit(struct store_txn *txn)
     pthread_mutex_unlock(&memory->lock);
     memory_state_drop(before);
     free(of(txn));
-    pthread_mutex_unlock(&memory->writer);
+    memory_writer_give(memory);
     return HF_OK;
 }
 
@@ -327,7 +324,11 @@ static const struct store_port memory_port = {
 struct store_memory *store_memory_new(void)
 {
     struct store_memory *memory = memory_must(calloc(1, sizeof *memory));
-    CHECK(pthread_mutex_init(&memory->writer, NULL) == 0);
+    pthread_condattr_t monotonic;
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&memory->written, &monotonic) == 0);
+    pthread_condattr_destroy(&monotonic);
     CHECK(pthread_mutex_init(&memory->lock, NULL) == 0);
     const struct state empty = {0};
     memory->state = memory_state_copy(&empty);
@@ -344,7 +345,7 @@ void store_memory_free(struct store_memory *memory)
     memory_links_drop(&memory->log, 0, memory->state->audit_count);
     memory_state_drop(memory->state);
     memory_log_free_blocks(&memory->log);
-    pthread_mutex_destroy(&memory->writer);
+    pthread_cond_destroy(&memory->written);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
 }
@@ -400,96 +401,4 @@ void store_memory_wait_ms(struct store_memory *memory, uint32_t wait_ms)
     pthread_mutex_lock(&memory->lock);
     memory->wait_ms = wait_ms;
     pthread_mutex_unlock(&memory->lock);
-}
-
-/* publishes a changed copy; the writer's lock is held */
-static void publish(struct store_memory *memory, struct state *state)
-{
-    pthread_mutex_lock(&memory->lock);
-    struct state *before = memory->state;
-    memory->state = state;
-    pthread_mutex_unlock(&memory->lock);
-    memory_state_drop(before);
-}
-
-void store_memory_overwrite(struct store_memory *memory,
-                            const struct record *record)
-{
-    pthread_mutex_lock(&memory->writer);
-    struct state *state = memory_state_copy(memory->state);
-    struct entry **found =
-        memory_state_find(state, record->kind, memory_key_of(record));
-    if (found != NULL) {
-        memory_entry_drop(*found);
-        *found = memory_entry_new(record);
-    } else {
-        memory_state_insert(state, memory_entry_new(record));
-    }
-    publish(memory, state);
-    pthread_mutex_unlock(&memory->writer);
-}
-
-bool store_memory_erase(struct store_memory *memory, enum record_kind kind,
-                        struct bytes key)
-{
-    pthread_mutex_lock(&memory->writer);
-    struct state *state = memory_state_copy(memory->state);
-    struct entry **found = memory_state_find(state, kind, key);
-    bool was_there = found != NULL;
-    if (was_there) {
-        memory_state_remove(state, found);
-    }
-    publish(memory, state);
-    pthread_mutex_unlock(&memory->writer);
-    return was_there;
-}
-
-bool store_memory_overwrite_audit(struct store_memory *memory,
-                                  const struct audit_link *link)
-{
-    pthread_mutex_lock(&memory->writer);
-    bool is_there =
-        link->index > 0 && link->index <= memory->state->audit_count;
-    if (is_there) {
-        struct audit_link *copy = memory_must(malloc(sizeof *copy));
-        memcpy(copy, link, memory_link_bytes(link));
-        free(*memory_link_at(&memory->log, link->index));
-        *memory_link_at(&memory->log, link->index) = copy;
-    }
-    pthread_mutex_unlock(&memory->writer);
-    return is_there;
-}
-
-/* to's contents become from's; to must be empty of links */
-static void image_copy(struct store_memory *to, struct store_memory *from)
-{
-    struct state *state = memory_state_copy(from->state);
-    state->audit_count = 0;
-    state->epoch_count = 0;
-    for (uint64_t i = 1; i <= from->state->audit_count; i++) {
-        memory_link_add(&to->log, state, *memory_link_at(&from->log, i));
-    }
-    for (uint64_t i = 1; i <= from->state->epoch_count; i++) {
-        memory_epoch_add(&to->log, state, memory_epoch_at(&from->log, i));
-    }
-    publish(to, state);
-}
-
-struct store_memory *store_memory_save(struct store_memory *memory)
-{
-    struct store_memory *image = store_memory_new();
-    pthread_mutex_lock(&memory->writer);
-    image_copy(image, memory);
-    pthread_mutex_unlock(&memory->writer);
-    return image;
-}
-
-void store_memory_restore(struct store_memory *memory,
-                          struct store_memory *image)
-{
-    pthread_mutex_lock(&memory->writer);
-    CHECK(atomic_load(&memory->state->refs) == 1); /* no reader may look on */
-    memory_links_drop(&memory->log, 0, memory->state->audit_count);
-    image_copy(memory, image);
-    pthread_mutex_unlock(&memory->writer);
 }

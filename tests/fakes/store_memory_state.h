@@ -5,7 +5,9 @@
 
 #include "server/store/store.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 /* A record as it lies on the disk: never changed, shared by the states. */
 struct entry {
@@ -64,3 +66,23 @@ void memory_epoch_add(struct append_log *log, struct state *state,
 /* memory_links_drop: those behind from, up to count. */
 void memory_links_drop(struct append_log *log, uint64_t from, uint64_t count);
 void memory_log_free_blocks(struct append_log *log);
+
+struct store_memory {
+    pthread_mutex_t lock; /* of everything below; never held for long */
+    pthread_cond_t written;
+    bool writing; /* the write transaction is somebody's */
+    struct state *state;
+    bool open;
+    uint32_t wait_ms;
+    uint64_t writes;
+    unsigned fail_calls;
+    uint64_t fail_n; /* 0: no order */
+    uint64_t calls;
+    enum hf_status fail_status;
+    bool failed;
+    struct append_log log;
+};
+
+/* memory_writer_take: waits for the writer, at most wait_ms. */
+HF_STATUS memory_writer_take(struct store_memory *memory);
+void memory_writer_give(struct store_memory *memory);
