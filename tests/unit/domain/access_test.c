@@ -1,0 +1,435 @@
+/* Who may call what: the whole matrix of verbs and roles, for callers of the
+ * tenant, of another and of none; N02, N03 and R-6.2 at their root. */
+#include "hsm/base/check.h"
+
+#include "server/domain/access.h"
+
+#include "tests/support/unit.h"
+
+#include <string.h>
+
+#define ALL_ROLES ((1u << ROLE_BITS) - 1)
+
+/* The matrix, by role: the code has it by verb. */
+static const enum verb tenant_admin[] = {
+    VERB_GET_TENANT,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_REGISTER_CUSTOMER_KEY,
+    VERB_GET_CUSTOMER_KEY,
+    VERB_LIST_CUSTOMER_KEYS,
+    VERB_UPDATE_CUSTOMER_KEY,
+    VERB_VALIDATE_CUSTOMER_KEYS,
+    VERB_GRANT_CUSTOMER_KEY,
+    VERB_REVOKE_CUSTOMER_KEY,
+    VERB_CREATE_DEP,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+    VERB_UPDATE_DEP,
+    VERB_TEST_DEP,
+    VERB_REGISTER_MAILBOX,
+    VERB_ASSIGN_MAILBOX,
+    VERB_GET_MAILBOX,
+    VERB_LIST_MAILBOXES,
+    VERB_LIST_AUDIT_RECORDS,
+};
+static const enum verb exchange_admin[] = {
+    VERB_GET_TENANT,       VERB_GET_TOKEN,          VERB_LIST_TOKENS,
+    VERB_GET_CUSTOMER_KEY, VERB_LIST_CUSTOMER_KEYS, VERB_CREATE_DEP,
+    VERB_GET_DEP,          VERB_LIST_DEPS,          VERB_UPDATE_DEP,
+    VERB_TEST_DEP,         VERB_REGISTER_MAILBOX,   VERB_ASSIGN_MAILBOX,
+    VERB_GET_MAILBOX,      VERB_LIST_MAILBOXES,
+};
+static const enum verb other_dep_admin[] = {
+    VERB_GET_TENANT, VERB_GET_TOKEN, VERB_LIST_TOKENS,
+    VERB_GET_DEP,    VERB_LIST_DEPS,
+};
+static const enum verb vault_admin[] = {
+    VERB_GET_TENANT,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_REGISTER_CUSTOMER_KEY,
+    VERB_GET_CUSTOMER_KEY,
+    VERB_LIST_CUSTOMER_KEYS,
+    VERB_VALIDATE_CUSTOMER_KEYS,
+};
+static const enum verb vault_contributor[] = {
+    VERB_GET_TENANT,          VERB_GET_CUSTOMER_KEY,   VERB_LIST_CUSTOMER_KEYS,
+    VERB_UPDATE_CUSTOMER_KEY, VERB_GRANT_CUSTOMER_KEY, VERB_REVOKE_CUSTOMER_KEY,
+};
+static const enum verb purge_approver[] = {
+    VERB_GET_TENANT,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+};
+static const enum verb workload_exchange[] = {
+    VERB_GET_TENANT, VERB_REGISTER_MAILBOX, VERB_GET_MAILBOX, VERB_GENERATE_KEY,
+    VERB_WRAP_KEY,   VERB_UNWRAP_KEY,       VERB_REWRAP_KEY,
+};
+static const enum verb system_workload[] = {
+    VERB_GET_TENANT, VERB_GENERATE_KEY, VERB_WRAP_KEY,
+    VERB_UNWRAP_KEY, VERB_REWRAP_KEY,
+};
+static const enum verb auditor[] = {
+    VERB_GET_TENANT,         VERB_GET_TOKEN,          VERB_LIST_TOKENS,
+    VERB_GET_CUSTOMER_KEY,   VERB_LIST_CUSTOMER_KEYS, VERB_GET_DEP,
+    VERB_LIST_DEPS,          VERB_GET_MAILBOX,        VERB_LIST_MAILBOXES,
+    VERB_LIST_AUDIT_RECORDS,
+};
+static const enum verb operator[] = {
+    VERB_CREATE_TENANT, VERB_GET_TENANT,   VERB_LIST_TENANTS,
+    VERB_UPDATE_TENANT, VERB_ENROLL_TOKEN, VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,   VERB_GET_DEP,      VERB_LIST_DEPS,
+};
+static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};
+
+#define LIST(verbs) (verbs), HF_COUNT(verbs)
+#define NOTHING     NULL, 0
+
+struct row {
+    enum role role;
+    const char *text;
+    const enum verb *of_tenant; /* in the hands of a tenant's caller */
+    size_t of_tenant_count;
+    const enum verb *of_service; /* of a caller without a tenant: on tenants */
+    size_t of_service_count;
+    const enum verb *own; /* the same, on the service's own records */
+    size_t own_count;
+};
+
+static const struct row matrix[ROLE_BITS] = {
+    {ROLE_TENANT_ADMIN,      "tenant-admin",      LIST(tenant_admin),      NOTHING,        NOTHING             },
+    {ROLE_COMPLIANCE_ADMIN,  "compliance-admin",  LIST(other_dep_admin),   NOTHING,
+     NOTHING                                                                                                   },
+    {ROLE_EXCHANGE_ADMIN,    "exchange-admin",    LIST(exchange_admin),    NOTHING,
+     NOTHING                                                                                                   },
+    {ROLE_SHAREPOINT_ADMIN,  "sharepoint-admin",  LIST(other_dep_admin),   NOTHING,
+     NOTHING                                                                                                   },
+    {ROLE_VAULT_ADMIN,       "vault-admin",       LIST(vault_admin),       NOTHING,        NOTHING             },
+    {ROLE_VAULT_CONTRIBUTOR, "vault-contributor", LIST(vault_contributor),
+     NOTHING,                                                                              NOTHING             },
+    {ROLE_PURGE_APPROVER,    "purge-approver",    LIST(purge_approver),    NOTHING,
+     NOTHING                                                                                                   },
+    {ROLE_WORKLOAD_EXCHANGE, "workload-exchange", LIST(workload_exchange),
+     NOTHING,                                                                              NOTHING             },
+    {ROLE_SYSTEM_WORKLOAD,   "system-workload",   LIST(system_workload),   NOTHING,
+     NOTHING                                                                                                   },
+    {ROLE_OPERATOR,          "operator",          NOTHING,                 LIST(operator), LIST(of_the_service)},
+    {ROLE_AUDITOR,           "auditor",           LIST(auditor),           NOTHING,        LIST(of_the_service)},
+};
+
+static bool lists(const enum verb *verbs, size_t count, int verb)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((int)verbs[i] == verb) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* These name no tenant. */
+static bool is_about_tenants_as_such(int verb)
+{
+    return verb == VERB_CREATE_TENANT || verb == VERB_LIST_TENANTS;
+}
+
+static bool is_data_plane(int verb)
+{
+    return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||
+           verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY;
+}
+
+static void expect(const struct access_facts *facts, enum reason expected)
+{
+    enum reason reason = access_decide(facts);
+    if (reason != expected) {
+        fail_msg("%s by roles %#x, tenant %d, matches %d, named %d, initiator "
+                 "%d: %s, not %s",
+                 verb_method(facts->verb), facts->roles,
+                 (int)facts->caller_has_tenant, (int)facts->tenant_matches,
+                 (int)facts->request_has_tenant, (int)facts->initiator,
+                 reason_word(reason), reason_word(expected));
+    }
+}
+
+static void test_callers_of_the_tenant(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+            const struct row *row = &matrix[i];
+            const struct access_facts facts = {
+                .verb = (enum verb)verb,
+                .roles = row->role,
+                .caller_has_tenant = true,
+                .tenant_matches = true,
+                .request_has_tenant = true,
+                .initiator = INITIATOR_USER,
+            };
+            expect(&facts, lists(row->of_tenant, row->of_tenant_count, verb)
+                               ? REASON_NONE
+                               : REASON_ROLE_REQUIRED);
+        }
+    }
+}
+
+/* Nobody of a tenant gets at what belongs to none. */
+static void test_callers_of_a_tenant_naming_none(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+            for (int matches = 0; matches < 2; matches++) {
+                const struct access_facts facts = {
+                    .verb = (enum verb)verb,
+                    .roles = matrix[i].role,
+                    .caller_has_tenant = true,
+                    .tenant_matches = matches == 1,
+                    .initiator = INITIATOR_USER,
+                };
+                expect(&facts, is_about_tenants_as_such(verb) ||
+                                       verb == VERB_LIST_AUDIT_RECORDS
+                                   ? REASON_ROLE_REQUIRED
+                                   : REASON_NOT_FOUND);
+            }
+        }
+    }
+}
+
+/* N02, N03: the tenant comes before the role, for every role and all at once,
+ * and SYSTEM changes nothing. */
+static void test_another_tenant_is_not_found(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb <= VERB_COUNT; verb++) {
+        for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
+            const struct access_facts facts = {
+                .verb = (enum verb)verb,
+                .roles = roles,
+                .caller_has_tenant = true,
+                .request_has_tenant = true,
+                .initiator = roles % 2 == 0 ? INITIATOR_USER : INITIATOR_SYSTEM,
+            };
+            expect(&facts, REASON_NOT_FOUND);
+        }
+    }
+}
+
+static void test_the_services_own_people(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+            const struct row *row = &matrix[i];
+            struct access_facts facts = {
+                .verb = (enum verb)verb,
+                .roles = row->role,
+                .request_has_tenant = true,
+                .initiator = INITIATOR_USER,
+            };
+            bool on_tenants =
+                lists(row->of_service, row->of_service_count, verb);
+            expect(&facts, on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED);
+            facts.tenant_matches = true; /* of no tenant all the same */
+            expect(&facts, on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED);
+            facts.request_has_tenant = false;
+            enum reason expected = REASON_NOT_FOUND;
+            if (is_about_tenants_as_such(verb)) {
+                expected = on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED;
+            } else if (verb == VERB_LIST_AUDIT_RECORDS) {
+                expected = lists(row->own, row->own_count, verb)
+                               ? REASON_NONE
+                               : REASON_ROLE_REQUIRED;
+            }
+            expect(&facts, expected);
+        }
+    }
+}
+
+/* No role and no known role: nothing. */
+static void test_without_a_role(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        for (int bits = 0; bits < 4; bits++) {
+            const struct access_facts facts = {
+                .verb = (enum verb)verb,
+                .roles = (bits & 1) == 0 ? 0 : ~ALL_ROLES,
+                .caller_has_tenant = (bits & 2) != 0,
+                .tenant_matches = true,
+                .request_has_tenant = true,
+                .initiator = INITIATOR_USER,
+            };
+            expect(&facts, REASON_ROLE_REQUIRED);
+        }
+    }
+}
+
+/* More roles allow what each of them allows, and nothing besides. */
+static void test_roles_add_up(void **state)
+{
+    (void)state;
+    for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
+        for (int verb = 0; verb < VERB_COUNT; verb++) {
+            bool allowed = false;
+            for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+                const struct row *row = &matrix[i];
+                allowed = allowed ||
+                          ((roles & (uint32_t)row->role) != 0 &&
+                           lists(row->of_tenant, row->of_tenant_count, verb));
+            }
+            const struct access_facts facts = {
+                .verb = (enum verb)verb,
+                .roles = roles,
+                .caller_has_tenant = true,
+                .tenant_matches = true,
+                .request_has_tenant = true,
+                .initiator = INITIATOR_USER,
+            };
+            expect(&facts, allowed ? REASON_NONE : REASON_ROLE_REQUIRED);
+        }
+    }
+}
+
+/* refused, not downgraded; unset means USER. */
+static void test_initiators(void **state)
+{
+    (void)state;
+    static const int initiators[] = {0, INITIATOR_USER, INITIATOR_SYSTEM, 3,
+                                     -1};
+    static const uint32_t roles[] = {
+        ROLE_WORKLOAD_EXCHANGE,
+        ROLE_SYSTEM_WORKLOAD,
+        ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD,
+        ROLE_TENANT_ADMIN,
+        ROLE_TENANT_ADMIN | ROLE_SYSTEM_WORKLOAD,
+    };
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        for (size_t r = 0; r < HF_COUNT(roles); r++) {
+            for (size_t i = 0; i < HF_COUNT(initiators); i++) {
+                struct access_facts facts = {
+                    .verb = (enum verb)verb,
+                    .roles = roles[r],
+                    .caller_has_tenant = true,
+                    .tenant_matches = true,
+                    .request_has_tenant = true,
+                    .initiator = INITIATOR_USER,
+                };
+                enum reason as_user = access_decide(&facts);
+                bool may =
+                    initiators[i] == 0 || initiators[i] == INITIATOR_USER ||
+                    (initiators[i] == INITIATOR_SYSTEM && is_data_plane(verb) &&
+                     (roles[r] & ROLE_SYSTEM_WORKLOAD) != 0);
+                facts.initiator = (enum initiator)initiators[i];
+                expect(&facts, as_user != REASON_NONE || may
+                                   ? as_user
+                                   : REASON_SYSTEM_NOT_ALLOWED);
+            }
+        }
+    }
+}
+
+static void test_no_such_verb(void **state)
+{
+    (void)state;
+    const int none[] = {VERB_COUNT, -1};
+    for (size_t i = 0; i < HF_COUNT(none); i++) {
+        const struct access_facts facts = {
+            .verb = (enum verb)none[i],
+            .roles = ALL_ROLES,
+            .caller_has_tenant = true,
+            .tenant_matches = true,
+            .request_has_tenant = true,
+        };
+        expect(&facts, REASON_ROLE_REQUIRED);
+        assert_int_equal(access_roles_of((enum verb)none[i]), 0);
+        assert_string_equal(verb_method((enum verb)none[i]), "?");
+        assert_false(access_is_data_plane((enum verb)none[i]));
+    }
+}
+
+static void test_roles_of_a_verb(void **state)
+{
+    (void)state;
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        uint32_t roles = 0;
+        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+            const struct row *row = &matrix[i];
+            if (lists(row->of_tenant, row->of_tenant_count, verb) ||
+                lists(row->of_service, row->of_service_count, verb) ||
+                lists(row->own, row->own_count, verb)) {
+                roles |= (uint32_t)row->role;
+            }
+        }
+        assert_int_equal(access_roles_of((enum verb)verb), roles);
+        assert_true(roles != 0);
+        assert_int_equal(access_is_data_plane((enum verb)verb),
+                         is_data_plane(verb));
+    }
+}
+
+/* A few of VERB_TABLE's words, and that no two are alike. */
+static void test_methods(void **state)
+{
+    (void)state;
+    assert_string_equal(verb_method(VERB_CREATE_TENANT), "CreateTenant");
+    assert_string_equal(verb_method(VERB_UNWRAP_KEY), "UnwrapKey");
+    assert_string_equal(verb_method(VERB_LIST_AUDIT_RECORDS),
+                        "ListAuditRecords");
+    for (int a = 0; a < VERB_COUNT; a++) {
+        for (int b = 0; b < a; b++) {
+            assert_string_not_equal(verb_method((enum verb)a),
+                                    verb_method((enum verb)b));
+        }
+    }
+}
+
+static void test_role_texts(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"",        "tenant",   "tenant-admins",
+                                       "Auditor", "auditor ", "?"};
+    for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+        assert_int_equal(matrix[i].role, 1u << i);
+        assert_string_equal(role_text(matrix[i].role), matrix[i].text);
+        assert_int_equal(role_parse(matrix[i].text), matrix[i].role);
+    }
+    for (size_t i = 0; i < HF_COUNT(none); i++) {
+        assert_int_equal(role_parse(none[i]), 0);
+    }
+    assert_string_equal(role_text((enum role)0), "?");
+    assert_string_equal(role_text((enum role)3), "?");
+    assert_string_equal(role_text((enum role)(1 << ROLE_BITS)), "?");
+}
+
+/* every set of roles. */
+static void test_conflicts(void **state)
+{
+    (void)state;
+    for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
+        bool contributor = (roles & ROLE_VAULT_CONTRIBUTOR) != 0;
+        bool workload = (roles & ROLE_WORKLOAD_EXCHANGE) != 0 ||
+                        (roles & ROLE_SYSTEM_WORKLOAD) != 0;
+        assert_int_equal(roles_conflict(roles), contributor && workload);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_callers_of_the_tenant),
+        cmocka_unit_test(test_callers_of_a_tenant_naming_none),
+        cmocka_unit_test(test_another_tenant_is_not_found),
+        cmocka_unit_test(test_the_services_own_people),
+        cmocka_unit_test(test_without_a_role),
+        cmocka_unit_test(test_roles_add_up),
+        cmocka_unit_test(test_initiators),
+        cmocka_unit_test(test_no_such_verb),
+        cmocka_unit_test(test_roles_of_a_verb),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_role_texts),
+        cmocka_unit_test(test_conflicts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/* Reasons: every word and its canonical code, as clients know them. */
+#include "hsm/base/check.h"
+
+#include "server/domain/reason.h"
+
+#include "tests/support/unit.h"
+
+struct expected {
+    enum reason reason;
+    const char *word;
+    int code; /* google.rpc.Code */
+};
+
+static const struct expected reasons[] = {
+    {REASON_NONE,                 "NONE",                 0 },
+    {REASON_FIELD_INVALID,        "FIELD_INVALID",        3 },
+    {REASON_KEY_TYPE,             "KEY_TYPE",             3 },
+    {REASON_WORKLOAD_NOT_COVERED, "WORKLOAD_NOT_COVERED", 3 },
+    {REASON_REQUEST_ID_REUSED,    "REQUEST_ID_REUSED",    3 },
+    {REASON_NOT_FOUND,            "NOT_FOUND",            5 },
+    {REASON_NAME_TAKEN,           "NAME_TAKEN",           6 },
+    {REASON_ALREADY_REGISTERED,   "ALREADY_REGISTERED",   6 },
+    {REASON_METHOD_UNKNOWN,       "METHOD_UNKNOWN",       12},
+    {REASON_REQUEST_TOO_LARGE,    "REQUEST_TOO_LARGE",    8 },
+    {REASON_IDENTITY_UNKNOWN,     "IDENTITY_UNKNOWN",     16},
+    {REASON_ROLE_REQUIRED,        "ROLE_REQUIRED",        7 },
+    {REASON_SYSTEM_NOT_ALLOWED,   "SYSTEM_NOT_ALLOWED",   7 },
+    {REASON_KEY_ACCESS_DENIED,    "KEY_ACCESS_DENIED",    7 },
+    {REASON_VALIDATION_FAILED,    "VALIDATION_FAILED",    9 },
+    {REASON_DEP_LIMIT,            "DEP_LIMIT",            8 },
+    {REASON_DEP_NOT_ENABLED,      "DEP_NOT_ENABLED",      9 },
+    {REASON_DEP_IN_USE,           "DEP_IN_USE",           9 },
+    {REASON_STATE_CONFLICT,       "STATE_CONFLICT",       9 },
+    {REASON_KEY_OPS,              "KEY_OPS",              9 },
+    {REASON_KEY_DESTROYED,        "KEY_DESTROYED",        9 },
+    {REASON_KEY_IN_USE,           "KEY_IN_USE",           9 },
+    {REASON_LICENCE_REQUIRED,     "LICENCE_REQUIRED",     9 },
+    {REASON_TOKEN_OF_TENANT,      "TOKEN_OF_TENANT",      5 },
+    {REASON_TEST_TOKEN,           "TEST_TOKEN",           9 },
+    {REASON_SEALS_EXHAUSTED,      "SEALS_EXHAUSTED",      9 },
+    {REASON_ETAG_MISMATCH,        "ETAG_MISMATCH",        10},
+    {REASON_CONFLICT,             "CONFLICT",             10},
+    {REASON_BLOB_INVALID,         "BLOB_INVALID",         15},
+    {REASON_RECORD_INVALID,       "RECORD_INVALID",       15},
+    {REASON_KEY_UNAVAILABLE,      "KEY_UNAVAILABLE",      14},
+    {REASON_SERVICE_UNAVAILABLE,  "SERVICE_UNAVAILABLE",  14},
+    {REASON_OVERLOADED,           "OVERLOADED",           8 },
+    {REASON_DEADLINE_PASSED,      "DEADLINE_PASSED",      4 },
+    {REASON_CANCELLED,            "CANCELLED",            1 },
+    {REASON_INTERNAL,             "INTERNAL",             13},
+};
+
+static void test_every_reason(void **state)
+{
+    (void)state;
+    assert_int_equal(HF_COUNT(reasons), REASON_COUNT);
+    for (size_t i = 0; i < HF_COUNT(reasons); i++) {
+        assert_int_equal(reasons[i].reason, i);
+        assert_string_equal(reason_word(reasons[i].reason), reasons[i].word);
+        assert_int_equal(reason_code(reasons[i].reason), reasons[i].code);
+    }
+}
+
+static void test_no_reason_is_internal(void **state)
+{
+    (void)state;
+    const int none[] = {REASON_COUNT, REASON_COUNT + 1, -1};
+    for (size_t i = 0; i < HF_COUNT(none); i++) {
+        assert_string_equal(reason_word((enum reason)none[i]), "INTERNAL");
+        assert_int_equal(reason_code((enum reason)none[i]), ANSWER_INTERNAL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_reason),
+        cmocka_unit_test(test_no_reason_is_internal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
