@@ -1,0 +1,438 @@
+#include "server/app/app.h"
+
+#include "hsm/base/check.h"
+
+#include "hsm/sys/secret_file.h"
+
+#include "server/store/sqlite/sqlite_store.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Where gRPC-core listens for the edge alone. */
+#define SOCKET_FOLDER "/rpc"
+#define SOCKET_NAME   "/socket"
+#define PATH_BYTES    (CONFIG_PATH_BYTES + 16)
+
+struct app {
+    struct config *config;
+    struct app_failure *failure; /* while starting */
+    struct token service_token;
+    struct token ak_token;
+    struct token *tokens;
+    struct configured_token *configured;
+    size_t token_count; /* open ones */
+    struct store store;
+    bool store_is_open;
+    struct service *service;
+    struct rpc *rpc;
+    /* set once, before the first connection can come in */
+    _Atomic(struct edge *) edge;
+};
+
+__attribute__((format(printf, 3, 4))) static enum hf_status
+fail(struct app *app, enum hf_status status, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    vsnprintf(app->failure->text, sizeof app->failure->text, format, values);
+    va_end(values);
+    return status;
+}
+
+/* --- tokens -------------------------------------------------------------- */
+
+static HF_STATUS read_pin(struct app *app, const struct config_token *from,
+                          struct secret **out_pin)
+{
+    enum hf_status status = secret_from_file(from->pin_file, out_pin);
+    if (status != HF_OK) {
+        return fail(app, status,
+                    "the PIN file %s of the token \"%s\": %s; it must be "
+                    "owner-only and hold one line",
+                    from->pin_file, from->label, hf_status_text(status));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS open_token(struct app *app, const struct config_token *from,
+                            struct token *out)
+{
+    HF_OWNED(secret_freep) struct secret *pin = NULL;
+    HF_TRY(read_pin(app, from, &pin));
+    const struct pkcs11_settings settings = {
+        .module_path = from->module,
+        .label = from->label,
+        .serial = from->serial,
+        .pin = pin,
+        .sync = from->sync,
+        .sync_path = from->sync_path[0] != '\0' ? from->sync_path : NULL,
+        .max_sessions = app->config->limits.token_sessions,
+        .queue_max = app->config->limits.token_queue,
+        .clock = clock_system(),
+    };
+    struct pkcs11_refusal refusal = {.text = ""};
+    enum hf_status status = pkcs11_open(&settings, out, &refusal);
+    if (status != HF_OK) {
+        return fail(app, status,
+                    "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
+                    "holdfast-hsm token test",
+                    from->label, app->config->path, from->line,
+                    refusal.text[0] != '\0' ? refusal.text
+                                            : hf_status_text(status));
+    }
+    log_event(LOG_INFO, "token.open", LOG_TEXT("label", from->label),
+              LOG_TEXT("name", from->name));
+    return HF_OK;
+}
+
+static const struct config_domain *find_domain(const struct config *config,
+                                               const char *name)
+{
+    for (size_t i = 0; i < config->domain_count; i++) {
+        if (strcmp(config->domains[i].name, name) == 0) {
+            return &config->domains[i];
+        }
+    }
+    return NULL;
+}
+
+static HF_STATUS open_tokens(struct app *app)
+{
+    const struct config *config = app->config;
+    HF_TRY(open_token(app, &config->service_token, &app->service_token));
+    HF_TRY(open_token(app, &config->ak_token, &app->ak_token));
+    app->tokens = calloc(config->token_count + 1, sizeof *app->tokens);
+    app->configured = calloc(config->token_count + 1, sizeof *app->configured);
+    if (app->tokens == NULL || app->configured == NULL) {
+        return fail(app, HF_E_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < config->token_count; i++) {
+        const struct config_token *from = &config->tokens[i];
+        const struct config_domain *domain =
+            find_domain(config, from->custody_domain);
+        CHECK(domain != NULL); /* config_load has looked */
+        HF_TRY(open_token(app, from, &app->tokens[i]));
+        app->token_count++;
+        app->configured[i] = (struct configured_token){
+            .name = from->name,
+            .token = &app->tokens[i],
+            .custody_domain = from->custody_domain,
+            .custodian_key_pem = domain->pem,
+        };
+    }
+    return HF_OK;
+}
+
+/* --- store and service --------------------------------------------------- */
+
+static HF_STATUS make_folder(struct app *app, const char *path)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return fail(app, HF_E_IO, "the folder %s cannot be made: %s", path,
+                    strerror(errno));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS open_store(struct app *app)
+{
+    const struct sqlite_settings settings = {
+        .path = app->config->store,
+        .readers = app->config->limits.store_readers,
+    };
+    HF_TRY(make_folder(app, app->config->state_dir));
+    enum hf_status status = sqlite_store_open(&settings, &app->store);
+    if (status == HF_E_CONFLICT) {
+        return fail(app, status,
+                    "the store %s is held by another process: is a holdfastd "
+                    "running already?",
+                    settings.path);
+    }
+    if (status != HF_OK) {
+        return fail(app, status, "the store %s cannot be opened: %s",
+                    settings.path, hf_status_text(status));
+    }
+    app->store_is_open = true;
+    return HF_OK;
+}
+
+static HF_STATUS start_service(struct app *app)
+{
+    const struct config_limits *limits = &app->config->limits;
+    const struct service_settings settings = {
+        .store = &app->store,
+        .clock = clock_system(),
+        .rng = rng_system(),
+        .service_token = &app->service_token,
+        .ak_token = &app->ak_token,
+        .tokens = app->configured,
+        .token_count = app->token_count,
+        .slow_threads = limits->slow_threads,
+        .slow_queue_max = limits->slow_queue,
+        .row_cache_max = limits->row_cache,
+        .ak_lease_ms = limits->ak_lease_ms,
+        .attempt_ms = limits->attempt_timeout_ms,
+        .probe_ms = limits->probe_interval_ms,
+    };
+    struct problem problem = {.reason = REASON_NONE};
+    enum hf_status status = service_start(&settings, &app->service, &problem);
+    if (status != HF_OK) {
+        return fail(app, status, "the service refuses to start: %s",
+                    problem.text[0] != '\0' ? problem.text
+                                            : hf_status_text(status));
+    }
+    return HF_OK;
+}
+
+/* --- rpc and edge -------------------------------------------------------- */
+
+static HF_STATUS find_connection(void *self, const char *peer_name,
+                                 uint64_t *out_connection_id)
+{
+    const struct edge *edge = atomic_load(&((struct app *)self)->edge);
+    return edge != NULL ? edge_connection(edge, peer_name, out_connection_id)
+                        : HF_E_NOT_FOUND;
+}
+
+static HF_STATUS find_identity(void *self, const char *peer_name,
+                               struct edge_identity *out_identity)
+{
+    struct edge *edge = atomic_load(&((struct app *)self)->edge);
+    return edge != NULL ? edge_lookup(edge, peer_name, out_identity)
+                        : HF_E_NOT_FOUND;
+}
+
+static HF_STATUS socket_path(struct app *app, char out[PATH_BYTES])
+{
+    int len =
+        snprintf(out, PATH_BYTES, "%s" SOCKET_FOLDER, app->config->state_dir);
+    CHECK(len > 0 && len < PATH_BYTES);
+    HF_TRY(make_folder(app, out));
+    len = snprintf(out, PATH_BYTES, "%s" SOCKET_FOLDER SOCKET_NAME,
+                   app->config->state_dir);
+    CHECK(len > 0 && len < PATH_BYTES);
+    if (len > EDGE_BACKEND_PATH_MAX_BYTES) {
+        return fail(app, HF_E_INVALID,
+                    "state_dir is too long for a socket in it (%s has %d "
+                    "bytes, at most %d): choose a shorter path",
+                    out, len, EDGE_BACKEND_PATH_MAX_BYTES);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS start_rpc(struct app *app, const struct app_extras *extras,
+                           const char *path)
+{
+    const struct config *config = app->config;
+    struct rpc_identities *identities = NULL;
+    enum hf_status status = rpc_identities_new(
+        config->identities, config->identity_count, &identities);
+    if (status != HF_OK) {
+        return fail(app, status, "the identities: %s", hf_status_text(status));
+    }
+    const struct rpc_settings settings = {
+        .socket_path = path,
+        .service = app->service,
+        .peers = {find_connection, find_identity, app},
+        .identities = identities,
+        .clock = clock_system(),
+        .data_calls_max = config->limits.data_calls,
+        .admin_calls_max = config->limits.admin_calls,
+        .streams_max = config->limits.streams,
+        .log_data_plane = config->log_level == LOG_DEBUG,
+        .extra = extras->methods,
+        .extra_count = extras->method_count,
+    };
+    status = rpc_start(&settings, &app->rpc);
+    if (status != HF_OK) {
+        return fail(app, status,
+                    "the gRPC server cannot listen on %s: %s; its folder must "
+                    "be this user's with mode 0700",
+                    path, hf_status_text(status));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS start_edge(struct app *app, const char *path)
+{
+    const struct config *config = app->config;
+    const struct edge_settings settings = {
+        .listen_address = config->listen_address,
+        .listen_port = config->listen_port,
+        .backend_path = path,
+        .certificate_path = config->certificate,
+        .key_path = config->key,
+        .client_ca_path = config->client_ca,
+        .crl_path = config->crl,
+        .handshake_timeout_ms = config->limits.handshake_timeout_ms,
+        .idle_timeout_ms = config->limits.idle_timeout_ms,
+        .connections_max = config->limits.connections,
+        .connections_per_identity_max = config->limits.connections_per_identity,
+        .clock = clock_system(),
+    };
+    struct edge *edge = NULL;
+    enum hf_status status = edge_start(&settings, &edge);
+    if (status == HF_E_UNREACHABLE) {
+        return fail(app, status,
+                    "%s port %u cannot be bound: another process has it, or "
+                    "the address is not this machine's",
+                    config->listen_address, config->listen_port);
+    }
+    if (status != HF_OK) {
+        return fail(app, status,
+                    "the listener cannot start: %s; the log line before says "
+                    "which file and why",
+                    hf_status_text(status));
+    }
+    atomic_store(&app->edge, edge);
+    return HF_OK;
+}
+
+/* --- life ---------------------------------------------------------------- */
+
+static HF_STATUS start_all(struct app *app, const struct app_extras *extras)
+{
+    char path[PATH_BYTES];
+    HF_TRY(open_store(app));
+    HF_TRY(socket_path(app, path));
+    HF_TRY(open_tokens(app));
+    HF_TRY(start_service(app));
+    HF_TRY(start_rpc(app, extras, path));
+    return start_edge(app, path);
+}
+
+HF_STATUS app_start(struct config *config, const struct app_extras *extras,
+                    struct app **out_app, struct app_failure *out_failure)
+{
+    struct app *app = calloc(1, sizeof *app);
+    if (app == NULL) {
+        config_free(config);
+        snprintf(out_failure->text, sizeof out_failure->text, "out of memory");
+        return HF_E_NO_MEMORY;
+    }
+    app->config = config;
+    app->failure = out_failure;
+    atomic_init(&app->edge, NULL);
+    enum hf_status status = start_all(app, extras);
+    app->failure = NULL;
+    if (status != HF_OK) {
+        app_stop(app);
+        return status;
+    }
+    *out_app = app;
+    return HF_OK;
+}
+
+uint16_t app_port(const struct app *app)
+{
+    return edge_port(atomic_load(&app->edge));
+}
+
+const struct config *app_config(const struct app *app)
+{
+    return app->config;
+}
+
+static void close_tokens(struct app *app)
+{
+    for (size_t i = 0; i < app->token_count; i++) {
+        token_close(&app->tokens[i]);
+    }
+    token_close(&app->ak_token);
+    token_close(&app->service_token);
+    free(app->tokens);
+    free(app->configured);
+}
+
+void app_stop(struct app *app)
+{
+    if (app == NULL) {
+        return;
+    }
+    struct edge *edge = atomic_load(&app->edge);
+    if (edge != NULL) {
+        edge_drain(edge);
+    }
+    if (app->rpc != NULL &&
+        !rpc_drain(app->rpc, app->config->limits.drain_ms)) {
+        log_event(LOG_WARN, "server.drain_cut",
+                  LOG_NUMBER("after_ms", app->config->limits.drain_ms));
+    }
+    if (edge != NULL) {
+        edge_stop(edge);
+    }
+    rpc_stop(app->rpc);
+    service_stop(app->service);
+    edge_free(edge);
+    if (app->store_is_open) {
+        store_close(&app->store);
+    }
+    close_tokens(app);
+    config_free(app->config);
+    free(app);
+}
+
+/* --- reload -------------------------------------------------------------- */
+
+static void log_mistakes(const struct config_mistakes *mistakes)
+{
+    size_t shown = mistakes->count < CONFIG_MISTAKES_MAX ? mistakes->count
+                                                         : CONFIG_MISTAKES_MAX;
+    for (size_t i = 0; i < shown; i++) {
+        log_event(LOG_ERROR, "config.mistake",
+                  LOG_TEXT("what", mistakes->lines[i]));
+    }
+}
+
+static void take_over(struct app *app, struct config *wanted,
+                      struct rpc_identities *identities)
+{
+    struct config *running = app->config;
+    rpc_identities_set(app->rpc, identities);
+    free(running->identities);
+    running->identities = HF_GIVE(wanted->identities);
+    running->identity_count = wanted->identity_count;
+    running->log_level = wanted->log_level;
+    log_level_set(wanted->log_level);
+}
+
+void app_reload(struct app *app)
+{
+    HF_OWNED(config_freep) struct config *wanted = NULL;
+    struct rpc_identities *identities = NULL;
+    struct config_mistakes *mistakes = calloc(1, sizeof *mistakes);
+    enum hf_status status =
+        mistakes != NULL ? config_load(app->config->path, &wanted, mistakes)
+                         : HF_E_NO_MEMORY;
+    if (mistakes != NULL) {
+        log_mistakes(mistakes);
+    }
+    free(mistakes);
+    if (status == HF_OK) {
+        status = rpc_identities_new(wanted->identities, wanted->identity_count,
+                                    &identities);
+    }
+    if (status == HF_OK) {
+        status = edge_reload(atomic_load(&app->edge));
+    }
+    if (status != HF_OK) {
+        rpc_identities_free(identities);
+        log_event(LOG_ERROR, "config.kept", LOG_TEXT("file", app->config->path),
+                  LOG_TEXT("why", hf_status_text(status)));
+        return;
+    }
+    const char *restart = config_restart_needed(app->config, wanted);
+    if (restart != NULL) {
+        log_event(LOG_WARN, "config.restart_needed",
+                  LOG_TEXT("changed", restart));
+    }
+    take_over(app, wanted, identities);
+    log_event(LOG_INFO, "config.reloaded",
+              LOG_NUMBER("identities", app->config->identity_count));
+}

@@ -1,0 +1,141 @@
+/* config: the one file holdfastd is set up by.
+ *
+ *   listen: 127.0.0.1:7443        # or [::1]:7443; port 0: any free one
+ *   state_dir: state              # made if missing, 0700
+ *   store: state/holdfast.db      # default: holdfast.db in state_dir
+ *   tls:
+ *     certificate: tls/server.pem
+ *     key: tls/server.key
+ *     client_ca: tls/clients.pem
+ *     crl: tls/clients.crl        # or none
+ *   service_token: &module        # record MACs, epoch
+ *     module: /usr/lib/softhsm/libsofthsm2.so
+ *     label: holdfast-service
+ *     serial: 0123456789abcdef    # optional; needed when labels repeat
+ *     pin_file: pins/service
+ *     sync: syncfs                # or none: the token is durable by itself
+ *     sync_path: tokens           # with syncfs: the token directory
+ *   ak_token: {...}               # availability keys; as service_token
+ *   custody_domains:
+ *     - name: contoso-a
+ *       custodian_key: custodians/a.pem   # public: ECDSA P-256 or Ed25519
+ *   tokens:                       # of customers
+ *     - name: contoso-a-1
+ *       custody_domain: contoso-a
+ *       module: ...               # and so on, as service_token
+ *   identities:
+ *     - uri: spiffe://contoso.example/exchange
+ *       tenant: contoso           # absent: the service's own people
+ *       roles: [workload-exchange]
+ *   limits:                       # all optional
+ *     connections: 1024           # see limits_table in config_limits.c
+ *   log_level: info               # or debug, warn
+ *
+ * Relative paths are relative to the file. Every mistake is reported, with the
+ * line and what would be right, all in one go; nothing is taken from a file
+ * with a mistake. It never holds a secret (crypto.md).
+ */
+#pragma once
+
+#include "hsm/base/limits.h"
+#include "hsm/base/own.h"
+#include "hsm/base/status.h"
+
+#include "hsm/sys/log.h"
+
+#include "hsm/pkcs11/pkcs11.h"
+
+#include "server/rpc/rpc.h"
+
+#define CONFIG_PATH_BYTES     513
+#define CONFIG_FILE_MAX_BYTES (4 * 1024 * 1024)
+#define CONFIG_TOKENS_MAX     256
+#define CONFIG_IDENTITIES_MAX 65536
+#define CONFIG_MISTAKES_MAX   50
+#define CONFIG_PEM_MAX_BYTES  4096
+#define CONFIG_SERIAL_BYTES   17
+#define CONFIG_LABEL_BYTES    33
+
+struct config_token {
+    char name[HF_NAME_MAX_BYTES + 1]; /* "" for the service's own two */
+    char module[CONFIG_PATH_BYTES];
+    char label[CONFIG_LABEL_BYTES];
+    char serial[CONFIG_SERIAL_BYTES]; /* "": any */
+    char pin_file[CONFIG_PATH_BYTES];
+    enum pkcs11_sync sync;
+    char sync_path[CONFIG_PATH_BYTES];
+    char custody_domain[HF_NAME_MAX_BYTES + 1];
+    size_t line; /* where it begins, from 1 */
+};
+
+struct config_domain {
+    char name[HF_NAME_MAX_BYTES + 1];
+    char custodian_key[CONFIG_PATH_BYTES];
+    char pem[CONFIG_PEM_MAX_BYTES];
+    size_t line;
+};
+
+struct config_limits {
+    uint32_t connections;
+    uint32_t connections_per_identity;
+    uint32_t handshake_timeout_ms;
+    uint32_t idle_timeout_ms;
+    uint32_t data_calls;
+    uint32_t admin_calls;
+    uint32_t streams;
+    uint32_t slow_threads;
+    uint32_t slow_queue;
+    uint32_t row_cache;
+    uint32_t token_sessions; /* 0: what the token allows, at most 32 */
+    uint32_t token_queue;
+    uint32_t store_readers;
+    uint32_t ak_lease_ms;        /* R-15.4a */
+    uint32_t attempt_timeout_ms; /* */
+    uint32_t probe_interval_ms;  /* */
+    uint32_t drain_ms;
+};
+
+struct config {
+    char path[CONFIG_PATH_BYTES];
+    char listen_address[EDGE_LISTEN_ADDRESS_BYTES];
+    uint16_t listen_port;
+    char state_dir[CONFIG_PATH_BYTES];
+    char store[CONFIG_PATH_BYTES];
+    char certificate[CONFIG_PATH_BYTES];
+    char key[CONFIG_PATH_BYTES];
+    char client_ca[CONFIG_PATH_BYTES];
+    char crl[CONFIG_PATH_BYTES]; /* or EDGE_CRL_NONE */
+    struct config_token service_token;
+    struct config_token ak_token;
+    struct config_token *tokens;
+    size_t token_count;
+    struct config_domain *domains;
+    size_t domain_count;
+    struct rpc_identity *identities;
+    size_t identity_count;
+    struct config_limits limits;
+    enum log_level log_level;
+};
+
+/* What is wrong with a file: one line each, "FILE:LINE: found, expected". */
+struct config_mistakes {
+    char lines[CONFIG_MISTAKES_MAX][400];
+    size_t count; /* may be larger than what lines holds */
+};
+
+/* config_load: reads and checks the whole file, and that what it names is
+ * there: TLS files and custodian keys readable, PIN files owner-only.
+ *
+ * Gives     *out_config, freed with config_free; *out_mistakes.
+ * Returns   HF_OK; HF_E_INVALID with at least one mistake; HF_E_NO_MEMORY.
+ */
+HF_STATUS config_load(const char *path, struct config **out_config,
+                      struct config_mistakes *out_mistakes);
+void config_free(struct config *config);
+HF_DEFINE_FREEP(struct config, config)
+
+/* config_restart_needed: the name of the first part that differs and that only
+ * a restart takes up (all but identities, the contents of the TLS files and
+ * log_level); NULL: none. */
+const char *config_restart_needed(const struct config *running,
+                                  const struct config *wanted);

@@ -1,0 +1,268 @@
+#include "server/app/config_tokens.h"
+
+#include "hsm/base/bytes.h"
+
+#include "hsm/sys/signature.h"
+
+#include "server/domain/dep.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const own_keys[] = {
+    "module", "label", "serial", "pin_file", "sync", "sync_path", NULL};
+static const char *const customer_keys[] = {
+    "name",     "custody_domain", "module",    "label", "serial",
+    "pin_file", "sync",           "sync_path", NULL};
+static const char *const domain_keys[] = {"name", "custodian_key", NULL};
+
+static void read_name(struct yaml_reader *reader,
+                      const struct yaml_place *place, char *out)
+{
+    if (yaml_text(reader, place, out, HF_NAME_MAX_BYTES + 1) &&
+        !name_is_valid(out)) {
+        yaml_mistake(reader, place->line,
+                     "%s is \"%s\"; 1 to %d of letters, digits, '_', '-' and "
+                     "'.' are expected",
+                     place->name, out, HF_NAME_MAX_BYTES);
+    }
+}
+
+/* crypto.md: a PIN comes from an owner-only file. */
+static void check_pin_file(struct yaml_reader *reader,
+                           const struct yaml_place *place, const char *path)
+{
+    struct stat facts;
+    if (stat(path, &facts) != 0) {
+        yaml_mistake(reader, place->line, "%s: %s: %s", place->name, path,
+                     strerror(errno));
+        return;
+    }
+    bool ours = facts.st_uid == geteuid() || facts.st_uid == 0;
+    if (!S_ISREG(facts.st_mode) || !ours || (facts.st_mode & 0077) != 0) {
+        yaml_mistake(reader, place->line,
+                     "%s: %s must be a regular file of this user's that "
+                     "nobody else may read or write (chmod 600)",
+                     place->name, path);
+    }
+}
+
+static void check_exists(struct yaml_reader *reader,
+                         const struct yaml_place *place, const char *path,
+                         int mode)
+{
+    if (access(path, mode) != 0) {
+        yaml_mistake(reader, place->line, "%s: %s: %s", place->name, path,
+                     strerror(errno));
+    }
+}
+
+static void read_sync(struct yaml_reader *reader, const struct yaml_place *map,
+                      struct config_token *out)
+{
+    static const char *const words[] = {"none", "syncfs", NULL};
+    struct yaml_place sync = yaml_member(reader, map, "sync");
+    struct yaml_place path = yaml_member(reader, map, "sync_path");
+    int choice = yaml_choice(reader, &sync, words);
+    out->sync = choice == 1 ? PKCS11_SYNC_SYNCFS : PKCS11_SYNC_NONE;
+    if (choice == 1 && yaml_path(reader, &path, out->sync_path)) {
+        check_exists(reader, &path, out->sync_path, R_OK | X_OK);
+    }
+    if (choice == 0 && path.node != NULL) {
+        yaml_mistake(reader, path.line, "%s goes with sync: syncfs only",
+                     path.name);
+    }
+}
+
+static void read_token(struct yaml_reader *reader,
+                       const struct yaml_place *place, const char *const *known,
+                       struct config_token *out)
+{
+    out->line = place->line;
+    if (!yaml_map(reader, place, known)) {
+        return;
+    }
+    struct yaml_place module = yaml_member(reader, place, "module");
+    struct yaml_place label = yaml_member(reader, place, "label");
+    struct yaml_place serial = yaml_member(reader, place, "serial");
+    struct yaml_place pin = yaml_member(reader, place, "pin_file");
+    if (yaml_path(reader, &module, out->module)) {
+        check_exists(reader, &module, out->module, R_OK);
+    }
+    if (!yaml_text(reader, &label, out->label, sizeof out->label)) {
+        out->label[0] = '\0';
+    }
+    if (serial.node != NULL &&
+        !yaml_text(reader, &serial, out->serial, sizeof out->serial)) {
+        out->serial[0] = '\0';
+    }
+    if (yaml_path(reader, &pin, out->pin_file)) {
+        check_pin_file(reader, &pin, out->pin_file);
+    }
+    read_sync(reader, place, out);
+    if (known == customer_keys) {
+        struct yaml_place name = yaml_member(reader, place, "name");
+        struct yaml_place domain = yaml_member(reader, place, "custody_domain");
+        read_name(reader, &name, out->name);
+        read_name(reader, &domain, out->custody_domain);
+    }
+}
+
+/* The public key, so that an enrolment can be verified. */
+static void read_pem(struct yaml_reader *reader, const struct yaml_place *place,
+                     struct config_domain *out)
+{
+    FILE *file = fopen(out->custodian_key, "re");
+    if (file == NULL) {
+        yaml_mistake(reader, place->line, "%s: %s: %s", place->name,
+                     out->custodian_key, strerror(errno));
+        return;
+    }
+    size_t len = fread(out->pem, 1, sizeof out->pem - 1, file);
+    bool whole = feof(file) != 0 && ferror(file) == 0;
+    fclose(file);
+    out->pem[len] = '\0';
+    uint8_t fingerprint[HF_SHA256_BYTES];
+    struct bytes pem = {(const uint8_t *)out->pem, len};
+    if (!whole || signature_key_fingerprint(pem, fingerprint) != HF_OK) {
+        yaml_mistake(reader, place->line,
+                     "%s: %s is no public key of the kinds ECDSA P-256 and "
+                     "Ed25519 in PEM",
+                     place->name, out->custodian_key);
+    }
+}
+
+static void read_domain(struct yaml_reader *reader,
+                        const struct yaml_place *place,
+                        struct config_domain *out)
+{
+    out->line = place->line;
+    if (!yaml_map(reader, place, domain_keys)) {
+        return;
+    }
+    struct yaml_place name = yaml_member(reader, place, "name");
+    struct yaml_place key = yaml_member(reader, place, "custodian_key");
+    read_name(reader, &name, out->name);
+    if (yaml_path(reader, &key, out->custodian_key)) {
+        read_pem(reader, &key, out);
+    }
+}
+
+static void check_domains(struct yaml_reader *reader,
+                          const struct config *config)
+{
+    for (size_t i = 0; i < config->domain_count; i++) {
+        const struct config_domain *domain = &config->domains[i];
+        for (size_t j = 0; j < i && domain->name[0] != '\0'; j++) {
+            if (strcmp(config->domains[j].name, domain->name) == 0) {
+                yaml_mistake(reader, domain->line,
+                             "custody_domains: \"%s\" stands in line %zu "
+                             "already",
+                             domain->name, config->domains[j].line);
+            }
+        }
+    }
+}
+
+static bool domain_exists(const struct config *config, const char *name)
+{
+    size_t i = 0;
+    while (i < config->domain_count &&
+           strcmp(config->domains[i].name, name) != 0) {
+        i++;
+    }
+    return i < config->domain_count;
+}
+
+static bool is_same_token(const struct config_token *a,
+                          const struct config_token *b)
+{
+    return a->label[0] != '\0' && strcmp(a->module, b->module) == 0 &&
+           strcmp(a->label, b->label) == 0 && strcmp(a->serial, b->serial) == 0;
+}
+
+/* Roots that belong into different hands are not in one token. */
+static void check_distinct(struct yaml_reader *reader,
+                           const struct config_token *token,
+                           const struct config_token *other)
+{
+    if (is_same_token(token, other)) {
+        yaml_mistake(reader, token->line,
+                     "the token \"%s\" is the one of line %zu; each part "
+                     "needs a token of its own",
+                     token->label, other->line);
+    }
+}
+
+static void check_tokens(struct yaml_reader *reader,
+                         const struct config *config)
+{
+    check_distinct(reader, &config->ak_token, &config->service_token);
+    for (size_t i = 0; i < config->token_count; i++) {
+        const struct config_token *token = &config->tokens[i];
+        check_distinct(reader, token, &config->service_token);
+        check_distinct(reader, token, &config->ak_token);
+        for (size_t j = 0; j < i; j++) {
+            const struct config_token *other = &config->tokens[j];
+            check_distinct(reader, token, other);
+            if (token->name[0] != '\0' &&
+                strcmp(token->name, other->name) == 0) {
+                yaml_mistake(reader, token->line,
+                             "tokens: \"%s\" stands in line %zu already",
+                             token->name, other->line);
+            }
+        }
+        if (token->custody_domain[0] != '\0' &&
+            !domain_exists(config, token->custody_domain)) {
+            yaml_mistake(reader, token->line,
+                         "tokens[%zu].custody_domain: \"%s\" is not among the "
+                         "custody_domains of this file",
+                         i, token->custody_domain);
+        }
+    }
+}
+
+static HF_STATUS read_domains(struct yaml_reader *reader,
+                              const struct yaml_place *list, struct config *out)
+{
+    size_t count = yaml_count(reader, list, CONFIG_TOKENS_MAX);
+    out->domains = calloc(count + 1, sizeof *out->domains);
+    if (out->domains == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    out->domain_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct yaml_place one = yaml_item(reader, list, i);
+        read_domain(reader, &one, &out->domains[i]);
+    }
+    check_domains(reader, out);
+    return HF_OK;
+}
+
+HF_STATUS config_tokens_read(struct yaml_reader *reader,
+                             const struct yaml_place *root, struct config *out)
+{
+    struct yaml_place service = yaml_member(reader, root, "service_token");
+    struct yaml_place ak = yaml_member(reader, root, "ak_token");
+    struct yaml_place domains = yaml_member(reader, root, "custody_domains");
+    struct yaml_place tokens = yaml_member(reader, root, "tokens");
+    read_token(reader, &service, own_keys, &out->service_token);
+    read_token(reader, &ak, own_keys, &out->ak_token);
+    HF_TRY(read_domains(reader, &domains, out));
+    size_t count = yaml_count(reader, &tokens, CONFIG_TOKENS_MAX);
+    out->tokens = calloc(count + 1, sizeof *out->tokens);
+    if (out->tokens == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    out->token_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct yaml_place one = yaml_item(reader, &tokens, i);
+        read_token(reader, &one, customer_keys, &out->tokens[i]);
+    }
+    check_tokens(reader, out);
+    return HF_OK;
+}
