@@ -109,6 +109,22 @@ static HF_STATUS walk_history(const struct store *store,
     return store_epoch_list(txn, SIZE_MAX, history_step, walk);
 }
 
+/* The first epoch is over no record. With it in the token before the first
+ * record is made, a start that was cut short is told from a token that lost
+ * what it knew. */
+#define FIRST_EPOCH 1
+
+static HF_STATUS make_first(const struct store *store,
+                            const struct seals *seals, struct epoch *epoch)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    *epoch = (struct epoch){.counter = FIRST_EPOCH};
+    HF_TRY(epoch_seal(seals, epoch));
+    HF_TRY(store_begin(store, STORE_WRITE, &txn));
+    HF_TRY(store_epoch_append(txn, epoch));
+    return store_commit(&txn);
+}
+
 HF_STATUS epoch_agree(const struct store *store, const struct seals *seals,
                       struct epoch *out_epoch, struct problem *problem)
 {
@@ -126,7 +142,13 @@ HF_STATUS epoch_agree(const struct store *store, const struct seals *seals,
     if (status != HF_OK) {
         return problem_of_status(problem, status);
     }
-    if (walk.wanted.counter == 0 && walk.newest.counter > 0) {
+    if (walk.wanted.counter == 0 && walk.newest.counter == 0) {
+        status = make_first(store, seals, &walk.newest);
+        if (status != HF_OK) {
+            return problem_of_status(problem, status);
+        }
+    }
+    if (walk.wanted.counter == 0 && walk.newest.counter > FIRST_EPOCH) {
         return problem_set(
             problem, REASON_RECORD_INVALID,
             "the service's token holds no epoch, the store is "

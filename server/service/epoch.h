@@ -14,12 +14,14 @@
  * start.
  *
  *   token   store                     outcome
- *   none    none                      a new store: counter 0
+ *   none    none                      a new store: it gets epoch 1, over no
+ *                                     record, before the first record
+ *   none    epoch 1 alone             agreed on 1; the start was cut short
  *   n       n is its newest           agreed
  *   n       holds n, newest is m > n  agreed on m; the token is caught up
  *   n       no such (n, root)         refused: the store was rolled back or
  *                                     is another's
- *   none    some                      refused: the token was rolled back or is
+ *   none    more than that            refused: the token was rolled back or is
  *                                     another's
  *
  * Returns   HF_OK; HF_E_CORRUPT with *problem; the token's and the store's

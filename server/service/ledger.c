@@ -33,7 +33,6 @@ static const enum record_kind sealed_kinds[] = {
 struct root_walk {
     const struct seals *seals;
     struct root root;
-    uint64_t count;
     struct record bad;
 };
 
@@ -45,7 +44,6 @@ static enum hf_status root_walk_step(void *context, const struct record *record)
         walk->bad = *record;
         return status;
     }
-    walk->count++;
     return root_add(walk->seals, &walk->root, record);
 }
 
@@ -79,11 +77,7 @@ static HF_STATUS verify_records(struct ledger *ledger, struct problem *problem)
                              "not fit",
                              (int)walk->bad.kind, key,
                              (unsigned long long)walk->bad.version);
-    } else if (status == HF_OK && walk->count > 0 &&
-               ledger->epoch.counter == 0) {
-        status = problem_set(problem, REASON_RECORD_INVALID,
-                             "the store holds records but no epoch");
-    } else if (status == HF_OK && ledger->epoch.counter > 0 &&
+    } else if (status == HF_OK &&
                !equal_constant_time(root.bytes, ledger->epoch.root,
                                     sizeof root.bytes)) {
         status = problem_set(problem, REASON_RECORD_INVALID,
@@ -147,7 +141,7 @@ void ledger_close(struct ledger *ledger)
 
 static HF_STATUS settle_locked(struct ledger *ledger)
 {
-    if (ledger->epoch_in_token || ledger->epoch.counter == 0) {
+    if (ledger->epoch_in_token) {
         return HF_OK;
     }
     enum hf_status status = epoch_to_token(&ledger->seals, &ledger->epoch);

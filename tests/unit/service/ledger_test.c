@@ -1,0 +1,327 @@
+/* Does the service see what was changed behind its back? (R-15.7, R-15.22;
+ * hostile tests N21, N24, N30, N31, N33, N34) And is a change all or nothing
+ * at every failure of the store and of the service's token (R-15.11)? */
+#include "server/service/core.h"
+#include "server/service/ledger.h"
+#include "server/store/record.h"
+
+#include "tests/unit/service/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct world world;
+
+static int start(void **state)
+{
+    (void)state;
+    world_start(&world);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+/* --- what somebody does to the store ------------------------------------ */
+
+struct found {
+    struct record record;
+    bool there;
+};
+
+static enum hf_status keep_first(void *context, const struct record *record)
+{
+    struct found *found = context;
+    if (!found->there) {
+        found->record = *record;
+        found->there = true;
+    }
+    return HF_OK;
+}
+
+static void find_first(enum record_kind kind, struct found *found)
+{
+    struct store_txn *txn = NULL;
+    const struct store_page all = {.max = SIZE_MAX};
+    found->there = false;
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    assert_ok(store_list(txn, kind, &all, keep_first, found));
+    store_rollbackp(&txn);
+    assert_true(found->there);
+}
+
+static const enum record_kind sealed[] = {
+    RECORD_TENANT, RECORD_TOKEN, RECORD_CUSTOMER_KEY, RECORD_KEY_VERSION,
+    RECORD_GRANT,  RECORD_DEP,   RECORD_GENERATION,
+};
+#define SEALED (sizeof sealed / sizeof sealed[0])
+
+static void refuses_to_start(void)
+{
+    assert_status(world_restart(&world), HF_E_CORRUPT);
+    assert_int_equal(world.problem.reason, REASON_RECORD_INVALID);
+    assert_null(world.service);
+}
+
+static void an_edited_record_is_seen(void **state)
+{
+    struct found *found = malloc(sizeof *found);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    for (size_t i = 0; i < SEALED; i++) {
+        find_first(sealed[i], found);
+        struct record good = found->record;
+        found->record.body[found->record.body_len / 2] ^= 1;
+        store_memory_overwrite(world.memory, &found->record);
+        refuses_to_start();
+        store_memory_overwrite(world.memory, &good);
+        assert_ok(world_restart(&world));
+    }
+    free(found);
+}
+
+static void a_record_taken_out_is_seen(void **state)
+{
+    struct found *found = malloc(sizeof *found);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    for (size_t i = 0; i < SEALED; i++) {
+        find_first(sealed[i], found);
+        assert_true(store_memory_erase(
+            world.memory, sealed[i],
+            (struct bytes){found->record.key, found->record.key_len}));
+        refuses_to_start();
+        store_memory_overwrite(world.memory, &found->record);
+        assert_ok(world_restart(&world));
+    }
+    free(found);
+}
+
+/* Its own MAC is good: only the root tells. */
+static void a_record_put_back_to_an_earlier_version_is_seen(void **state)
+{
+    struct found *found = malloc(sizeof *found);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    find_first(RECORD_GRANT, found);
+    struct record granted = found->record;
+    world_revoke(&world, "ck1", &world.workload);
+    world_revoke(&world, "ck1", &world.system);
+    world_revoke(&world, "ck2", &world.workload);
+    world_revoke(&world, "ck2", &world.system);
+    assert_ok(world_restart(&world));
+    store_memory_overwrite(world.memory, &granted);
+    refuses_to_start();
+    free(found);
+}
+
+static void a_mac_of_another_record_is_seen(void **state)
+{
+    struct found *a = malloc(sizeof *a);
+    struct found *b = malloc(sizeof *b);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    find_first(RECORD_DEP, a);
+    find_first(RECORD_GENERATION, b);
+    memcpy(a->record.mac, b->record.mac, sizeof a->record.mac);
+    store_memory_overwrite(world.memory, &a->record);
+    refuses_to_start();
+    free(a);
+    free(b);
+}
+
+static void a_store_rolled_back_whole_is_seen(void **state)
+{
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    struct store_memory *image = store_memory_save(world.memory);
+    world_revoke(&world, "ck1", &world.workload);
+    assert_ok(world_restart(&world));
+    store_memory_restore(world.memory, image);
+    refuses_to_start();
+    store_memory_free(image);
+}
+
+static void an_empty_store_under_a_used_token_is_seen(void **state)
+{
+    (void)state;
+    struct store_memory *image = store_memory_save(world.memory);
+    world_tenant(&world, WORLD_TENANT);
+    store_memory_restore(world.memory, image);
+    refuses_to_start();
+    store_memory_free(image);
+}
+
+/* A rewritten resource row is refused when it is used, and its keys stay
+ * closed; the other mailbox is not touched. */
+static void an_edited_row_is_refused(void **state)
+{
+    struct found *found = malloc(sizeof *found);
+    struct outcome made;
+    struct outcome opened;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    world_generate(&world, WORLD_MAILBOX, &made);
+    assert_ok(world_restart(&world));
+    find_first(RECORD_RESOURCE, found);
+    found->record.body[found->record.body_len - 1] ^= 1;
+    store_memory_overwrite(world.memory, &found->record);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &opened);
+    assert_status(opened.status, HF_E_CORRUPT);
+    assert_string_equal(reason_word(opened.problem.reason), "RECORD_INVALID");
+    assert_false(opened.has_key);
+    free(found);
+}
+
+/* --- all or nothing ----------------------------------------------------- */
+
+/* The token took the change but not the epoch: not acknowledged, yet not lost;
+ * the same request again is answered from the record. */
+static void an_epoch_that_failed_is_caught_up(void **state)
+{
+    struct tenant_create request = {.name = "fabrikam"};
+    struct tenant_view view;
+    (void)state;
+    snprintf(request.mutation.request_id, sizeof request.mutation.request_id,
+             "00000000-0000-4000-8000-000000000001");
+    token_fake_fail_all(world.service_fake, TOKEN_OP_DATA_CREATE,
+                        HF_E_UNREACHABLE);
+    assert_status(tenants_create(world.service, &world.operator_, &request,
+                                 &view, &world.problem),
+                  HF_E_UNREACHABLE);
+    assert_status(tenants_create(world.service, &world.operator_, &request,
+                                 &view, &world.problem),
+                  HF_E_UNREACHABLE);
+    token_fake_clear(world.service_fake);
+    assert_ok(tenants_create(world.service, &world.operator_, &request, &view,
+                             &world.problem));
+    assert_string_equal(view.name, "fabrikam");
+    assert_ok(world_restart(&world));
+}
+
+/* The store went down after its commit, before the token had the epoch: at the
+ * next start the store is ahead by one and the token is brought up. */
+static void a_store_ahead_of_the_token_is_accepted(void **state)
+{
+    struct tenant_create request = {.name = "fabrikam"};
+    struct tenant_view view;
+    (void)state;
+    token_fake_fail_all(world.service_fake, TOKEN_OP_DATA_CREATE,
+                        HF_E_UNREACHABLE);
+    assert_status(tenants_create(world.service, &world.operator_, &request,
+                                 &view, &world.problem),
+                  HF_E_UNREACHABLE);
+    token_fake_clear(world.service_fake);
+    assert_ok(world_restart(&world));
+    assert_ok(tenants_get(world.service, &world.operator_, "fabrikam", &view,
+                          &world.problem));
+    assert_ok(world_restart(&world));
+}
+
+static size_t count_kind(enum record_kind kind)
+{
+    struct store_txn *txn = NULL;
+    uint64_t count = 0;
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    assert_ok(store_count(txn, kind, BYTES_NONE, &count));
+    store_rollbackp(&txn);
+    return (size_t)count;
+}
+
+/* CreateDep with every call of the store failing once: a DEP and its generation
+ * are there together or not at all, and no availability key is left over. */
+static void creating_a_dep_is_all_or_nothing(void **state)
+{
+    struct dep_create request = {
+        .tenant = WORLD_TENANT,
+        .keys = {"ck1", "ck2"},
+        .residency = RESIDENCY_TOKEN,
+        .key_lease_ms = 60000,
+    };
+    struct dep_view view;
+    bool failed = true;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    memcpy(request.workload_identity, world.workload.identity,
+           sizeof request.workload_identity);
+    snprintf(request.name, sizeof request.name, "second");
+    for (uint64_t n = 1; failed; n++) {
+        size_t deps = count_kind(RECORD_DEP);
+        size_t generations = count_kind(RECORD_GENERATION);
+        size_t keys = token_fake_keys(world.ak_fake);
+        store_memory_fail_at(world.memory, STORE_MEMORY_ANY, n, HF_E_OVERLOAD);
+        enum hf_status status = deps_create(world.service, &world.admin,
+                                            &request, &view, &world.problem);
+        failed = store_memory_failed(world.memory);
+        store_memory_fail_at(world.memory, STORE_MEMORY_ANY, 0, HF_OK);
+        size_t made = status == HF_OK ? 1 : 0;
+        assert_int_equal(count_kind(RECORD_DEP), deps + made);
+        assert_int_equal(count_kind(RECORD_GENERATION), generations + made);
+        assert_int_equal(token_fake_keys(world.ak_fake), keys + made);
+        assert_true(failed || status == HF_OK);
+        assert_true(n < 1000);
+    }
+    assert_ok(world_restart(&world));
+}
+
+/* The same with the AK token: each of its calls failing once. */
+static void a_failing_ak_token_leaves_nothing_behind(void **state)
+{
+    static const enum token_op ops[] = {TOKEN_OP_GENERATE, TOKEN_OP_MINT,
+                                        TOKEN_OP_UNWRAP, TOKEN_OP_OPEN};
+    struct dep_create request = {
+        .tenant = WORLD_TENANT,
+        .name = "second",
+        .keys = {"ck1", "ck2"},
+        .residency = RESIDENCY_TOKEN,
+        .key_lease_ms = 60000,
+    };
+    struct dep_view view;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    memcpy(request.workload_identity, world.workload.identity,
+           sizeof request.workload_identity);
+    size_t deps = count_kind(RECORD_DEP);
+    size_t keys = token_fake_keys(world.ak_fake);
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        token_fake_fail_nth(world.ak_fake, ops[i], 1, HF_E_UNREACHABLE);
+        assert_status(deps_create(world.service, &world.admin, &request, &view,
+                                  &world.problem),
+                      HF_E_UNREACHABLE);
+        token_fake_clear(world.ak_fake);
+        assert_int_equal(count_kind(RECORD_DEP), deps);
+        assert_int_equal(token_fake_keys(world.ak_fake), keys);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_edited_record_is_seen, start, stop),
+        cmocka_unit_test_setup_teardown(a_record_taken_out_is_seen, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(
+            a_record_put_back_to_an_earlier_version_is_seen, start, stop),
+        cmocka_unit_test_setup_teardown(a_mac_of_another_record_is_seen, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_store_rolled_back_whole_is_seen,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(
+            an_empty_store_under_a_used_token_is_seen, start, stop),
+        cmocka_unit_test_setup_teardown(an_edited_row_is_refused, start, stop),
+        cmocka_unit_test_setup_teardown(an_epoch_that_failed_is_caught_up,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(a_store_ahead_of_the_token_is_accepted,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(creating_a_dep_is_all_or_nothing, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(
+            a_failing_ak_token_leaves_nothing_behind, start, stop),
+    };
+    return cmocka_run_group_tests_name("service_ledger", tests, NULL, NULL);
+}
