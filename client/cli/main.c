@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         if (args.command == NULL && !cli.json) {
             (void)fprintf(stderr, "  see: holdfast --help\n");
         }
-        return code;
+        return (int)code;
     }
-    return run(&args);
+    return (int)run(&args);
 }

@@ -157,7 +157,12 @@ struct hf_settings {
  */
 HF_CALL hf_client_open(const struct hf_settings *settings,
                        struct hf_client **out_client, struct hf_error *error);
-/* hf_client_close: Takes a client no call is running on. NULL-safe. */
+/* hf_client_close: NULL-safe.
+ *
+ * Takes     a client no call is running on.
+ * Blocks    the last client of the process: up to half a second, until gRPC's
+ *           own threads have ended.
+ */
 HF_API void hf_client_close(struct hf_client *client);
 
 /* hf_request_id: a fresh random UUID. Returns HF_CODE_OK, or HF_CODE_INTERNAL

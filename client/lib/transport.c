@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define DETAILS_KEY              "grpc-status-details-bin"
 #define RECONNECT_BACKOFF_MIN_MS 100
@@ -27,9 +28,16 @@
 #define METADATA_MAX_BYTES       (64 << 10)
 #define USER_AGENT               "holdfast-c"
 
+/* How long the last client of the process waits for gRPC's threads to end. */
+#define TEARDOWN_WAIT_MS 500
+#define TEARDOWN_STEP_MS 2
+
 struct transport {
     grpc_channel *channel;
 };
+
+/* How many are open in this process: gRPC is the process's, too. */
+static _Atomic size_t open_count;
 
 static void log_nothing(gpr_log_func_args *args)
 {
@@ -126,6 +134,7 @@ enum hf_code transport_open(const struct hf_settings *settings,
         gpr_set_log_function(log_nothing);
     }
     grpc_init();
+    open_count++;
     code = connect_with(settings, &files, transport, error);
     if (code != HF_CODE_OK) {
         transport_close(transport);
@@ -133,6 +142,19 @@ enum hf_code transport_open(const struct hf_settings *settings,
     }
     *out_transport = transport;
     return HF_CODE_OK;
+}
+
+/* await_teardown: gRPC takes a channel down behind our back. A program that
+ * returns from main meanwhile would have OpenSSL cleaned up under threads that
+ * still use it. */
+static void await_teardown(void)
+{
+    const struct timespec step = {.tv_nsec = TEARDOWN_STEP_MS * 1000000};
+    for (int waited_ms = 0;
+         waited_ms < TEARDOWN_WAIT_MS && grpc_is_initialized() != 0;
+         waited_ms += TEARDOWN_STEP_MS) {
+        (void)nanosleep(&step, NULL);
+    }
 }
 
 void transport_close(struct transport *transport)
@@ -144,6 +166,9 @@ void transport_close(struct transport *transport)
         grpc_channel_destroy(transport->channel);
     }
     grpc_shutdown();
+    if (--open_count == 0) {
+        await_teardown();
+    }
     free(transport);
 }
 
