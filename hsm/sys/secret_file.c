@@ -165,13 +165,17 @@ HF_STATUS secret_from_terminal(const char *prompt, struct secret **out_secret)
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ISIG);
     quiet.c_lflag |= (tcflag_t)(ICANON | ECHONL);
     quiet.c_cc[VEOL] = before.c_cc[VINTR];
-    size_t prompt_len = strlen(prompt);
-    if (write(fd, prompt, prompt_len) != (ssize_t)prompt_len ||
-        tcsetattr(fd, TCSAFLUSH, &quiet) != 0) {
+    /* the echo goes first: what is typed once the prompt stands there must
+     * neither be seen nor be lost */
+    if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0) {
         return HF_E_IO;
     }
-    enum hf_status status = take(fd, true, out_secret);
-    if (tcsetattr(fd, TCSAFLUSH, &before) != 0 && status == HF_OK) {
+    size_t prompt_len = strlen(prompt);
+    enum hf_status status = HF_E_IO;
+    if (write(fd, prompt, prompt_len) == (ssize_t)prompt_len) {
+        status = take(fd, true, out_secret);
+    }
+    if (tcsetattr(fd, TCSADRAIN, &before) != 0 && status == HF_OK) {
         secret_freep(out_secret);
         return HF_E_IO;
     }

@@ -173,7 +173,7 @@ HF_STATUS cmd_token_init(struct tool *tool)
 {
     HF_OWNED(secret_freep) struct secret *pin = NULL;
     HF_OWNED(session_close) struct session session = {0};
-    struct custody wanted;
+    struct custody wanted = {0};
     bool made = false;
     bool changed = false;
     HF_TRY(custody_wanted(tool, &wanted));

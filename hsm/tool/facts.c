@@ -192,9 +192,10 @@ json_t *facts_of_key(const struct token_profile *profile,
     json_t *fingerprint = key->spki_len > 0
                               ? output_hex(BYTES_OF(key->key.fingerprint))
                               : json_null();
-    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                     output_text(key->label), "role", role_text(key), "type",
-                     type_text(key->key.type), "bits", number(key->bits), "id",
+    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "name", output_text(key->label), "role", role_text(key),
+                     "type", type_text(key->key.type), "bits",
+                     number(key->bits), "id",
                      output_hex((struct bytes){key->key.id, key->key.id_len}),
                      "public_key_sha256", fingerprint, "public_key",
                      public_pem(key), "uri", key_uri(profile, key), "residency",

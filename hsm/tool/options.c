@@ -128,10 +128,9 @@ static enum hf_status settle(struct options *out)
     return HF_OK;
 }
 
-HF_STATUS options_parse(int argc, char *const *argv, struct options *out)
+static enum hf_status parse(int argc, char *const *argv, struct options *out)
 {
     int at = 1;
-    *out = (struct options){0};
     if (argc > 2 && argv[1][0] != '-') {
         out->command = find(argv[1], argv[2]);
         at = out->command == NULL ? 1 : 3;
@@ -139,7 +138,6 @@ HF_STATUS options_parse(int argc, char *const *argv, struct options *out)
     if (out->command == NULL && argc > 1 && argv[1][0] != '-') {
         for (int i = 2; i < argc; i++) {
             out->given[OPTION_HELP] |= strcmp(argv[i], "--help") == 0;
-            out->given[OPTION_JSON] |= strcmp(argv[i], "--json") == 0;
         }
         return out->given[OPTION_HELP]
                    ? HF_OK
@@ -152,6 +150,17 @@ HF_STATUS options_parse(int argc, char *const *argv, struct options *out)
         return HF_OK;
     }
     return out->command == NULL ? mistake(out, "which command?") : settle(out);
+}
+
+HF_STATUS options_parse(int argc, char *const *argv, struct options *out)
+{
+    *out = (struct options){0};
+    enum hf_status status = parse(argc, argv, out);
+    /* a program that asked for JSON gets its mistakes so, too */
+    for (int i = 1; status != HF_OK && i < argc; i++) {
+        out->given[OPTION_JSON] |= strcmp(argv[i], "--json") == 0;
+    }
+    return status;
 }
 
 static void help_all(FILE *to)
