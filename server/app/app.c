@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* Where gRPC-core listens for the edge alone. */
 #define SOCKET_FOLDER "/rpc"
@@ -350,6 +351,13 @@ static void close_tokens(struct app *app)
     free(app->configured);
 }
 
+/* What the last calls were answered is still on its way through the edge. */
+static void let_answers_leave(void)
+{
+    const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+    nanosleep(&pause, NULL);
+}
+
 void app_stop(struct app *app)
 {
     if (app == NULL) {
@@ -365,6 +373,7 @@ void app_stop(struct app *app)
                   LOG_NUMBER("after_ms", app->config->limits.drain_ms));
     }
     if (edge != NULL) {
+        let_answers_leave();
         edge_stop(edge);
     }
     rpc_stop(app->rpc);

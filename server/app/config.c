@@ -144,8 +144,7 @@ static void read_log_level(struct yaml_reader *reader,
 static HF_STATUS read_all(struct yaml_reader *reader, struct config *out)
 {
     struct yaml_place root = yaml_root(reader);
-    if (!yaml_map(reader, &root, root_keys) &&
-        (root.node == NULL || root.node->type != YAML_MAPPING_NODE)) {
+    if (!yaml_map(reader, &root, root_keys)) {
         return HF_OK; /* there is nothing more to say */
     }
     struct yaml_place limits = yaml_member(reader, &root, "limits");

@@ -119,7 +119,7 @@ struct config {
 
 /* What is wrong with a file: one line each, "FILE:LINE: found, expected". */
 struct config_mistakes {
-    char lines[CONFIG_MISTAKES_MAX][400];
+    char lines[CONFIG_MISTAKES_MAX][512];
     size_t count; /* may be larger than what lines holds */
 };
 

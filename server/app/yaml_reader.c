@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LIST_BYTES 240
+#define LIST_BYTES 340
 
 void yaml_mistake(struct yaml_reader *reader, size_t line, const char *format,
                   ...)
@@ -22,7 +22,8 @@ void yaml_mistake(struct yaml_reader *reader, size_t line, const char *format,
     }
     char *out = mistakes->lines[at];
     size_t cap = sizeof mistakes->lines[0];
-    int used = snprintf(out, cap, "%s:%zu: ", reader->path, line);
+    int used = line != 0 ? snprintf(out, cap, "%s:%zu: ", reader->path, line)
+                         : snprintf(out, cap, "%s: ", reader->path);
     if (used < 0 || (size_t)used >= cap) {
         return;
     }
@@ -189,9 +190,9 @@ static bool is_repeated(struct yaml_reader *reader, const yaml_node_t *map,
     return false;
 }
 
-static bool key_is_fine(struct yaml_reader *reader,
-                        const struct yaml_place *place,
-                        const yaml_node_pair_t *pair, const char *const *known)
+static void check_key(struct yaml_reader *reader,
+                      const struct yaml_place *place,
+                      const yaml_node_pair_t *pair, const char *const *known)
 {
     const yaml_node_t *key =
         yaml_document_get_node(&reader->document, pair->key);
@@ -201,26 +202,21 @@ static bool key_is_fine(struct yaml_reader *reader,
     if (key->type != YAML_SCALAR_NODE) {
         yaml_mistake(reader, line, "%s: a key is %s; keys are %s",
                      name_of(place), kind_of(key), list);
-        return false;
-    }
-    if (!is_known(scalar_of(key), known)) {
+    } else if (!is_known(scalar_of(key), known)) {
         yaml_mistake(reader, line, "%s: unknown key \"%.60s\"; known are %s",
                      name_of(place), scalar_of(key), list);
-        return false;
-    }
-    if (is_repeated(reader, place->node, pair)) {
+    } else if (is_repeated(reader, place->node, pair)) {
         yaml_mistake(reader, line, "%s: \"%s\" stands here a second time",
                      name_of(place), scalar_of(key));
-        return false;
     }
-    return true;
 }
 
 bool yaml_map(struct yaml_reader *reader, const struct yaml_place *place,
               const char *const *known)
 {
     if (place->node == NULL) {
-        yaml_mistake(reader, place->line, "%s is missing", name_of(place));
+        yaml_mistake(reader, place->line, "%s is %s", name_of(place),
+                     place->name[0] != '\0' ? "missing" : "empty");
         return false;
     }
     if (place->node->type != YAML_MAPPING_NODE) {
@@ -231,12 +227,11 @@ bool yaml_map(struct yaml_reader *reader, const struct yaml_place *place,
                      name_of(place), kind_of(place->node), list);
         return false;
     }
-    bool fine = true;
     for (const yaml_node_pair_t *pair = place->node->data.mapping.pairs.start;
          pair < place->node->data.mapping.pairs.top; pair++) {
-        fine = key_is_fine(reader, place, pair, known) && fine;
+        check_key(reader, place, pair, known);
     }
-    return fine;
+    return true;
 }
 
 struct yaml_place yaml_member(struct yaml_reader *reader,

@@ -31,8 +31,9 @@ struct yaml_place yaml_root(struct yaml_reader *reader);
 __attribute__((format(printf, 3, 4))) void
 yaml_mistake(struct yaml_reader *reader, size_t line, const char *format, ...);
 
-/* yaml_map: is it a mapping with these keys only, each at most once? known ends
- * with NULL. false: a mistake was noted (also when it is absent). */
+/* yaml_map: is it a mapping? false and a mistake if not, also when it is
+ * absent. Keys that are not among known (NULL at the end) or stand there twice
+ * are mistakes, after which it is read on. */
 bool yaml_map(struct yaml_reader *reader, const struct yaml_place *place,
               const char *const *known);
 /* yaml_member: one value of a mapping. */

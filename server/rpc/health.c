@@ -138,7 +138,7 @@ static HF_STATUS read_request(struct rpc_call *call, const char **out_service)
 
 void health_check(struct rpc_call *call)
 {
-    const char *service = NULL;
+    const char *service = "";
     enum hf_status status = read_request(call, &service);
     Grpc__Health__V1__HealthCheckResponse reply =
         GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;

@@ -107,6 +107,10 @@ static HF_STATUS admit(struct rpc_call *call)
 {
     struct rpc *rpc = call->slot->rpc;
     enum admission kind = lane_admission(call->slot->method->lane);
+    if (rpc->draining_seen) {
+        return problem_set(&call->problem, REASON_SERVICE_UNAVAILABLE,
+                           "the server shuts down");
+    }
     if (rpc->in_flight[kind] >= rpc->in_flight_max[kind]) {
         atomic_fetch_add_explicit(&rpc->overloaded, 1, memory_order_relaxed);
         enum hf_status status =

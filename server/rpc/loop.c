@@ -10,7 +10,7 @@ void rpc_post(struct call_slot *slot)
 {
     struct rpc *rpc = slot->rpc;
     while (slot->posted < slot->posted_want && slot->live < slot->live_max &&
-           !rpc->draining_seen) {
+           !atomic_load_explicit(&rpc->stopping, memory_order_relaxed)) {
         struct rpc_call *call = slot->free_calls;
         if (call != NULL) {
             slot->free_calls = call->next;
@@ -148,17 +148,27 @@ static void see_drain(struct rpc *rpc)
     }
 }
 
-/* gRPC's own notice does not wait for calls that are still in work: with their
- * connections gone they are only ours. */
+/* Tells whoever drains or stops how far it is. gRPC's own notice does not wait
+ * for calls that are still in work: with their connections gone they are only
+ * ours. */
 static void see_end(struct rpc *rpc)
 {
-    if (!rpc->grpc_is_down ||
-        atomic_load_explicit(&rpc->in_work, memory_order_relaxed) != 0) {
+    if (!rpc->draining_seen) {
         return;
     }
+    bool quiet = true;
+    for (size_t i = 0; i < ADMISSIONS; i++) {
+        quiet = quiet && rpc->in_flight[i] == 0;
+    }
+    bool shut_down =
+        rpc->grpc_is_down &&
+        atomic_load_explicit(&rpc->in_work, memory_order_relaxed) == 0;
     pthread_mutex_lock(&rpc->drain_lock);
-    rpc->shut_down = true;
-    pthread_cond_broadcast(&rpc->drain_done);
+    rpc->quiet = quiet;
+    rpc->shut_down = shut_down;
+    if (quiet || shut_down) {
+        pthread_cond_broadcast(&rpc->drain_done);
+    }
     pthread_mutex_unlock(&rpc->drain_lock);
 }
 

@@ -179,9 +179,9 @@ static void free_calls(struct rpc *rpc)
 
 static void begin_shutdown(struct rpc *rpc)
 {
-    if (!atomic_exchange(&rpc->draining, true)) {
-        grpc_server_shutdown_and_notify(rpc->server, rpc->queue, rpc);
-    }
+    atomic_store(&rpc->draining, true);
+    atomic_store(&rpc->stopping, true);
+    grpc_server_shutdown_and_notify(rpc->server, rpc->queue, rpc);
 }
 
 /* For a server whose thread never ran: nothing was posted. */
@@ -297,26 +297,17 @@ static struct timespec after(int64_t ms)
 
 bool rpc_drain(struct rpc *rpc, int64_t grace_ms)
 {
-    begin_shutdown(rpc);
+    atomic_store(&rpc->draining, true);
     struct timespec until = after(grace_ms);
     pthread_mutex_lock(&rpc->drain_lock);
     int timed_out = 0;
-    while (!rpc->shut_down && timed_out == 0) {
+    while (!rpc->quiet && timed_out == 0) {
         timed_out =
             pthread_cond_timedwait(&rpc->drain_done, &rpc->drain_lock, &until);
     }
-    bool by_itself = rpc->shut_down;
+    bool quiet = rpc->quiet;
     pthread_mutex_unlock(&rpc->drain_lock);
-    if (by_itself) {
-        return true;
-    }
-    grpc_server_cancel_all_calls(rpc->server);
-    pthread_mutex_lock(&rpc->drain_lock);
-    while (!rpc->shut_down) {
-        pthread_cond_wait(&rpc->drain_done, &rpc->drain_lock);
-    }
-    pthread_mutex_unlock(&rpc->drain_lock);
-    return false;
+    return quiet;
 }
 
 void rpc_stop(struct rpc *rpc)
@@ -324,7 +315,13 @@ void rpc_stop(struct rpc *rpc)
     if (rpc == NULL) {
         return;
     }
-    rpc_drain(rpc, 0);
+    begin_shutdown(rpc);
+    grpc_server_cancel_all_calls(rpc->server);
+    pthread_mutex_lock(&rpc->drain_lock);
+    while (!rpc->shut_down) {
+        pthread_cond_wait(&rpc->drain_done, &rpc->drain_lock);
+    }
+    pthread_mutex_unlock(&rpc->drain_lock);
     grpc_completion_queue_shutdown(rpc->queue);
     pthread_join(rpc->thread, NULL);
     destroy(rpc);

@@ -91,17 +91,20 @@ HF_STATUS rpc_start(const struct rpc_settings *settings, struct rpc **out_rpc);
  * Threads   safe from any thread. */
 void rpc_identities_set(struct rpc *rpc, struct rpc_identities *table);
 
-/* rpc_drain: takes no new calls, lets those in flight finish, ends the streams;
- * after grace_ms cancels what is left. The service must still run.
+/* rpc_drain: calls that come in from now on are answered UNAVAILABLE at once
+ * (to be repeated elsewhere), those in flight finish, streams are ended. gRPC's
+ * own shutdown would answer late ones CANCELLED, so that comes with rpc_stop,
+ * once the edge has closed the connections.
  *
- * Returns   true when everything had finished by itself.
- * Blocks    until the last call is gone: grace_ms, and what a blocking use case
- *           still takes.
+ * Returns   true when nothing is in flight any more; false when grace_ms ran
+ *           out first.
+ * Blocks    at most grace_ms.
  */
 bool rpc_drain(struct rpc *rpc, int64_t grace_ms);
 
-/* rpc_stop: as rpc_drain without grace if that was not called; joins, frees.
- * NULL-safe. */
+/* rpc_stop: cancels what is left, joins, frees. The service must still run.
+ * NULL-safe.
+ * Blocks    as long as a use case in work still takes. */
 void rpc_stop(struct rpc *rpc);
 
 struct rpc_counters {

@@ -60,7 +60,8 @@ struct rpc {
     bool draining_seen;
     bool grpc_is_down; /* shutdown_and_notify has been notified */
 
-    atomic_bool draining;
+    atomic_bool draining;         /* no new calls; streams end */
+    atomic_bool stopping;         /* and gRPC is shutting down */
     atomic_uint_fast64_t in_work; /* taken in and not yet recycled */
     atomic_uint_fast64_t calls;
     atomic_uint_fast64_t refused;
@@ -70,11 +71,12 @@ struct rpc {
 
     pthread_mutex_t drain_lock;
     pthread_cond_t drain_done;
-    bool shut_down;
+    bool quiet;     /* draining, and nothing admitted is in flight */
+    bool shut_down; /* stopping, and nothing at all is in work */
 };
 
 /* loop.c */
-void *rpc_loop(void *rpc);
+void *rpc_loop(void *argument); /* a struct rpc */
 /* rpc_post: so many requests of the slot as are wanted and possible. */
 void rpc_post(struct call_slot *slot);
 

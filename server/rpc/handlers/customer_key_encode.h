@@ -6,4 +6,4 @@
 
 /* A holdfast.v1.CustomerKey in the arena; NULL when that is full. */
 ProtobufCMessage *customer_key_put(struct rpc_arena *arena,
-                                   const struct customer_key_view *view);
+                                   const struct customer_key_view *from);

@@ -860,6 +860,23 @@ class Drain(unittest.TestCase):
         server.wait_for("stopped")
         self.assertEqual(server.stop(), 0)
 
+    def test_new_calls_while_draining(self):
+        """Told to try elsewhere, with the reason, never CANCELLED."""
+        server = Server()
+        stub = API.stub(server.channel(), KEYS + "UnwrapKey")
+        slow = stub.future(API.request(KEYS + "UnwrapKey",
+                                       mailbox=BOX + "wait-400"), timeout=5)
+        server.wait_for("key UnwrapKey")
+        server.command("quit")
+        time.sleep(0.15)
+        refusal = API.refusal(server.channel(), KEYS + "UnwrapKey",
+                              mailbox=BOX + "ok")
+        self.assertEqual((refusal.code, refusal.reason),
+                         ("UNAVAILABLE", "SERVICE_UNAVAILABLE"))
+        self.assertTrue(refusal.retry_ms)
+        self.assertEqual(slow.result().generation, 7)
+        self.assertEqual(server.stop(), 0)
+
     def test_grace_ends(self):
         """600 ms of grace for a call of 2 s: cancelled, and the end waits for
         the use case, whose answer goes nowhere."""

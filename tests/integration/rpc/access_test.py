@@ -1,0 +1,258 @@
+"""Who may call what, on every RPC there is (N01, N02, N03).
+
+The methods come from the descriptor set: one that is not in the tables here
+fails the test. The table of roles repeats the rules; it does not read them.
+"""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import grpc
+from stock import Refusal
+from world import API, PATHS, PEOPLE, World, uri_of
+
+Tenant = API.message("holdfast.v1.Tenant")
+Dep = API.message("holdfast.v1.Dep")
+Mask = API.message("google.protobuf.FieldMask")
+
+# A well-formed request for each method, about tenant {t}. Things named
+# "absent" are not there. What they would change is never there either, so that
+# a request that is let in ends in another refusal.
+REQUESTS = {
+    "GetTenant": dict(name="tenants/{t}"),
+    "UpdateTenant": dict(tenant=Tenant(name="tenants/{t}", etag="999"),
+                         update_mask=Mask(paths=["licensed"])),
+    "EnrollToken": dict(parent="tenants/{t}", token_id="absent",
+                        statement=b"s", signature=b"s"),
+    "GetToken": dict(name="tenants/{t}/tokens/absent"),
+    "ListTokens": dict(parent="tenants/{t}"),
+    "RegisterCustomerKey": dict(parent="tenants/{t}", customer_key_id="k",
+                                token="tenants/{t}/tokens/absent",
+                                uri="pkcs11:id=%01;type=private"),
+    "GetCustomerKey": dict(name="tenants/{t}/customerKeys/absent"),
+    "ListCustomerKeys": dict(parent="tenants/{t}"),
+    "UpdateCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
+                              update_mask=Mask(paths=["enabled"])),
+    "GrantCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
+                             identity="spiffe://test.example/x",
+                             permissions=[1]),
+    "RevokeCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
+                              identity="spiffe://test.example/x"),
+    "ValidateCustomerKeys": dict(
+        parent="tenants/{t}",
+        customer_keys=["tenants/{t}/customerKeys/absent",
+                       "tenants/{t}/customerKeys/absent2"]),
+    "CreateDep": dict(
+        parent="tenants/{t}", dep_id="never",
+        customer_keys=["tenants/{t}/customerKeys/absent",
+                       "tenants/{t}/customerKeys/absent2"]),
+    "GetDep": dict(name="tenants/{t}/deps/absent"),
+    "ListDeps": dict(parent="tenants/{t}"),
+    "UpdateDep": dict(dep=Dep(name="tenants/{t}/deps/absent"),
+                      update_mask=Mask(paths=["enabled"])),
+    "TestDep": dict(name="tenants/{t}/deps/absent"),
+    "RegisterMailbox": dict(parent="tenants/{t}", mailbox_id="seen",
+                            validate_only=True),
+    "AssignMailbox": dict(name="tenants/{t}/mailboxes/absent"),
+    "GetMailbox": dict(name="tenants/{t}/mailboxes/absent"),
+    "ListMailboxes": dict(parent="tenants/{t}"),
+    "GenerateKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
+    "WrapKey": dict(mailbox="tenants/{t}/mailboxes/absent",
+                    plaintext_key=b"k" * 32),
+    "UnwrapKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
+    "RewrapKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
+    "ListAuditRecords": dict(parent="tenants/{t}"),
+}
+# These name no tenant.
+OF_THE_SERVICE = {
+    "CreateTenant": dict(tenant_id="never", validate_only=True),
+    "ListTenants": dict(),
+}
+# Who of tenant acme and of the service may call; R-13.2, R-1.9 to R-1.11.
+READERS = {"admin", "mailadmin", "vault", "contributor", "looker"}
+LOOKERS = {"admin", "compliance", "mailadmin", "sharepoint", "approver",
+           "looker", "operator"}
+WORKLOADS = {"exchange", "system"}
+MAY = {
+    "CreateTenant": {"operator"},
+    "ListTenants": {"operator"},
+    "GetTenant": set(PEOPLE) - {"other", "otherwork", "auditor"},
+    "UpdateTenant": {"operator"},
+    "EnrollToken": {"operator"},
+    "GetToken": {"admin", "compliance", "mailadmin", "sharepoint", "vault",
+                 "looker", "operator"},
+    "ListTokens": {"admin", "compliance", "mailadmin", "sharepoint", "vault",
+                   "looker", "operator"},
+    "RegisterCustomerKey": {"admin", "vault"},
+    "GetCustomerKey": READERS,
+    "ListCustomerKeys": READERS,
+    "UpdateCustomerKey": {"admin", "contributor"},
+    "GrantCustomerKey": {"admin", "contributor"},
+    "RevokeCustomerKey": {"admin", "contributor"},
+    "ValidateCustomerKeys": {"admin", "vault"},
+    "CreateDep": {"admin", "mailadmin"},
+    "GetDep": LOOKERS,
+    "ListDeps": LOOKERS,
+    "UpdateDep": {"admin", "mailadmin"},
+    "TestDep": {"admin", "mailadmin"},
+    "RegisterMailbox": {"admin", "mailadmin", "exchange", "system"},
+    "AssignMailbox": {"admin", "mailadmin"},
+    "GetMailbox": {"admin", "mailadmin", "exchange", "system", "looker"},
+    "ListMailboxes": {"admin", "mailadmin", "looker"},
+    "GenerateKey": WORKLOADS,
+    "WrapKey": WORKLOADS,
+    "UnwrapKey": WORKLOADS,
+    "RewrapKey": WORKLOADS,
+    "ListAuditRecords": {"admin", "looker"},
+}
+
+
+def filled(value, tenant):
+    """The request with the tenant's name in it."""
+    if isinstance(value, str):
+        return value.replace("{t}", tenant)
+    if isinstance(value, list):
+        return [filled(one, tenant) for one in value]
+    if isinstance(value, (Tenant, Dep)):
+        copy = type(value)()
+        copy.CopyFrom(value)
+        copy.name = filled(copy.name, tenant)
+        return copy
+    return value
+
+
+def request_for(method, tenant):
+    fields = REQUESTS.get(method, OF_THE_SERVICE.get(method))
+    return {name: filled(value, tenant) for name, value in fields.items()}
+
+
+class Access(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World().start().main_job()
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            assert cls.world.stop() == 0
+        finally:
+            cls.world.remove()
+
+    def outcome(self, who, method, tenant):
+        """(code, reason, the raw details) of a call."""
+        try:
+            self.world.call(who, method, **request_for(method, tenant))
+            return ("OK", "NONE", None)
+        except grpc.RpcError as error:
+            refusal = Refusal(API, error)
+            return (refusal.code, refusal.reason, refusal.raw)
+
+    def test_every_method_is_here(self):
+        methods = set(PATHS)
+        self.assertEqual(methods, set(REQUESTS) | set(OF_THE_SERVICE))
+        self.assertEqual(methods, set(MAY))
+
+    def test_n01_another_tenant(self):
+        """Callers of zeta naming acme: as if acme were not there."""
+        for who in ("other", "otherwork"):
+            for method in sorted(REQUESTS):
+                theirs = self.outcome(who, method, "acme")
+                absent = self.outcome(who, method, "nobody")
+                self.assertEqual(theirs[:2], ("NOT_FOUND", "NOT_FOUND"),
+                                 (who, method))
+                self.assertEqual(theirs, absent, (who, method))
+
+    def test_n02_another_tenants_thing(self):
+        """zeta's own namespace with ids of acme's things: like missing."""
+        world = self.world
+        for method, field, thing in (
+                ("GetDep", "name", "deps/" + world.dep.uid),
+                ("GetCustomerKey", "name", "customerKeys/one"),
+                ("GetToken", "name", "tokens/first"),
+                ("GetMailbox", "name", "mailboxes/alice@acme.example")):
+            theirs = world.refused("other", method,
+                                   **{field: "tenants/zeta/" + thing})
+            absent = world.refused("other", method, **{
+                field: "tenants/zeta/" + thing[:-1] + "0"})
+            self.assertEqual((theirs.code, theirs.reason),
+                             ("NOT_FOUND", "NOT_FOUND"), method)
+            self.assertEqual(
+                theirs.text.replace(thing.split("/")[1], ""),
+                absent.text.replace(thing.split("/")[1][:-1] + "0", ""))
+        refusal = world.refused("otherwork", "UnwrapKey",
+                                mailbox="tenants/zeta/mailboxes/"
+                                "alice@acme.example",
+                                wrapped_key=world.wrapped)
+        self.assertEqual(refusal.code, "NOT_FOUND")
+
+    def test_n06_another_tenants_token(self):
+        """Registering a key in acme's token, by its URI, for zeta."""
+        refusal = self.world.refused(
+            "other", "RegisterCustomerKey", parent="tenants/zeta",
+            customer_key_id="mine", token="tenants/zeta/tokens/first",
+            uri="pkcs11:token=first;id=%01;type=private")
+        self.assertEqual(refusal.code, "NOT_FOUND")
+
+    def test_n03_roles(self):
+        """Everybody on everything."""
+        people = [who for who in PEOPLE if who not in ("other", "otherwork")]
+        for method in sorted(MAY):
+            for who in people:
+                code, reason, _ = self.outcome(who, method, "acme")
+                refused = (code, reason) == ("PERMISSION_DENIED",
+                                             "ROLE_REQUIRED")
+                # the service's own people have no tenant: what is not theirs
+                # may look absent
+                if who in ("operator", "auditor") and code == "NOT_FOUND" \
+                        and who not in MAY[method]:
+                    refused = True
+                self.assertEqual(refused, who not in MAY[method],
+                                 (method, who, code, reason))
+
+    def test_system_needs_the_role(self):
+        """R-6.2: refused, not downgraded."""
+        system = API.message("holdfast.v1.AccessContext")(
+            initiator=2, system_purpose=1)
+        refusal = self.world.refused("exchange", "UnwrapKey",
+                                     mailbox=self.world.box, access=system)
+        self.assertEqual((refusal.code, refusal.reason),
+                         ("PERMISSION_DENIED", "SYSTEM_NOT_ALLOWED"))
+        reply = self.world.call("system", "UnwrapKey", mailbox=self.world.box,
+                                access=system)
+        self.assertEqual(reply.plaintext_key, self.world.plaintext)
+
+    def test_n05_metadata(self):
+        """What a call says of itself counts for nothing."""
+        stub = API.stub(self.world.channel("other"), PATHS["GetTenant"])
+        for key in ("x-spiffe-id", "authorization", "tenant",
+                    "x-forwarded-client-cert"):
+            with self.assertRaises(grpc.RpcError) as caught:
+                stub(API.request(PATHS["GetTenant"], name="tenants/acme"),
+                     metadata=[(key, uri_of("admin"))], timeout=5)
+            self.assertEqual(caught.exception.code().name, "NOT_FOUND")
+
+    def test_reflection_alone_is_enough(self):
+        """A client without any file: list, fetch, call."""
+        from google.protobuf import descriptor_pb2
+        from stock import Api
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        channel = self.world.channel("exchange")
+        Request = API.message("grpc.reflection.v1.ServerReflectionRequest")
+        reply = next(API.stub(channel, path)(iter([Request(
+            file_containing_symbol="holdfast.v1.KeyService.UnwrapKey")]),
+            timeout=10))
+        files = [descriptor_pb2.FileDescriptorProto.FromString(raw) for raw in
+                 reply.file_descriptor_response.file_descriptor_proto]
+        ordered = []
+        while files:
+            known = {f.name for f in ordered}
+            ordered += [f for f in files if set(f.dependency) <= known]
+            files = [f for f in files if f not in ordered]
+        api = Api(files=ordered)
+        reply = api.call(channel, PATHS["UnwrapKey"], mailbox=self.world.box)
+        self.assertEqual(reply.plaintext_key, self.world.plaintext)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]] + sys.argv[1:])
