@@ -331,7 +331,7 @@ static HF_STATUS destroy_once(struct p11_work *work, void *argument)
         return HF_E_UNCONFIRMED;
     }
     if (count == 0) {
-        HF_TRY(p11_empty_confirm(work));
+        HF_TRY(p11_missing_confirm(work, key));
     }
     HF_TRY(destroy_found(work, found, count));
     work->suspect = true; /* the look that counts is a fresh session's */

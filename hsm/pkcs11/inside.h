@@ -29,11 +29,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define P11_SESSIONS_MAX 32
-#define P11_SESSIONS_MIN 4 /* keeper, objects, data, one for roots */
-#define P11_ANCHORS_MAX  8
-#define P11_KEYS_CACHED  64
-#define P11_ROOT_SEATS   2
+#define P11_SESSIONS_MAX  32
+#define P11_SESSIONS_MIN  4 /* keeper, objects, data, one for roots */
+#define P11_ANCHORS_MAX   8
+#define P11_KEYS_CACHED   64
+#define P11_ROOT_SEATS    2
+#define P11_MISSING_KNOWN 64
 
 /* A session that owns leased objects and runs no data operation: objects die
  * with the session that made them. Under token->lock. */
@@ -102,12 +103,23 @@ struct p11_token {
     uint32_t log_count;
     uint32_t log_dropped;
 
+    struct p11_module_user user;
+    _Atomic uint64_t epoch; /* moves on when the module is renewed: every
+                               handle of an earlier one is meaningless */
+    atomic_bool logged_out; /* renewed, and not logged in since */
+    struct {
+        struct token_key key;
+        int64_t until_ms;
+    } missing[P11_MISSING_KNOWN]; /* keys that a renewed module did not see */
+    size_t missing_next;
+
     struct executor *executor;
 };
 
 struct p11_work {
     struct p11_token *token;
     CK_SESSION_HANDLE session; /* CK_INVALID_HANDLE: none yet */
+    uint64_t epoch;            /* that the session belongs to */
     bool suspect;              /* a call failed: the session is closed,
                                   whatever state the module left it in */
     bool broken;               /* and it was the session's or device's fault */
@@ -145,5 +157,6 @@ struct p11_work p11_work_begin(struct p11_token *token);
 void p11_log(struct p11_work *work, const char *event, enum hf_status status);
 
 /* p11_descriptors_left: false when this process can open nothing more. Some
- * modules then say "no such key" (R-15.9, R-15.12). */
-bool p11_descriptors_left(void);
+ * modules then say "no such key", and go on to say so: their view counts as
+ * stale from then on (p11_module_renew; R-15.9, R-15.12). */
+bool p11_descriptors_left(struct p11_token *token);

@@ -141,10 +141,11 @@ static HF_STATUS step(struct p11_work *work, void *argument)
     HF_TRY(p11_session_need(work));
     HF_TRY(find_roots(work, mint));
     CK_SESSION_HANDLE session = work->session;
+    uint64_t epoch = work->epoch;
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     HF_TRY(make_key(work, &key));
     enum hf_status status = wrap_all(work, key, mint);
-    if (work->session != session) {
+    if (work->session != session || work->epoch != epoch) {
         /* a root's handle had gone stale: the session was changed to search for
          * it, and the key died */
         return status != HF_OK ? status : HF_E_UNREACHABLE;

@@ -3,12 +3,18 @@
 #include "hsm/base/check.h"
 
 #include "hsm/pkcs11/canary.h"
+#include "hsm/pkcs11/login.h"
 #include "hsm/pkcs11/mechanism.h"
 #include "hsm/pkcs11/object.h"
 #include "hsm/pkcs11/session_pool.h"
 #include "hsm/pkcs11/slot.h"
 
 #include <string.h>
+
+/* What a module says of a key is its own view, and not what it failed to read
+ * once, for so long after it was initialised. */
+#define FRESH_VIEW_MS    2000
+#define MISSING_KNOWN_MS 600000
 
 static HF_STATUS canary_search(struct p11_work *work,
                                struct p11_cached_key *out, bool *out_found)
@@ -102,13 +108,83 @@ HF_STATUS p11_empty_confirm(struct p11_work *work)
 {
     enum hf_status status = canary_answers(work);
     /* looked at last: what was short during the search may be short still */
-    if (!p11_descriptors_left()) {
+    if (!p11_descriptors_left(work->token)) {
         return HF_E_RESOURCES;
     }
     if (status == HF_OK || hf_status_class(status) == HF_CLASS_OURS) {
         return status;
     }
     return HF_E_UNCONFIRMED;
+}
+
+static bool same_key(const struct token_key *a, const struct token_key *b)
+{
+    return a->type == b->type &&
+           bytes_equal((struct bytes){a->id, a->id_len},
+                       (struct bytes){b->id, b->id_len}) &&
+           bytes_equal(BYTES_OF(a->fingerprint), BYTES_OF(b->fingerprint));
+}
+
+static bool known_missing(struct p11_token *token, const struct token_key *key)
+{
+    int64_t now_ms = clock_monotonic_ms(clock_system());
+    bool known = false;
+    pthread_mutex_lock(&token->lock);
+    for (size_t i = 0; i < P11_MISSING_KNOWN; i++) {
+        known = known || (token->missing[i].until_ms > now_ms &&
+                          same_key(&token->missing[i].key, key));
+    }
+    pthread_mutex_unlock(&token->lock);
+    return known;
+}
+
+static void note_missing(struct p11_token *token, const struct token_key *key)
+{
+    int64_t now_ms = clock_monotonic_ms(clock_system());
+    pthread_mutex_lock(&token->lock);
+    token->missing[token->missing_next].key = *key;
+    token->missing[token->missing_next].until_ms = now_ms + MISSING_KNOWN_MS;
+    token->missing_next = (token->missing_next + 1) % P11_MISSING_KNOWN;
+    pthread_mutex_unlock(&token->lock);
+}
+
+/* The thread is inside the module, and has to come out for a renewal. */
+static HF_STATUS renew(struct p11_work *work)
+{
+    struct p11_token *token = work->token;
+    if (!p11_descriptors_left(token)) {
+        return HF_E_RESOURCES; /* it would not come up again */
+    }
+    p11_session_end(work);
+    p11_module_leave(token->module);
+    enum hf_status status = p11_module_renew(token->module);
+    p11_module_enter(token->module);
+    if (status != HF_OK) {
+        return HF_E_UNCONFIRMED;
+    }
+    return p11_result(work, "C_Initialize", CKR_USER_NOT_LOGGED_IN);
+}
+
+HF_STATUS p11_missing_confirm(struct p11_work *work,
+                              const struct token_key *key)
+{
+    struct p11_token *token = work->token;
+    bool logged_in = false;
+    HF_TRY(p11_session_need(work));
+    HF_TRY(p11_is_logged_in(work, &logged_in));
+    if (!logged_in && token->profile.login_required) {
+        /* private objects are not shown then, without any error */
+        return p11_result(work, "C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN);
+    }
+    if (token->profile.hardware || known_missing(token, key)) {
+        return p11_empty_confirm(work);
+    }
+    if (p11_module_age_ms(token->module) > FRESH_VIEW_MS) {
+        return renew(work);
+    }
+    HF_TRY(p11_empty_confirm(work));
+    note_missing(token, key);
+    return HF_OK;
 }
 
 static HF_STATUS search(struct p11_work *work, const struct token_key *key,
@@ -134,7 +210,7 @@ HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
     if (status != HF_E_NOT_FOUND) {
         return status;
     }
-    if (!p11_descriptors_left()) {
+    if (!p11_descriptors_left(work->token)) {
         return HF_E_RESOURCES;
     }
     work->suspect = true; /* a fresh one has to agree */
@@ -143,7 +219,7 @@ HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
     if (status != HF_E_NOT_FOUND) {
         return status;
     }
-    HF_TRY(p11_empty_confirm(work));
+    HF_TRY(p11_missing_confirm(work, key));
     return HF_E_NOT_FOUND;
 }
 

@@ -4,6 +4,10 @@
  *   - this process can still open descriptors (some modules answer "nothing
  *     there" when they cannot), and
  *   - a fresh session searches again and finds nothing either, and
+ *   - for a software token, the module was initialised after it may have failed
+ *     to read the key: it is renewed once for each key that is missing (and
+ *     then all leased objects are gone), and the search is repeated; what that
+ *     found is remembered for MISSING_KNOWN_MS, and
  *   - a canary in the same token answers:
  *       where the token has a key labelled HF_CANARY_LABEL (made with
  *       TOKEN_FOR_CANARY): random bytes encrypted to it come back from it;
@@ -26,6 +30,13 @@
  * Returns   HF_OK; HF_E_NOT_FOUND; HF_E_UNCONFIRMED; else as the module. */
 HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
                        struct p11_cached_key *out);
+
+/* p11_missing_confirm: what an empty search for this key is worth: see above.
+ * Returns   HF_OK: it is missing; HF_E_UNCONFIRMED; OURS; or, once, what
+ *           CKR_USER_NOT_LOGGED_IN means: the module was renewed; after the
+ *           repair, search again. */
+HF_STATUS p11_missing_confirm(struct p11_work *work,
+                              const struct token_key *key);
 
 /* p11_empty_confirm: whether this token may be believed when it shows nothing.
  * Returns   HF_OK; HF_E_UNCONFIRMED; OURS. */

@@ -3,14 +3,24 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/check.h"
 
+#include "hsm/sys/clock.h"
+
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MODULES_MAX 16
+
+/* How long a renewal waits for those inside to come out, and keeps new ones
+ * from going in: longer than any sound operation but an RSA key generation. */
+#define RENEW_WAIT_MS 20
+/* A module is not renewed again before this: whoever holds objects pays. */
+#define RENEW_PAUSE_MS 2000
 
 struct p11_module {
     char path[PATH_MAX];
@@ -21,6 +31,10 @@ struct p11_module {
     pthread_mutex_t lock;
     size_t users;
     bool initialised_by_us;
+    struct p11_module_user *joined;
+    int64_t initialised_ms;
+    atomic_bool down;      /* finalised by a renewal that went wrong */
+    pthread_rwlock_t gate; /* read: inside the module; write: renewing it */
 };
 
 /* C_Initialize is per process, so this list is too. Entries are never
@@ -53,12 +67,23 @@ static HF_STATUS load_functions(struct p11_module *module)
         return HF_E_UNREACHABLE;
     }
     CK_C_GetFunctionList get_list = NULL;
-    memcpy(&get_list, &symbol, sizeof get_list); /* object to function */
+    *(void **)&get_list = symbol; /* object to function, as POSIX has it */
     if (get_list(&module->calls) != CKR_OK || module->calls == NULL ||
         module->calls->version.major < 2) {
         return HF_E_UNREACHABLE;
     }
     return HF_OK;
+}
+
+/* A writer must not wait for ever behind readers that come and go. */
+static void gate_init(pthread_rwlock_t *gate)
+{
+    pthread_rwlockattr_t writers_first;
+    pthread_rwlockattr_init(&writers_first);
+    pthread_rwlockattr_setkind_np(&writers_first,
+                                  PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(gate, &writers_first);
+    pthread_rwlockattr_destroy(&writers_first);
 }
 
 static HF_STATUS load(const char *path, struct p11_module **out_module)
@@ -82,6 +107,7 @@ static HF_STATUS load(const char *path, struct p11_module **out_module)
         return status;
     }
     pthread_mutex_init(&module->lock, NULL);
+    gate_init(&module->gate);
     registry.modules[registry.count++] = module;
     *out_module = module;
     return HF_OK;
@@ -102,6 +128,7 @@ static HF_STATUS initialise(struct p11_module *module, CK_RV *out_rv)
         return HF_E_UNREACHABLE;
     }
     module->initialised_by_us = true;
+    module->initialised_ms = clock_monotonic_ms(clock_system());
     return HF_OK;
 }
 
@@ -159,7 +186,11 @@ void p11_module_release(struct p11_module *module)
     pthread_mutex_lock(&module->lock);
     CHECK(module->users > 0);
     module->users -= 1;
-    if (module->users == 0 && module->initialised_by_us) {
+    bool up = module->initialised_by_us && !atomic_load(&module->down);
+    if (module->users == 0) {
+        atomic_store(&module->down, false);
+    }
+    if (module->users == 0 && up) {
         /* nothing can be done about a module that fails to end */
         CK_RV rv = module->calls->C_Finalize(NULL);
         (void)rv;
@@ -181,4 +212,111 @@ CK_FUNCTION_LIST *p11_module_calls(const struct p11_module *module)
 const char *p11_module_path(const struct p11_module *module)
 {
     return module->path;
+}
+
+void p11_module_join(struct p11_module *module, struct p11_module_user *user)
+{
+    pthread_mutex_lock(&module->lock);
+    user->next = module->joined;
+    module->joined = user;
+    pthread_mutex_unlock(&module->lock);
+}
+
+void p11_module_part(struct p11_module *module, struct p11_module_user *user)
+{
+    pthread_mutex_lock(&module->lock);
+    struct p11_module_user **at = &module->joined;
+    while (*at != NULL && *at != user) {
+        at = &(*at)->next;
+    }
+    if (*at == user) {
+        *at = user->next;
+    }
+    pthread_mutex_unlock(&module->lock);
+}
+
+void p11_module_enter(struct p11_module *module)
+{
+    pthread_rwlock_rdlock(&module->gate);
+}
+
+void p11_module_leave(struct p11_module *module)
+{
+    pthread_rwlock_unlock(&module->gate);
+}
+
+int64_t p11_module_age_ms(struct p11_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    int64_t since_ms = module->initialised_ms;
+    pthread_mutex_unlock(&module->lock);
+    return clock_monotonic_ms(clock_system()) - since_ms;
+}
+
+bool p11_module_down(struct p11_module *module)
+{
+    return atomic_load_explicit(&module->down, memory_order_relaxed);
+}
+
+void p11_module_stale(struct p11_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    int64_t old_ms = clock_monotonic_ms(clock_system()) - RENEW_PAUSE_MS - 1;
+    if (module->initialised_ms > old_ms) {
+        module->initialised_ms = old_ms;
+    }
+    pthread_mutex_unlock(&module->lock);
+}
+
+/* Under module->lock. */
+static bool can_renew(const struct p11_module *module)
+{
+    size_t joined = 0;
+    for (const struct p11_module_user *user = module->joined; user != NULL;
+         user = user->next) {
+        joined += 1;
+    }
+    int64_t now_ms = clock_monotonic_ms(clock_system());
+    return module->initialised_by_us && joined == module->users &&
+           (atomic_load(&module->down) ||
+            now_ms - module->initialised_ms >= RENEW_PAUSE_MS);
+}
+
+/* Under module->lock, and alone in the module. */
+static HF_STATUS renew_alone(struct p11_module *module)
+{
+    for (struct p11_module_user *user = module->joined; user != NULL;
+         user = user->next) {
+        user->reset(user->self);
+    }
+    CK_RV rv = module->calls->C_Finalize(NULL);
+    (void)rv; /* C_Initialize tells whether it worked */
+    enum hf_status status = initialise(module, &rv);
+    atomic_store(&module->down, status != HF_OK);
+    return status;
+}
+
+static bool shut_gate(struct p11_module *module)
+{
+    struct timespec until = {0};
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += RENEW_WAIT_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec += 1;
+        until.tv_nsec -= 1000000000L;
+    }
+    return pthread_rwlock_clockwrlock(&module->gate, CLOCK_MONOTONIC, &until) ==
+           0;
+}
+
+HF_STATUS p11_module_renew(struct p11_module *module)
+{
+    enum hf_status status = HF_E_UNREACHABLE;
+    pthread_mutex_lock(&module->lock);
+    if (can_renew(module) && shut_gate(module)) {
+        status = renew_alone(module);
+        pthread_rwlock_unlock(&module->gate);
+    }
+    pthread_mutex_unlock(&module->lock);
+    return status;
 }

@@ -14,6 +14,9 @@
 
 #include "hsm/pkcs11/cryptoki.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct p11_module;
 
 /* p11_module_open: loads and initialises, or joins those who did.
@@ -37,6 +40,42 @@ struct p11_module *p11_module_share(struct p11_module *module);
  * of the releasing user is inside the module. NULL-safe. */
 void p11_module_release(struct p11_module *module);
 void p11_module_releasep(struct p11_module **module);
+
+/* Renewal: C_Finalize and C_Initialize, with every user told in between.
+ *
+ * Some modules go on seeing what they once failed to read as deleted, until
+ * they are initialised again (SoftHSM, after descriptors ran out: facts.md).
+ * Handles start from the beginning then, so an old one may name another thing:
+ * every user must drop all it has, and nobody may be inside meanwhile. Hence
+ * the gate: calls are made between enter and leave, never nested.
+ *
+ * p11_module_join:  one who can be told. reset is called with nobody inside and
+ *                   must not call the module.
+ * p11_module_part:  no longer; not while inside.
+ * p11_module_renew: not while inside. p11_module_age_ms: since it was
+ *                   initialised; p11_module_stale: counts as old from now on.
+ *
+ * Returns   HF_OK; HF_E_UNREACHABLE, and nothing has happened, when somebody is
+ *           inside for too long (a call that hangs), when the module is used by
+ *           somebody who has not joined or was initialised by others, or was
+ *           renewed just now; or when it does not initialise again.
+ * Blocks    20 ms and what the module takes.
+ */
+struct p11_module_user {
+    void (*reset)(void *self);
+    void *self;
+    struct p11_module_user *next;
+};
+void p11_module_join(struct p11_module *module, struct p11_module_user *user);
+void p11_module_part(struct p11_module *module, struct p11_module_user *user);
+void p11_module_enter(struct p11_module *module);
+void p11_module_leave(struct p11_module *module);
+HF_STATUS p11_module_renew(struct p11_module *module);
+int64_t p11_module_age_ms(struct p11_module *module);
+void p11_module_stale(struct p11_module *module);
+/* p11_module_down: a renewal has finalised it and could not initialise it;
+ * p11_module_renew tries again. */
+bool p11_module_down(struct p11_module *module);
 
 /* p11_module_calls: the module's functions; valid until the release. */
 CK_FUNCTION_LIST *p11_module_calls(const struct p11_module *module);

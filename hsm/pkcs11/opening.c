@@ -38,7 +38,10 @@ void p11_token_free(struct p11_token *token)
         return;
     }
     if (token->module != NULL) {
+        p11_module_enter(token->module);
         p11_sessions_close_all(token);
+        p11_module_leave(token->module);
+        p11_module_part(token->module, &token->user);
     }
     p11_module_release(token->module);
     secret_free(token->pin);
@@ -214,6 +217,11 @@ static HF_STATUS open_patiently(struct p11_token *token,
     return status;
 }
 
+static void reset(void *self)
+{
+    p11_sessions_drop(self);
+}
+
 static HF_STATUS open_module(struct opening *opening)
 {
     struct p11_token *token = opening->token;
@@ -226,7 +234,12 @@ static HF_STATUS open_module(struct opening *opening)
         return status;
     }
     token->calls = p11_module_calls(token->module);
-    return open_patiently(token, &opening->refusal);
+    token->user = (struct p11_module_user){.reset = reset, .self = token};
+    p11_module_join(token->module, &token->user);
+    p11_module_enter(token->module);
+    status = open_patiently(token, &opening->refusal);
+    p11_module_leave(token->module);
+    return status;
 }
 
 static void opening_free(struct opening *opening)

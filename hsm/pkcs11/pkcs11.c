@@ -78,38 +78,71 @@ static HF_STATUS run_op(struct p11_work *work, struct p11_job *job)
 }
 
 /* a module that cannot open a file says anything but that. */
-static enum hf_status ours_first(enum hf_status status)
+static enum hf_status ours_first(struct p11_token *token, enum hf_status status)
 {
     bool doubtful = hf_status_class(status) == HF_CLASS_TRANSIENT ||
                     hf_status_class(status) == HF_CLASS_MISSING;
-    return doubtful && !p11_descriptors_left() ? HF_E_RESOURCES : status;
+    return doubtful && !p11_descriptors_left(token) ? HF_E_RESOURCES : status;
 }
 
-/* Each seat keeps its session from one data operation to the next; root
+/* The data lane's thread keeps its session from one operation to the next; root
  * operations give theirs back. */
+struct seat_session {
+    CK_SESSION_HANDLE session;
+    uint64_t epoch;
+};
+
+static struct p11_work work_on(struct p11_token *token,
+                               const struct seat_session *seat)
+{
+    struct p11_work work = p11_work_begin(token);
+    if (seat != NULL && seat->epoch == atomic_load(&token->epoch)) {
+        work.session = seat->session;
+        work.epoch = seat->epoch;
+    }
+    return work;
+}
+
+/* Without memory for it the session is given back like any other. */
+static void keep_session(struct p11_work *work, void **seat_state)
+{
+    if (*seat_state == NULL) {
+        *seat_state = calloc(1, sizeof(struct seat_session));
+    }
+    struct seat_session *seat = *seat_state;
+    if (work->suspect || seat == NULL) {
+        p11_session_end(work);
+    }
+    if (seat != NULL) {
+        seat->session = work->session;
+        seat->epoch = work->epoch;
+    }
+}
+
 static void run(void *self, struct p11_job *job, void **seat_state)
 {
     struct p11_token *token = self;
-    struct p11_work work = p11_work_begin(token);
-    bool data = token_op_is_data(job->request.op);
-    if (data) {
-        work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
+    if (__builtin_expect(p11_module_down(token->module), 0)) {
+        HF_IGNORE(p11_module_renew(token->module),
+                  "the operation tells that the module is still down");
     }
+    p11_module_enter(token->module);
+    struct p11_work work = work_on(token, *seat_state);
     if (job->request.op == TOKEN_OP_UNWRAP ||
         job->request.op == TOKEN_OP_DECRYPT) {
         atomic_fetch_add(&token->unwraps, 1);
     }
     enum hf_status status = run_op(&work, job);
     if (__builtin_expect(status != HF_OK, 0)) {
-        status = ours_first(status);
+        status = ours_first(token, status);
         p11_log(&work, "token.failed", status);
     }
-    if (!data || work.suspect) {
+    if (token_op_is_data(job->request.op)) {
+        keep_session(&work, seat_state);
+    } else {
         p11_session_end(&work);
     }
-    if (data) {
-        *seat_state = (void *)(uintptr_t)work.session;
-    }
+    p11_module_leave(token->module);
     job->request.status = status;
     job->request.rv = work.rv;
 }
@@ -119,32 +152,33 @@ static void discard(void *self, struct p11_job *job, void **seat_state)
 {
     struct p11_token *token = self;
     const struct token_request *request = &job->request;
-    struct p11_work work = p11_work_begin(token);
-    /* a session that hung is not one to rely on */
-    work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
-    work.suspect = true;
-    p11_session_end(&work);
+    p11_module_enter(token->module);
+    struct p11_work work = work_on(token, *seat_state);
+    free(*seat_state);
     *seat_state = NULL;
-    if (request->status != HF_OK) {
-        return;
-    }
-    if (request->op == TOKEN_OP_UNWRAP) {
+    work.suspect = true; /* a session that hung is not one to rely on */
+    p11_session_end(&work);
+    if (request->status == HF_OK && request->op == TOKEN_OP_UNWRAP) {
         enum hf_status status = p11_forget(&work, &request->u.unwrap.object);
         if (status != HF_OK) {
             p11_log(&work, "token.orphan_object", status);
         }
     }
-    if (request->op == TOKEN_OP_GENERATE) {
+    if (request->status == HF_OK && request->op == TOKEN_OP_GENERATE) {
         p11_undo(&work, job->made);
     }
     p11_session_end(&work);
+    p11_module_leave(token->module);
 }
 
 static void leave(void *self, void **seat_state)
 {
-    struct p11_work work = p11_work_begin(self);
-    work.session = (CK_SESSION_HANDLE)(uintptr_t)*seat_state;
+    struct p11_token *token = self;
+    p11_module_enter(token->module);
+    struct p11_work work = work_on(token, *seat_state);
     p11_session_end(&work);
+    p11_module_leave(token->module);
+    free(*seat_state);
     *seat_state = NULL;
 }
 

@@ -36,7 +36,7 @@ static void repair_over(struct p11_token *token)
 
 static HF_STATUS open_somewhere(struct p11_work *work)
 {
-    enum hf_status status = p11_session_need(work);
+    enum hf_status status = p11_session_get(work);
     if (status != HF_E_UNREACHABLE) {
         return status;
     }
@@ -46,7 +46,7 @@ static HF_STATUS open_somewhere(struct p11_work *work)
     if (found != HF_OK) {
         return found == HF_E_NOT_FOUND ? HF_E_UNREACHABLE : found;
     }
-    return p11_session_need(work);
+    return p11_session_get(work);
 }
 
 /* An anchor that a thread is using tells that thread itself. */
@@ -89,6 +89,7 @@ static HF_STATUS repair_alone(struct p11_work *work)
         const char *why = NULL;
         HF_TRY(p11_login(work, &why));
     }
+    atomic_store(&token->logged_out, false);
     return HF_OK;
 }
 

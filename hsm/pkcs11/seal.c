@@ -58,7 +58,7 @@ static HF_STATUS aead_try(struct p11_work *work, void *argument)
  * same key opens what it sealed just now, and the blob fails twice. */
 static HF_STATUS decide(struct p11_work *work, struct aead_step *step)
 {
-    if (!p11_descriptors_left()) {
+    if (!p11_descriptors_left(work->token)) {
         return HF_E_RESOURCES;
     }
     CK_RV first_rv = work->rv;

@@ -53,7 +53,24 @@ static void session_close(struct p11_token *token, CK_SESSION_HANDLE session)
     unreserve(token);
 }
 
+static HF_STATUS check_logged_in(struct p11_work *work)
+{
+    if (!atomic_load_explicit(&work->token->logged_out, memory_order_relaxed)) {
+        return HF_OK;
+    }
+    return p11_result(work, "C_Initialize", CKR_USER_NOT_LOGGED_IN);
+}
+
 HF_STATUS p11_session_need(struct p11_work *work)
+{
+    if (work->session != CK_INVALID_HANDLE) {
+        return HF_OK;
+    }
+    HF_TRY(check_logged_in(work));
+    return p11_session_get(work);
+}
+
+HF_STATUS p11_session_get(struct p11_work *work)
 {
     struct p11_token *token = work->token;
     if (work->session != CK_INVALID_HANDLE) {
@@ -66,6 +83,7 @@ HF_STATUS p11_session_need(struct p11_work *work)
     pthread_mutex_unlock(&token->lock);
     work->suspect = false;
     work->broken = false;
+    work->epoch = atomic_load(&token->epoch);
     if (work->session != CK_INVALID_HANDLE) {
         return HF_OK;
     }
@@ -77,8 +95,9 @@ void p11_session_end(struct p11_work *work)
     struct p11_token *token = work->token;
     CK_SESSION_HANDLE session = work->session;
     work->session = CK_INVALID_HANDLE;
-    if (session == CK_INVALID_HANDLE) {
-        return;
+    if (session == CK_INVALID_HANDLE ||
+        work->epoch != atomic_load(&token->epoch)) {
+        return; /* there is none, or it went with its module */
     }
     if (!work->suspect) {
         pthread_mutex_lock(&token->lock);
@@ -149,6 +168,7 @@ static HF_STATUS anchor_try(struct p11_work *work, size_t *out_index)
     pthread_mutex_lock(&token->lock);
     enum anchor_choice choice = choose_anchor(token, out_index);
     work->generation = atomic_load(&token->generation);
+    work->epoch = atomic_load(&token->epoch);
     if (choice != ANCHOR_NONE) {
         token->anchors[*out_index].busy = true;
         work->session = token->anchors[*out_index].session;
@@ -187,6 +207,7 @@ static bool any_retired(struct p11_token *token)
 HF_STATUS p11_anchor_take(struct p11_work *work, size_t *out_index)
 {
     CHECK(work->session == CK_INVALID_HANDLE);
+    HF_TRY(check_logged_in(work));
     enum hf_status status = anchor_try(work, out_index);
     if (status == HF_E_RESOURCES) {
         p11_sessions_close_idle(work->token);
@@ -276,6 +297,25 @@ void p11_generation_end(struct p11_token *token, uint64_t seen)
     for (size_t i = 0; i < count; i++) {
         session_close(token, dead[i]);
     }
+}
+
+void p11_sessions_drop(struct p11_token *token)
+{
+    pthread_mutex_lock(&token->lock);
+    atomic_fetch_add(&token->epoch, 1);
+    atomic_store(&token->generation, next_generation());
+    atomic_store(&token->objects, 0);
+    atomic_store(&token->logged_out, true);
+    token->sessions_open = 0;
+    token->idle_count = 0;
+    token->keeper = CK_INVALID_HANDLE;
+    for (size_t i = 0; i < P11_ANCHORS_MAX; i++) {
+        token->anchors[i] = (struct p11_anchor){.session = CK_INVALID_HANDLE};
+    }
+    for (size_t i = 0; i < P11_KEYS_CACHED; i++) {
+        token->keys[i] = (struct p11_cached_key){.handle = CK_INVALID_HANDLE};
+    }
+    pthread_mutex_unlock(&token->lock);
 }
 
 void p11_sessions_close_all(struct p11_token *token)

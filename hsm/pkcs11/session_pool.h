@@ -14,9 +14,15 @@
 #include "hsm/pkcs11/inside.h"
 
 /* p11_session_need: work->session is open afterwards.
- * Returns   HF_OK; HF_E_RESOURCES when none is free; or what C_OpenSession
- *           means. */
+ * Returns   HF_OK; HF_E_RESOURCES when none is free; as for
+ *           CKR_USER_NOT_LOGGED_IN when the module was renewed and nobody has
+ *           logged in since (a search would show nothing then, and no error);
+ *           or what C_OpenSession means. */
 HF_STATUS p11_session_need(struct p11_work *work);
+
+/* p11_session_get: the same without asking whether the token is logged in: for
+ * those who log it in. */
+HF_STATUS p11_session_get(struct p11_work *work);
 
 /* p11_session_end: gives work->session back, or closes it when suspect. */
 void p11_session_end(struct p11_work *work);
@@ -50,6 +56,10 @@ void p11_anchor_less(struct p11_token *token, size_t index,
 /* p11_generation_end: every leased object, cached handle and idle session of
  * the present generation is given up; does nothing when `seen` is past. */
 void p11_generation_end(struct p11_token *token, uint64_t seen);
+
+/* p11_sessions_drop: forgets them all, without a call: the module has been
+ * finalised. */
+void p11_sessions_drop(struct p11_token *token);
 
 /* p11_sessions_close_all: at the end; no thread uses the token any more. */
 void p11_sessions_close_all(struct p11_token *token);

@@ -58,10 +58,11 @@ void p11_log(struct p11_work *work, const char *event, enum hf_status status)
         LOG_NUMBER("lines_left_out", dropped));
 }
 
-bool p11_descriptors_left(void)
+bool p11_descriptors_left(struct p11_token *token)
 {
     int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) {
+        p11_module_stale(token->module);
         return false;
     }
     close(descriptor);

@@ -183,7 +183,7 @@ static HF_STATUS canary(struct p11_work *work, const struct p11_cached_key *key,
 static HF_STATUS decide(struct p11_work *work, const struct p11_cached_key *key,
                         const struct attempt *attempt)
 {
-    if (!p11_descriptors_left()) {
+    if (!p11_descriptors_left(work->token)) {
         return HF_E_RESOURCES;
     }
     CK_RV first_rv = work->rv;

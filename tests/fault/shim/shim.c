@@ -70,6 +70,19 @@ static void note_session(CK_SESSION_HANDLE was, CK_SESSION_HANDLE now,
     pthread_mutex_unlock(&sessions.lock);
 }
 
+/* Of one token, or of all ("*"): their numbers may come again. */
+static void forget_sessions(const char *label)
+{
+    pthread_mutex_lock(&sessions.lock);
+    for (size_t i = 0; i < SESSIONS_MAX; i++) {
+        if (label[0] == '*' || strcmp(sessions.at[i].label, label) == 0) {
+            sessions.at[i].session = CK_INVALID_HANDLE;
+            sessions.at[i].label[0] = '\0';
+        }
+    }
+    pthread_mutex_unlock(&sessions.lock);
+}
+
 static struct fault meet_session(CK_SESSION_HANDLE session,
                                  const char *function)
 {
@@ -249,6 +262,17 @@ static CK_RV shim_C_CloseSession(CK_SESSION_HANDLE session)
     return real->C_CloseSession(session);
 }
 
+static CK_RV shim_C_CloseAllSessions(CK_SLOT_ID slot)
+{
+    char label[LABEL_BYTES];
+    label_of_slot(slot, label);
+    struct fault fault = rules_meet(label, "C_CloseAllSessions");
+    if (!fault.answer) {
+        forget_sessions(label);
+    }
+    PASS_ON(fault, real->C_CloseAllSessions(slot));
+}
+
 static CK_RV shim_C_FindObjects(CK_SESSION_HANDLE session,
                                 CK_OBJECT_HANDLE *objects, CK_ULONG objects_max,
                                 CK_ULONG *objects_len)
@@ -352,6 +376,9 @@ static CK_RV shim_C_Initialize(void *arguments)
 static CK_RV shim_C_Finalize(void *reserved_)
 {
     struct fault fault = rules_meet("", "C_Finalize");
+    if (!fault.answer) {
+        forget_sessions("*");
+    }
     PASS_ON(fault, real->C_Finalize(reserved_));
 }
 
@@ -365,6 +392,7 @@ static void take_over(void)
     list.C_GetMechanismInfo = shim_C_GetMechanismInfo;
     list.C_OpenSession = shim_C_OpenSession;
     list.C_CloseSession = shim_C_CloseSession;
+    list.C_CloseAllSessions = shim_C_CloseAllSessions;
     list.C_GetSessionInfo = shim_C_GetSessionInfo;
     list.C_Login = shim_C_Login;
     list.C_Logout = shim_C_Logout;
