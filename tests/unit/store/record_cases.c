@@ -31,12 +31,12 @@ static void tenant_fill(void *out, bool largest)
 {
     struct tenant_record *tenant = out;
     tenant->id = id_of(0x11);
+    tenant->licensed = true; /* neighbours differ here, so that a swap shows */
     if (!largest) {
         return;
     }
     fill_text(tenant->name, sizeof tenant->name, 'a');
     tenant->production = true;
-    tenant->licensed = true;
     tenant->service_managed = id_of(0x12);
     tenant->created_ms = INT64_MAX;
 }
@@ -47,6 +47,7 @@ static void token_fill(void *out, bool largest)
     token->id = id_of(0x21);
     token->tenant = id_of(0x22);
     token->protection = PROTECTION_NONE;
+    token->hardware = true;
     if (!largest) {
         return;
     }
@@ -57,7 +58,6 @@ static void token_fill(void *out, bool largest)
     token->protection = PROTECTION_TOKEN_PROTECTED;
     token->retention_days = UINT32_MAX;
     token->test_only = true;
-    token->hardware = true;
     token->enrolled_ms = INT64_MAX;
     fill_bytes(token->statement, sizeof token->statement, 3);
     token->statement_len = sizeof token->statement;
@@ -81,6 +81,8 @@ static void key_version_fill(void *out, bool largest)
 {
     struct key_version_record *version = out;
     version->key = id_of(0x41);
+    version->allows_token = true;
+    version->imported = true;
     if (!largest) {
         return;
     }
@@ -95,9 +97,7 @@ static void key_version_fill(void *out, bool largest)
     version->enabled = true;
     version->not_before_ms = 1700000000001;
     version->expires_ms = INT64_MAX;
-    version->allows_token = true;
     version->allows_memory = true;
-    version->imported = true;
     version->created_ms = 1700000000002;
     version->updated_ms = 1700000000003;
 }
