@@ -9,12 +9,10 @@ static bool is_after(int64_t a_ms, int64_t b_ms)
 
 static bool is_in_its_time(const struct customer_key_facts *facts)
 {
-    if (facts->not_before_ms != 0 &&
-        is_after(facts->not_before_ms, facts->now_ms)) {
-        return false;
-    }
-    return facts->expires_ms == 0 ||
-           !is_after(facts->now_ms, facts->expires_ms);
+    bool begun = !is_after(facts->not_before_ms, facts->now_ms);
+    bool over =
+        facts->expires_ms != 0 && is_after(facts->now_ms, facts->expires_ms);
+    return begun && !over;
 }
 
 static uint32_t permission_for(enum customer_key_use use)

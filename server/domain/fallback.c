@@ -65,42 +65,25 @@ struct pair {
     enum say system;
 };
 
-#define BUG                                                                    \
-    {                                                                          \
-        SAY_BUG, SAY_BUG                                                       \
-    }
-#define OURS                                                                   \
-    {                                                                          \
-        SAY_OURS, SAY_OURS                                                     \
-    }
-#define BOTH                                                                   \
-    {                                                                          \
-        SAY_USE_AK, SAY_USE_AK                                                 \
-    } /* TRANSIENT + TRANSIENT */
-#define INTENT                                                                 \
-    {                                                                          \
-        SAY_REFUSED, SAY_USE_AK                                                \
-    } /* any DENIED            */
-#define DAMAGED                                                                \
-    {                                                                          \
-        SAY_DAMAGED, SAY_DAMAGED                                               \
-    }
-#define DOUBT                                                                  \
-    {                                                                          \
-        SAY_OUTAGE, SAY_USE_AK                                                 \
-    } /* BAD_BLOB + TRANSIENT  */
+/* clang-format off */
+#define BUG     { SAY_BUG,     SAY_BUG     }
+#define OURS    { SAY_OURS,    SAY_OURS    }
+#define BOTH    { SAY_USE_AK,  SAY_USE_AK  } /* TRANSIENT + TRANSIENT */
+#define INTENT  { SAY_REFUSED, SAY_USE_AK  } /* any DENIED            */
+#define DAMAGED { SAY_DAMAGED, SAY_DAMAGED } /* BAD_BLOB + BAD_BLOB   */
+#define DOUBT   { SAY_OUTAGE,  SAY_USE_AK  } /* BAD_BLOB + TRANSIENT  */
 
 /* Table 6-B; the order of the two does not matter, so neither half of this
- * square may differ from the other. MISSING has no line of its own (as_seen).
- */
-/* clang-format off */
-static const struct pair table[ATTEMPT_COUNT][ATTEMPT_COUNT] = {
-    /*                       OK    DENIED  TRANSIENT BAD_BLOB      - OURS */
-    [ATTEMPT_OK] =        { BUG,  BUG,    BUG,      BUG,     BUG, OURS },
-    [ATTEMPT_DENIED] =    { BUG,  INTENT, INTENT,   INTENT,  BUG, OURS },
-    [ATTEMPT_TRANSIENT] = { BUG,  INTENT, BOTH,     DOUBT,   BUG, OURS },
-    [ATTEMPT_BAD_BLOB] =  { BUG,  INTENT, DOUBT,    DAMAGED, BUG, OURS },
-    [ATTEMPT_OURS] =      { OURS, OURS,   OURS,     OURS,    BUG, OURS },
+ * square may differ from the other. */
+#define TABLE_COUNT (ATTEMPT_BAD_BLOB + 1)
+_Static_assert(ATTEMPT_MISSING >= TABLE_COUNT && ATTEMPT_OURS >= TABLE_COUNT,
+               "they have no line of their own");
+static const struct pair table[TABLE_COUNT][TABLE_COUNT] = {
+    /*                       OK   DENIED  TRANSIENT BAD_BLOB */
+    [ATTEMPT_OK] =        { BUG, BUG,    BUG,      BUG     },
+    [ATTEMPT_DENIED] =    { BUG, INTENT, INTENT,   INTENT  },
+    [ATTEMPT_TRANSIENT] = { BUG, INTENT, BOTH,     DOUBT   },
+    [ATTEMPT_BAD_BLOB] =  { BUG, INTENT, DOUBT,    DAMAGED },
 };
 /* clang-format on */
 
@@ -112,6 +95,19 @@ static enum attempt as_seen(enum attempt attempt, bool is_system)
         return attempt;
     }
     return is_system ? ATTEMPT_TRANSIENT : ATTEMPT_DENIED;
+}
+
+static const struct pair *pair_of(enum attempt first, enum attempt second)
+{
+    static const struct pair ours = OURS;
+    static const struct pair bug = BUG;
+    if (first == ATTEMPT_OURS || second == ATTEMPT_OURS) {
+        return &ours; /* above all others */
+    }
+    if ((unsigned)first >= TABLE_COUNT || (unsigned)second >= TABLE_COUNT) {
+        return &bug;
+    }
+    return &table[first][second];
 }
 
 /* Mailbox and multi-workload only (R-6.11); SharePoint never (R-6.19), and a
@@ -145,11 +141,7 @@ struct fallback_verdict fallback_decide(const struct fallback_facts *facts)
     bool is_system = facts->initiator == INITIATOR_SYSTEM;
     enum attempt first = as_seen(facts->results[0], is_system);
     enum attempt second = as_seen(facts->results[1], is_system);
-    if ((unsigned)first >= ATTEMPT_COUNT || (unsigned)second >= ATTEMPT_COUNT) {
-        return (struct fallback_verdict){.reason = REASON_INTERNAL,
-                                         .alert = true};
-    }
-    const struct pair *pair = &table[first][second];
+    const struct pair *pair = pair_of(first, second);
     enum say say = is_system ? pair->system : pair->user;
     struct fallback_verdict verdict = {
         .alert =

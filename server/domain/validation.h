@@ -1,5 +1,16 @@
 /* validation: the checks of a pair of customer keys (R-11.7, R-4.1 to R-4.12),
  * all reported together, never only the first (R-4.17).
+ *
+ * What fails a production tenant and warns any other: a test token (R-4.2),
+ * software (R-4.12), less than 90 days of soft delete or no purge protection
+ * (R-4.9, R-4.11), no licence. What only ever warns: an imported key (R-4.13),
+ * a shared token (R-4.4), no purge approvers (R-11.2: a purge waits for them,
+ * the data does not), a token that is not protected, except that SHAREPOINT_GEO
+ * needs it (R-4.11). Everything else fails everybody.
+ *
+ * A token that does not answer fails KEY_EXISTS, and what could not be measured
+ * is SKIPPED; a round trip is SKIPPED where another check has failed that makes
+ * it impossible. So a report that passed has had both round trips.
  */
 #pragma once
 

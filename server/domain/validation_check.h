@@ -6,7 +6,8 @@
 
 #define VALIDATION_RETENTION_DAYS 90 /* */
 
-/* One line of the report while it is written; starts as PASS and "". */
+/* One line of the report while it is written; every check says its
+ * status, and words. */
 struct line {
     struct check_result *result;
     struct text_out text;

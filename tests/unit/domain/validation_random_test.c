@@ -241,12 +241,32 @@ static void test_cut(void **state)
     }
 }
 
+static void test_texts_of_words(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"?",    "PASS",    "FAIL",
+                                           "WARN", "SKIPPED", "?"};
+    static const char *const evidences[] = {"?", "MEASURED", "ATTESTED",
+                                            "DECLARED", "?"};
+    for (size_t i = 0; i < HF_COUNT(statuses); i++) {
+        assert_string_equal(check_status_text((enum check_status)i),
+                            statuses[i]);
+    }
+    for (size_t i = 0; i < HF_COUNT(evidences); i++) {
+        assert_string_equal(check_evidence_text((enum check_evidence)i),
+                            evidences[i]);
+    }
+    assert_string_equal(check_code_text(CHECK_CODE_COUNT), "?");
+    assert_string_equal(check_code_text((enum check_code) - 1), "?");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_report),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_texts_of_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
