@@ -88,7 +88,9 @@ struct store_page {
 };
 
 /* Called for each record in key order; the record is the store's, valid during
- * the call. Anything but HF_OK ends the listing and is returned. */
+ * the call. Anything but HF_OK ends the listing and is returned, and does not
+ * spoil the transaction. A callback may store_get; any other call on the same
+ * transaction stops the process. */
 typedef enum hf_status store_record_fn(void *context,
                                        const struct record *record);
 typedef enum hf_status store_audit_fn(void *context,
@@ -136,7 +138,8 @@ struct store {
  * Returns   HF_OK; HF_E_IO; HF_E_NO_MEMORY; HF_E_OVERLOAD when the writer could
  *           not be had in time.
  * Blocks    WRITE: until the writer before is done, at most 5 s.
- * Threads   a transaction belongs to the thread that began it.
+ * Threads   a transaction belongs to the thread that began it; another's use of
+ *           it, or a write in a READ one, stops the process.
  */
 HF_STATUS store_begin(const struct store *store, enum store_mode mode,
                       struct store_txn **out_txn);
@@ -170,7 +173,12 @@ HF_STATUS store_epoch_append(struct store_txn *txn, const struct epoch *epoch);
 HF_STATUS store_epoch_list(struct store_txn *txn, size_t max,
                            store_epoch_fn *each, void *context);
 
-/* store_commit: durable when it returns HF_OK. *txn is NULL afterwards. */
+/* store_commit: durable when it returns HF_OK. *txn is NULL afterwards.
+ * Returns   HF_OK; else nothing of the transaction is kept: the status of an
+ *           earlier call that met trouble of ours or damage (after it every
+ *           call on the transaction gives that status again). A commit whose
+ *           outcome is unknown does not return (the adapter ends the process).
+ */
 HF_STATUS store_commit(struct store_txn **txn);
 /* store_rollbackp: for HF_OWNED; NULL-safe. */
 void store_rollbackp(struct store_txn **txn);
