@@ -3,6 +3,8 @@
 #include "hsm/base/check.h"
 #include "hsm/base/limits.h"
 
+#include <openssl/crypto.h>
+
 #include <signal.h>
 #include <stdlib.h>
 
@@ -169,6 +171,9 @@ static void seat_leave(struct seat *seat, bool lost)
 {
     struct executor *executor = seat->executor;
     executor->owner.leave(executor->owner.self, &seat->state);
+    /* nobody joins this thread: what libcrypto keeps for it must not be given
+     * back while the process is already ending */
+    OPENSSL_thread_stop();
     pthread_mutex_lock(&executor->seats_lock);
     struct seat **at = &executor->seats;
     while (*at != seat) {
