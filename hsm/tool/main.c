@@ -136,5 +136,5 @@ int main(int argc, char **argv)
     if (status != HF_OK) {
         output_problem(&tool, status);
     }
-    return tool_exit_of(status);
+    return (int)tool_exit_of(status);
 }

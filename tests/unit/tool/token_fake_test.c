@@ -187,7 +187,17 @@ static void purposes_are_kept_apart(void **state)
         HF_E_DENIED);
     assert_status(
         unwrap(token, TOKEN_OP_DECRYPT, &ak.key, &minted.copies[0], &request),
+        HF_E_UNSUPPORTED);
+    struct token_key_report flags = root;
+    flags.can_unwrap = false;
+    assert_ok(token_fake_edit_key(fixture->fake, root.key.id, root.key.id_len,
+                                  &flags));
+    assert_status(
+        unwrap(token, TOKEN_OP_UNWRAP, &root.key, &minted.copies[1], &request),
         HF_E_DENIED);
+    flags.can_unwrap = true;
+    assert_ok(token_fake_edit_key(fixture->fake, root.key.id, root.key.id_len,
+                                  &flags));
     mint(token, &memory, &minted);
     assert_ok(unwrap(token, TOKEN_OP_DECRYPT, &memory.key, &minted.copies[1],
                      &request));
