@@ -343,6 +343,7 @@ static void closing_over_a_hang(void **state)
     faults("token=fault-a function=C_Encrypt hang=1\n"
            "function=C_Finalize log=1");
     fly_seal(0, &flight, 0);
+    pause_ms(30); /* what is still queued would be HF_E_CANCELLED */
     int64_t began = now_ms();
     token_close(&rig.token[0]);
     token_close(&rig.token[1]);
