@@ -31,14 +31,17 @@ static HF_STATUS address_read(const char *text, uint16_t port,
 
 static HF_STATUS port_read(int fd, uint16_t *out_port)
 {
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {0}};
     socklen_t len = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+    if (getsockname(fd, &bound.any, &len) != 0) {
         return HF_E_RESOURCES;
     }
-    *out_port = bound.ss_family == AF_INET
-                    ? ntohs(((struct sockaddr_in *)&bound)->sin_port)
-                    : ntohs(((struct sockaddr_in6 *)&bound)->sin6_port);
+    *out_port = bound.any.sa_family == AF_INET ? ntohs(bound.v4.sin_port)
+                                               : ntohs(bound.v6.sin6_port);
     return HF_OK;
 }
 

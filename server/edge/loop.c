@@ -101,8 +101,8 @@ static void accept_some(struct loop *loop)
         }
         count_add(&loop->counts.accepted, 1);
         if (loop->open >= loop->connections_max) {
-            close(fd);
             count_add(&loop->counts.refused_cap, 1);
+            close(fd);
             continue;
         }
         HF_IGNORE(conn_new(loop, fd, &peer),

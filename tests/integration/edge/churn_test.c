@@ -74,7 +74,7 @@ static int text_order(const void *a, const void *b)
 static void names_are_right_once_and_then_nobodys(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     pthread_t threads[THREADS];
     struct churner churners[THREADS];
     world_new(&world, BACKEND_WHO);
@@ -116,7 +116,7 @@ static void names_are_right_once_and_then_nobodys(void **state)
 static void the_identity_is_the_certificates(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct client client;

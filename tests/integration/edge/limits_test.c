@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -37,7 +38,7 @@ static bool tcp_ended(int fd)
 static void slow_handshakes_are_cut_off(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world.settings.handshake_timeout_ms = 300;
     world_start(&world);
@@ -67,7 +68,7 @@ static void slow_handshakes_are_cut_off(void **state)
 static void idle_connections_are_closed_and_busy_ones_are_not(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world.settings.idle_timeout_ms = 300;
     world_start(&world);
@@ -92,7 +93,7 @@ static void idle_connections_are_closed_and_busy_ones_are_not(void **state)
 static void a_certificate_that_ends_ends_its_connection(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     pki_issue(world.ca,
               &(struct pki_leaf){.uris = {"spiffe://test/short"},
@@ -121,7 +122,7 @@ static void a_certificate_that_ends_ends_its_connection(void **state)
 static void over_the_cap_is_closed_at_once(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world.settings.connections_max = 2;
     world.settings.connections_per_identity_max = 2;
@@ -152,7 +153,7 @@ static void over_the_cap_is_closed_at_once(void **state)
 static void one_identity_cannot_take_all(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world.settings.connections_per_identity_max = 2;
     world_start(&world);
@@ -177,7 +178,7 @@ static void one_identity_cannot_take_all(void **state)
 static void a_missing_backend_is_an_orderly_end(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     char path[PKI_PATH_BYTES];
     world_new(&world, BACKEND_ECHO);
     pki_path(path, world.dir, "nothing.sock");
@@ -235,6 +236,7 @@ static void descriptors_leave(int count)
 static _Noreturn void child_run(struct told *told, int descriptors)
 {
     static struct world world;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that failed stops nothing */
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     snprintf(told->dir, sizeof told->dir, "%s", world.dir);
@@ -368,7 +370,7 @@ static void strangers_cannot_flood_the_log(void **state)
 {
     (void)state;
     enum { STRANGERS = 400 };
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     FILE *log = tmpfile();
@@ -410,7 +412,7 @@ static void strangers_cannot_flood_the_log(void **state)
 static void settings_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     struct edge *edge = NULL;
     world_new(&world, BACKEND_ECHO);
     char longer[EDGE_PATH_MAX_BYTES + 2];
@@ -454,7 +456,7 @@ static void settings_that_make_no_sense_are_refused(void **state)
 static void it_listens_on_ipv6_too(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world.settings.listen_address = "::1";
     world_start(&world);
@@ -475,7 +477,7 @@ static void it_listens_on_ipv6_too(void **state)
 static void drain_lets_the_old_go_on_and_stop_ends_them(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct client client;

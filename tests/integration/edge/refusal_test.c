@@ -153,7 +153,7 @@ static void expect_counted(const struct world *world,
 static void each_client_gets_its_own_answer(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     struct pki_ca *other = pki_ca_new("Test root", NULL);
     struct pki_ca *below = pki_ca_new("Test intermediate", world.ca);
@@ -192,7 +192,7 @@ static void each_client_gets_its_own_answer(void **state)
 static void an_intermediate_needs_its_own_list(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     struct pki_ca *below = pki_ca_new("Test intermediate", world.ca);
     uint64_t serial =
@@ -276,7 +276,7 @@ static void without_a_good_list_nobody_enters(void **state)
 {
     (void)state;
     for (int how = LIST_MISSING; how <= LIST_FORGED; how++) {
-        struct world world;
+        static struct world world;
         world_new(&world, BACKEND_ECHO);
         crl_make(&world, (enum crl_state)how);
         world_start(&world);
@@ -300,7 +300,7 @@ static void without_a_good_list_nobody_enters(void **state)
 static void a_list_that_ends_refuses_from_then_on(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     pki_crl_write(world.ca, &(struct pki_crl){.next_update_s = 3600}, world.dir,
                   "crl.pem");
@@ -318,7 +318,7 @@ static void a_list_that_ends_refuses_from_then_on(void **state)
 static void none_has_to_be_said(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     crl_make(&world, LIST_MISSING);
     struct edge *edge = NULL;
@@ -340,7 +340,7 @@ static void none_has_to_be_said(void **state)
 static void nobody_resumes(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct client first;

@@ -22,7 +22,7 @@ static void the_newly_revoked_are_closed_and_no_one_else(void **state)
 {
     (void)state;
     enum { EACH = 25 };
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct client alices[EACH];
@@ -61,7 +61,7 @@ static void the_newly_revoked_are_closed_and_no_one_else(void **state)
 static void a_handshake_across_a_reload_is_judged_by_the_new_set(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     int fds[2];
@@ -90,7 +90,7 @@ static void a_handshake_across_a_reload_is_judged_by_the_new_set(void **state)
 static void another_ca_takes_over(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct pki_ca *next = pki_ca_new("Next root", NULL);
@@ -129,7 +129,7 @@ static void another_ca_takes_over(void **state)
 static void the_server_shows_its_new_certificate(void **state)
 {
     (void)state;
-    struct world world;
+    static struct world world;
     world_new(&world, BACKEND_ECHO);
     world_start(&world);
     struct pki_leaf leaf = {
@@ -204,7 +204,7 @@ static void a_bad_file_keeps_the_old_set(void **state)
         {"crl.pem",    OUT_OF_DATE},
     };
     for (size_t i = 0; i < HF_COUNT(damages); i++) {
-        struct world world;
+        static struct world world;
         world_new(&world, BACKEND_ECHO);
         world_start(&world);
         struct client client;

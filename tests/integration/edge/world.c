@@ -177,13 +177,16 @@ static void *backend_main(void *argument)
 {
     struct backend *backend = argument;
     for (;;) {
+        /* as gRPC does: an accept that blocks would hold a descriptor */
+        struct pollfd wait = {.fd = backend->fd, .events = POLLIN};
+        CHECK(poll(&wait, 1, -1) >= 0 || errno == EINTR);
+        if ((wait.revents & POLLHUP) != 0) {
+            return NULL; /* shut down */
+        }
         int fd = accept(backend->fd, NULL, NULL);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ECONNABORTED) {
-                sleep_ms(1);
-                continue;
-            }
-            return NULL; /* shut down */
+            sleep_ms(1);
+            continue;
         }
         struct served *served = calloc(1, sizeof *served);
         CHECK(served != NULL);
@@ -209,7 +212,8 @@ static void backend_start(struct backend *backend)
     backend->names = calloc(WORLD_NAMES_MAX, sizeof *backend->names);
     CHECK(backend->names != NULL);
     CHECK(pthread_mutex_init(&backend->lock, NULL) == 0);
-    backend->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    backend->fd =
+        socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     CHECK(bind(backend->fd, (struct sockaddr *)&address, sizeof address) == 0);
     CHECK(listen(backend->fd, 4096) == 0);
     CHECK(pthread_create(&backend->thread, NULL, backend_main, backend) == 0);

@@ -1,7 +1,8 @@
 /* world: an edge with everything around it, for its tests: certificates, a
  * backend where gRPC would be, and TLS clients made of OpenSSL alone.
  *
- * Whatever goes wrong in the harness itself stops the test (CHECK).
+ * Whatever goes wrong in the harness itself stops the test (CHECK). A world is
+ * static in its test: when an assertion fails, its threads live on.
  */
 #pragma once
 
