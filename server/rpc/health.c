@@ -27,6 +27,7 @@ struct watch {
     serving told;
     bool told_any;
     bool writing;
+    bool ending; /* its status follows what is being written */
 };
 
 struct health {
@@ -162,10 +163,12 @@ void health_check(struct rpc_call *call)
 static void tell(struct watch *watch)
 {
     struct rpc_call *call = watch->call;
+    if (watch->writing || watch->ending || call->ended) {
+        return;
+    }
     serving now =
         status_of(call->slot->rpc, &call->peer->caller, watch->service);
-    if (watch->writing || call->ended ||
-        (watch->told_any && watch->told == now)) {
+    if (watch->told_any && watch->told == now) {
         return;
     }
     Grpc__Health__V1__HealthCheckResponse reply =
@@ -234,17 +237,14 @@ void health_watch_begin(struct rpc_call *call)
     tell(watch);
 }
 
+/* Ends it with what call->problem says. */
 static void end(struct watch *watch)
 {
-    if (watch->writing) {
-        return; /* health_watch_written comes back to it */
+    watch->ending = true;
+    if (!watch->writing) { /* else health_watch_written comes back to it */
+        unlink_watch(watch);
+        call_stream_end(watch->call, &watch->call->problem);
     }
-    struct rpc_call *call = watch->call;
-    unlink_watch(watch);
-    HF_IGNORE(problem_set(&call->problem, REASON_SERVICE_UNAVAILABLE,
-                          "the server shuts down"),
-              "it is the answer");
-    call_stream_end(call, &call->problem);
 }
 
 void health_watch_written(struct rpc_call *call, bool ok)
@@ -254,7 +254,7 @@ void health_watch_written(struct rpc_call *call, bool ok)
     if (call->ended || !ok) {
         return; /* health_watch_closed follows or was there */
     }
-    if (call->slot->rpc->draining_seen) {
+    if (watch->ending) {
         end(watch);
         return;
     }
@@ -274,7 +274,24 @@ void health_end_watches(struct health *health)
     struct watch *watch = health->watches;
     while (watch != NULL) {
         struct watch *next = watch->next;
+        HF_IGNORE(problem_set(&watch->call->problem, REASON_SERVICE_UNAVAILABLE,
+                              "the server shuts down"),
+                  "it is the answer");
         end(watch);
+        watch = next;
+    }
+}
+
+void health_recheck(struct health *health)
+{
+    struct watch *watch = health->watches;
+    while (watch != NULL) {
+        struct watch *next = watch->next;
+        if (lane_identify(watch->call) != HF_OK) {
+            end(watch);
+        } else {
+            tell(watch); /* what it may see can have changed */
+        }
         watch = next;
     }
 }

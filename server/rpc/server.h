@@ -82,6 +82,8 @@ void rpc_post(struct call_slot *slot);
 
 /* lanes.c: the call is let in or answered. */
 void lane_take_in(struct rpc_call *call);
+/* lane_identify: who calls; call->peer. Fills call->problem otherwise. */
+HF_STATUS lane_identify(struct rpc_call *call);
 /* lane_submit: hands the collected data-plane calls over. */
 void lane_submit(struct rpc *rpc);
 enum admission lane_admission(enum rpc_lane lane);

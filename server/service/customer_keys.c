@@ -242,7 +242,7 @@ HF_STATUS customer_keys_register(struct service *service,
         .problem = problem,
     };
     struct pkcs11_uri uri;
-    struct token_key_report report;
+    struct token_key_report report = {0};
     struct registering making = {.existing = NULL};
     HF_TRY(name_check("customer_key_id", request->name, problem));
     HF_TRY(admin_begin(&admin, request->tenant));

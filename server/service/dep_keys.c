@@ -15,7 +15,7 @@
 static HF_STATUS generate_availability_key(struct service *service,
                                            struct dep_record *dep)
 {
-    struct token_key_report report;
+    struct token_key_report report = {0};
     struct token_request request = {
         .op = TOKEN_OP_GENERATE,
         .u.generate = {.purpose = TOKEN_FOR_AVAILABILITY_KEY,

@@ -415,7 +415,7 @@ static HF_STATUS update_locked(const struct admin *admin,
 {
     struct service *service = admin->service;
     struct dep_record next = dep->record;
-    struct stamp stamp;
+    struct stamp stamp = {0};
     char details[128];
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_TRY(etag_check(request->mutation.etag, &dep->stamp, admin->problem));

@@ -59,7 +59,7 @@ static void from_token(struct service *service, enum residency residency,
                        const struct key_version_record *version,
                        struct key_facts *facts)
 {
-    struct token_key_report report;
+    struct token_key_report report = {0};
     struct token_request request = {
         .op = TOKEN_OP_FIND,
         .u.find =

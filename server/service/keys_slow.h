@@ -4,9 +4,9 @@
 #include "server/service/core.h"
 #include "server/service/keys.h"
 
-/* keys_slow_run: serves one key_call on a thread of the pool: whatever the hot
- * lane could not. */
-void keys_slow_run(void *call);
+/* keys_slow_run: serves one struct key_call on a thread of the pool: whatever
+ * the hot lane could not. */
+void keys_slow_run(void *argument);
 
 /* key_call_finish: the only way a call leaves: result kept on HF_OK, wiped
  * otherwise; done is called. key_call_refuse: with a reason. */

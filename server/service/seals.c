@@ -55,7 +55,7 @@ static HF_STATUS derive(const struct seals *seals, const char *purpose,
 
 HF_STATUS seals_open(const struct token *token, struct seals *out)
 {
-    struct token_key_report report;
+    struct token_key_report report = {0};
     struct seals seals = {
         .token = token,
         .mac_key = {.type = TOKEN_KEY_GENERIC,

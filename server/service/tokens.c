@@ -222,7 +222,7 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
         .mutation = &request->mutation,
         .problem = problem,
     };
-    struct enrolment enrolment;
+    struct enrolment enrolment = {0};
     HF_TRY(admin_begin(&admin, request->tenant));
     struct token_entry *existing = find(service, admin.tenant, request->name);
     if (admin.seen && existing != NULL) {
@@ -253,11 +253,11 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
     }
     if (!admin_is_stored(status)) {
         free(entry);
-    }
-    if (status == HF_E_EXISTS) {
-        return problem_set(problem, REASON_ALREADY_REGISTERED,
-                           "token %s belongs to a tenant already",
-                           request->name);
+        return status == HF_E_EXISTS
+                   ? problem_set(problem, REASON_ALREADY_REGISTERED,
+                                 "token %s belongs to a tenant already",
+                                 request->name)
+                   : admin_answer(&admin, status);
     }
     HF_TRY(admin_answer(&admin, status));
     show(service, entry, out);
