@@ -250,6 +250,9 @@ static HF_STATUS start_rpc(struct app *app, const struct app_extras *extras,
         .extra = extras->methods,
         .extra_count = extras->method_count,
     };
+    if (extras->service != NULL) {
+        *extras->service = app->service;
+    }
     status = rpc_start(&settings, &app->rpc);
     if (status != HF_OK) {
         return fail(app, status,

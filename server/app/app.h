@@ -20,6 +20,7 @@ struct app;
 struct app_extras {
     const struct rpc_extra_method *methods;
     size_t method_count;
+    struct service **service; /* told before the first call; NULL: not asked */
 };
 
 /* Why it did not start: one line that says what and what to do. */

@@ -29,6 +29,9 @@ void health_watch_begin(struct rpc_call *call);
 void health_watch_written(struct rpc_call *call, bool ok);
 void health_watch_closed(struct rpc_call *call);
 void health_end_watches(struct health *health);
+/* health_recheck: the identity table has changed: watches of callers who are
+ * nobody now end, the others go on as who they are now. */
+void health_recheck(struct health *health);
 /* health_tick: tells watchers what has changed. Costs nothing when nothing
  * has. */
 void health_tick(struct health *health);

@@ -17,6 +17,7 @@ struct identity_cache {
     struct rpc_peers peers;
     struct rpc_identities *table; /* the polling thread's */
     _Atomic(struct rpc_identities *) next;
+    bool took_up; /* since identity_took_up */
     struct peer *slots[SLOTS];
 };
 
@@ -122,7 +123,16 @@ static void take_up_table(struct identity_cache *cache)
     }
     rpc_identities_free(cache->table);
     cache->table = atomic_exchange(&cache->next, NULL);
+    cache->took_up = true;
     forget_all(cache);
+}
+
+bool identity_took_up(struct identity_cache *cache)
+{
+    take_up_table(cache);
+    bool took_up = cache->took_up;
+    cache->took_up = false;
+    return took_up;
 }
 
 static HF_STATUS make_peer(const struct identity_cache *cache,

@@ -42,3 +42,6 @@ void identity_cache_swap(struct identity_cache *cache,
 HF_STATUS identity_find(struct identity_cache *cache, const char *peer_name,
                         struct peer **out_peer);
 void identity_release(struct peer *peer);
+/* identity_took_up: whether a new table was taken up since this was asked last:
+ * streams then ask again who they are. */
+bool identity_took_up(struct identity_cache *cache);

@@ -87,8 +87,9 @@ static int64_t deadline_of(const struct rpc_call *call, int64_t now_ms)
     return now_ms + (left < RPC_DEADLINE_MAX_MS ? left : RPC_DEADLINE_MAX_MS);
 }
 
-static HF_STATUS identify(struct rpc_call *call)
+HF_STATUS lane_identify(struct rpc_call *call)
 {
+    identity_release(HF_GIVE(call->peer));
     char *name = grpc_call_get_peer(call->call);
     enum hf_status status =
         identity_find(call->slot->rpc->identities, name, &call->peer);
@@ -407,7 +408,7 @@ static void unknown_lane(struct rpc_call *call)
 
 void lane_take_in(struct rpc_call *call)
 {
-    enum hf_status status = identify(call);
+    enum hf_status status = lane_identify(call);
     if (status == HF_OK) {
         status = admit(call);
     }

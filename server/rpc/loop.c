@@ -139,6 +139,14 @@ static void arm_waiting(struct rpc *rpc)
     }
 }
 
+static void see_new_identities(struct rpc *rpc)
+{
+    if (identity_took_up(rpc->identities)) {
+        health_recheck(rpc->health);
+        reflection_recheck(rpc);
+    }
+}
+
 static void see_drain(struct rpc *rpc)
 {
     if (!rpc->draining_seen && atomic_load(&rpc->draining)) {
@@ -210,6 +218,7 @@ void *rpc_loop(void *argument)
         grpc_event event = next_event(rpc, true);
         rpc->now_ms = clock_monotonic_ms(rpc->settings.clock);
         see_drain(rpc);
+        see_new_identities(rpc);
         more = serve_event(rpc, &event);
         /* Everything that is ready belongs to one batch. */
         for (size_t n = 1;

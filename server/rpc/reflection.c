@@ -36,6 +36,7 @@ struct reflection {
     struct reflection *next;
     struct reflection *prev;
     bool writing;
+    bool ending; /* its status follows what is being written */
     bool linked;
 };
 
@@ -180,13 +181,13 @@ static void end(struct reflection *stream, const struct problem *problem)
     call_stream_end(stream->call, problem);
 }
 
-static void end_unavailable(struct reflection *stream)
+/* Ends it with what call->problem says, behind what is being written. */
+static void end_refused(struct reflection *stream)
 {
-    struct problem *problem = &stream->call->problem;
-    HF_IGNORE(problem_set(problem, REASON_SERVICE_UNAVAILABLE,
-                          "the server shuts down"),
-              "it is the answer");
-    end(stream, problem);
+    stream->ending = true;
+    if (!stream->writing) {
+        end(stream, &stream->call->problem);
+    }
 }
 
 void reflection_begin(struct rpc_call *call)
@@ -260,8 +261,8 @@ void reflection_written(struct rpc_call *call, bool ok)
     if (call->ended || !ok) {
         return; /* reflection_closed follows or was there */
     }
-    if (call->slot->rpc->draining_seen) {
-        end_unavailable(stream);
+    if (stream->ending) {
+        end_refused(stream);
         return;
     }
     call_stream_read(call);
@@ -280,8 +281,22 @@ void reflection_end_all(struct rpc *rpc)
     struct reflection *stream = rpc->reflections;
     while (stream != NULL) {
         struct reflection *next = stream->next;
-        if (!stream->writing) {
-            end_unavailable(stream);
+        HF_IGNORE(problem_set(&stream->call->problem,
+                              REASON_SERVICE_UNAVAILABLE,
+                              "the server shuts down"),
+                  "it is the answer");
+        end_refused(stream);
+        stream = next;
+    }
+}
+
+void reflection_recheck(struct rpc *rpc)
+{
+    struct reflection *stream = rpc->reflections;
+    while (stream != NULL) {
+        struct reflection *next = stream->next;
+        if (lane_identify(stream->call) != HF_OK) {
+            end_refused(stream);
         }
         stream = next;
     }

@@ -15,5 +15,7 @@ void reflection_begin(struct rpc_call *call);
 void reflection_read(struct rpc_call *call, bool ok);
 void reflection_written(struct rpc_call *call, bool ok);
 void reflection_closed(struct rpc_call *call);
+/* reflection_recheck: as health_recheck. */
+void reflection_recheck(struct rpc *rpc);
 /* reflection_end_all: the server shuts down. */
 void reflection_end_all(struct rpc *rpc);

@@ -9,8 +9,8 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import grpc
+from world import API, PATHS, PEOPLE, World, uri_of  # first: finds stock
 from stock import Refusal
-from world import API, PATHS, PEOPLE, World, uri_of
 
 Tenant = API.message("holdfast.v1.Tenant")
 Dep = API.message("holdfast.v1.Dep")

@@ -205,9 +205,17 @@ class Reload(unittest.TestCase):
         world.config()
         self.hup()
         self.assertEqual(self.list_as("operator"), "PERMISSION_DENIED")
+        watch = API.stub(world.channel("operator"), WATCH)(
+            API.request(WATCH, service=""), timeout=20)
+        staying = API.stub(world.channel("late"), WATCH)(
+            API.request(WATCH, service=""), timeout=20)
+        self.assertEqual((next(watch).status, next(staying).status), (1, 1))
         del world.people["operator"]
         world.config()
         self.hup()
+        self.assertEqual(code_of(lambda: next(watch)), "UNAUTHENTICATED")
+        self.assertTrue(staying.is_active())
+        staying.cancel()
         self.assertEqual(self.list_as("operator"), "UNAUTHENTICATED")
         self.assertEqual(self.list_as("late"), "OK")
 
