@@ -1,0 +1,258 @@
+"""A whole Holdfast on loopback, for tests and benches: SoftHSM tokens, a
+development CA, a configuration, holdfastd, and the command as every role.
+
+Everything is made by the programs an operator uses (holdfast-hsm, dev-ca,
+holdfast) in a folder of its own; stop() ends only what was started here.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+TENANT = "contoso"
+TRUST = "spiffe://test.holdfast.example"
+TOKENS = {"contoso-east": "headquarters", "contoso-west": "escrow"}
+PEOPLE = {
+    "operator": ("operator", None, ["operator"]),
+    "admin": ("contoso/admin", TENANT, ["tenant-admin"]),
+    "workload": ("contoso/exchange", TENANT, ["workload-exchange"]),
+    "system": ("contoso/indexer", TENANT, ["workload-exchange", "system-workload"]),
+    "auditor": ("contoso/auditor", TENANT, ["auditor"]),
+    "stranger": ("contoso/stranger", TENANT, ["workload-exchange", "system-workload"]),
+    "other-admin": ("fabrikam/admin", "fabrikam", ["tenant-admin"]),
+    "other-workload": ("fabrikam/exchange", "fabrikam", ["workload-exchange", "system-workload"]),
+}
+
+
+def identity(name):
+    return f"{TRUST}/{PEOPLE[name][0]}"
+
+
+class Refused(Exception):
+    """The command ended with an exit code other than 0."""
+
+    def __init__(self, code, text):
+        super().__init__(f"exit code {code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class Deployment:
+    def __init__(self, build, where=None, shim=None, limits=None, env=None):
+        """build: the build folder. where: a folder to make ours in (default:
+        the system's temporary one). shim: a fault shim in front of SoftHSM for
+        every token. limits: of the configuration."""
+        self.build = pathlib.Path(build)
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
+        self.limits = limits or {}
+        self.softhsm = self._softhsm()
+        self.module = str(shim) if shim else self.softhsm
+        self.server = None
+        self.port = None
+        self.uris = {}
+        for name in ("pins", "custodians", "client", "tokens"):
+            (self.home / name).mkdir(mode=0o700)
+        conf = self.home / "softhsm2.conf"
+        conf.write_text(
+            f"directories.tokendir = {self.home}/tokens\n"
+            "objectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n")
+        self.env = dict(os.environ, SOFTHSM2_CONF=str(conf), HOLDFAST_HOME=str(self.home))
+        for name in list(self.env):
+            if name.startswith("HOLDFAST_") and name != "HOLDFAST_HOME":
+                del self.env[name]
+        self.env.update(env or {})
+        if shim:
+            self.env["HF_FAULT_MODULE"] = self.softhsm
+            self.env["HF_FAULT_CONTROL"] = str(self.home / "faults")
+            (self.home / "faults").write_text("")
+
+    @staticmethod
+    def _softhsm():
+        for pattern in ("softhsm/libsofthsm2.so", "*/softhsm/libsofthsm2.so"):
+            for path in sorted(pathlib.Path("/usr/lib").glob(pattern)):
+                return str(path)
+        raise RuntimeError("libsofthsm2.so is not installed")
+
+    # --- programs ---------------------------------------------------------
+
+    def run(self, *words, env=None):
+        done = subprocess.run([str(w) for w in words], env=env or self.env,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise Refused(done.returncode, done.stderr.strip() or done.stdout.strip())
+        return done.stdout
+
+    def hsm(self, *words):
+        out = self.run(self.build / "hsm/tool/holdfast-hsm", *words, "--module",
+                       self.softhsm, "--json")
+        return json.loads(out)
+
+    def cli(self, who, *words):
+        """The command as one of PEOPLE; its JSON document."""
+        out = self.run(self.build / "client/cli/holdfast", "--as", who, "--json", *words)
+        return json.loads(out) if out.strip() else None
+
+    def ca(self, *words):
+        self.run(SOURCE / "deploy/tls/dev-ca", words[0], self.home / "pki", *words[1:])
+
+    # --- making it --------------------------------------------------------
+
+    def pin(self, name):
+        path = self.home / "pins" / name
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(os.urandom(8).hex() + "\n")
+        return path
+
+    def provision(self, residency="token", bits=2048):
+        """Tokens, keys, certificates, configuration."""
+        for token, domain in [*TOKENS.items(), ("holdfast-service", "holdfast"),
+                              ("holdfast-ak", "holdfast")]:
+            self.hsm("token", "init", "--label", token, "--domain", domain,
+                     "--deletion-protection", "soft-delete-purge-protected", "--test-only",
+                     "--so-pin-file", self.pin(token + ".so"), "--pin-file", self.pin(token))
+        self.hsm("service", "init", "--token", "holdfast-service", "--pin-file",
+                 self.pin("holdfast-service"))
+        self.hsm("ak", "init", "--token", "holdfast-ak", "--pin-file", self.pin("holdfast-ak"))
+        for token in TOKENS:
+            self.generate(token, f"key-{token}", residency=residency, bits=bits)
+        for domain in TOKENS.values():
+            self.run(self.build / "hsm/tool/holdfast-hsm", "custodian", "new", "--out",
+                     self.home / f"custodians/{domain}.key", "--public",
+                     self.home / f"custodians/{domain}.pem")
+        self.ca("init")
+        self.ca("server", "server")
+        for name in PEOPLE:
+            self.ca("issue", name, identity(name))
+        self.write_config()
+
+    def generate(self, token, name, residency="token", bits=2048, extra=()):
+        made = self.hsm("key", "generate", "--token", token, "--name", name, "--bits", bits,
+                        "--residency", residency, "--pin-file", self.pin(token), *extra)
+        self.uris[name] = made["uri"]
+        return made
+
+    def _token_lines(self, label, indent):
+        lines = [f"module: {self.module}", f"label: {label}", f"pin_file: pins/{label}",
+                 "sync: syncfs", "sync_path: tokens"]
+        return "".join(f"{indent}{line}\n" for line in lines)
+
+    def write_config(self):
+        text = ("listen: 127.0.0.1:0\nstate_dir: state\ntls:\n  certificate: pki/server.pem\n"
+                "  key: pki/server.key\n  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
+        text += "service_token:\n" + self._token_lines("holdfast-service", "  ")
+        text += "ak_token:\n" + self._token_lines("holdfast-ak", "  ")
+        text += "custody_domains:\n"
+        for domain in TOKENS.values():
+            text += f"  - name: {domain}\n    custodian_key: custodians/{domain}.pem\n"
+        text += "tokens:\n"
+        for token, domain in TOKENS.items():
+            text += f"  - name: {token}\n    custody_domain: {domain}\n"
+            text += self._token_lines(token, "    ")
+        text += "identities:\n"
+        for name, (_, tenant, roles) in PEOPLE.items():
+            text += f"  - uri: {identity(name)}\n    roles: [{', '.join(roles)}]\n"
+            if tenant:
+                text += f"    tenant: {tenant}\n"
+        if self.limits:
+            text += "limits:\n" + "".join(f"  {k}: {v}\n" for k, v in self.limits.items())
+        (self.home / "holdfastd.yaml").write_text(text)
+
+    # --- the server -------------------------------------------------------
+
+    def start(self, program=None, prefix=(), env=None):
+        """Starts holdfastd (or a program made of it) and waits until it is ready."""
+        port_file = self.home / "port"
+        port_file.unlink(missing_ok=True)
+        program = program or self.build / "server/app/holdfastd"
+        with open(self.home / "holdfastd.log", "ab") as log:
+            self.server = subprocess.Popen(
+                [*prefix, str(program), "--config", str(self.home / "holdfastd.yaml"),
+                 "--port-file", str(port_file)],
+                env=dict(self.env, **(env or {})), stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not (port_file.exists() and port_file.read_text().strip()):
+            if self.server.poll() is not None:
+                raise RuntimeError("holdfastd did not start:\n" + self.log()[-2000:])
+            if time.monotonic() > deadline:
+                raise RuntimeError("holdfastd was not ready in time:\n" + self.log()[-2000:])
+            time.sleep(0.02)
+        self.port = int(port_file.read_text())
+        self._write_profiles()
+
+    def _write_profiles(self):
+        for name, (_, tenant, _) in PEOPLE.items():
+            (self.home / f"client/{name}.json").write_text(json.dumps({
+                "target": f"127.0.0.1:{self.port}",
+                "ca": str(self.home / "pki/ca.pem"),
+                "cert": str(self.home / f"pki/{name}.pem"),
+                "key": str(self.home / f"pki/{name}.key"),
+                "tenant": tenant or TENANT,
+            }))
+
+    def log(self):
+        path = self.home / "holdfastd.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def end(self, how=signal.SIGTERM):
+        """Ends the server; its exit code."""
+        if self.server is None:
+            return None
+        if self.server.poll() is None:
+            self.server.send_signal(how)
+        code = self.server.wait(timeout=60)
+        self.server = None
+        return code
+
+    def stop(self):
+        """Ends the server and takes the folder away."""
+        self.end(signal.SIGKILL)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # --- the main job -----------------------------------------------------
+
+    def onboard(self):
+        """The tenant, its tokens, its customer keys and their grants."""
+        self.cli("operator", "tenant", "create", TENANT, "--licensed")
+        for token, domain in TOKENS.items():
+            out = self.home / f"custodians/{token}.json"
+            self.run(self.build / "hsm/tool/holdfast-hsm", "token", "enroll", "--module",
+                     self.softhsm, "--token", token, "--pin-file", self.pin(token), "--tenant",
+                     TENANT, "--domain", domain, "--key",
+                     self.home / f"custodians/{domain}.key", "--out", out)
+            self.cli("operator", "token", "enroll", token, "--statement", out)
+            self.cli("admin", "key", "register", f"key-{token}", "--token", token, "--uri",
+                     self.uris[f"key-{token}"])
+            self.grant(f"key-{token}")
+
+    def grant(self, key, people=("workload", "system")):
+        for name in people:
+            self.cli("admin", "key", "grant", key, "--identity", identity(name))
+
+    def revoke(self, key, people=("workload", "system")):
+        for name in people:
+            self.cli("admin", "key", "revoke", key, "--identity", identity(name))
+
+    def dep(self, name, *more):
+        words = []
+        for token in TOKENS:
+            words += ["--customer-key", f"key-{token}"]
+        return self.cli("admin", "dep", "create", name, *words, "--workload-identity",
+                        identity("workload"), *more)
+
+    def mailbox(self, name, dep=None):
+        self.cli("admin", "mailbox", "register", name, "--licensed")
+        if dep:
+            self.cli("admin", "mailbox", "assign", name, "--dep", dep)
