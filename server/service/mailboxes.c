@@ -145,6 +145,7 @@ static HF_STATUS may_assign(const struct admin *admin,
     const struct mailbox_assign_facts facts = {
         .kind = view->record.kind,
         .licensed = view->record.licensed,
+        .tenant_licensed = view->tenant->record.licensed,
         .assigning_none = dep == NULL,
         .dep_type = dep == NULL ? DEP_TYPE_EXCHANGE_MAILBOX : dep->record.type,
         .dep_state = dep == NULL ? DEP_NONE : dep->record.state,
@@ -152,6 +153,9 @@ static HF_STATUS may_assign(const struct admin *admin,
     pthread_rwlock_unlock(&admin->service->catalogue.lock);
     if (mailbox_may_assign(&facts, &reason) == HF_OK) {
         return HF_OK;
+    }
+    if (reason == REASON_NOT_FOUND) {
+        return problem_set(admin->problem, reason, "no such DEP");
     }
     if (reason == REASON_LICENCE_REQUIRED) {
         return problem_set(admin->problem, reason,
