@@ -43,8 +43,8 @@ static enum hf_status status_of(enum reason reason)
     return HF_E_INTERNAL;
 }
 
-static void write_text(struct problem *problem, const char *format,
-                       va_list values)
+__attribute__((format(printf, 2, 0))) static void
+write_text(struct problem *problem, const char *format, va_list values)
 {
     vsnprintf(problem->text, sizeof problem->text, format, values);
     problem->field[0] = '\0';
