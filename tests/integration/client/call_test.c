@@ -85,7 +85,8 @@ static void start_server(void)
     CHECK(server >= 0);
     if (server == 0) {
         CHECK(dup2(ends[0], STDIN_FILENO) >= 0);
-        execl("/usr/bin/python3", "python3", "-B", script, folder, NULL);
+        execl("/usr/bin/python3", "/usr/bin/python3", "-B", script, folder,
+              NULL);
         _exit(127);
     }
     close(ends[0]);
@@ -326,6 +327,13 @@ static void test_one_deadline_for_all_attempts(void **state)
     assert_int_equal(get_dep(500, &error), HF_CODE_UNAVAILABLE);
     assert_true(now_ms() - begin_ms < 1500);
     assert_true(call_count() < RETRY_ATTEMPTS_MAX);
+    /* a second attempt has what the first one left */
+    tell(GET_DEP, "[{\"delay_ms\": 500, \"code\": 14}, "
+                  "{\"delay_ms\": 3000, \"response\": {}}]");
+    begin_ms = now_ms();
+    assert_int_equal(get_dep(800, &error), HF_CODE_DEADLINE_EXCEEDED);
+    assert_in_range(now_ms() - begin_ms, 700, 1250);
+    assert_int_equal(call_count(), 2);
     /* asked to come back behind the deadline: at once */
     tell(GET_DEP, "[{\"code\": 8, \"retry_ms\": 60000}]");
     begin_ms = now_ms();

@@ -650,11 +650,11 @@ class SealTest(Case):
 
 
 class AuditTest(Case):
-    def chain(self, count):
+    def chain(self, count, text="übel"):
         records, previous = [], b"\0" * 32
         for index in range(1, count + 1):
             tenant = b"\0" * 16 if index % 3 == 0 else b"\x11" * 16
-            body = json.dumps({"n": index, "t": "übel"},
+            body = json.dumps({"n": index, "t": text},
                               ensure_ascii=False).encode()
             ms = 1764000000123 + index
             digest = hashlib.sha256(
@@ -709,10 +709,14 @@ class AuditTest(Case):
         self.assertEqual(self.verify(swapped).returncode, 7)
         self.assertEqual(
             self.verify(records[:3] + records[2:]).returncode, 7)
-        forged = self.chain(6)
-        other = self.chain(3)
-        other[2]["json"] = "{}"
-        self.assertEqual(self.verify(forged[:2] + other[2:]).returncode, 7)
+
+    def test_a_record_forged_with_its_hash_breaks_the_link(self):
+        records = self.chain(6)
+        forged = self.chain(6, "forged")
+        self.assertEqual(self.verify(forged).returncode, 0)
+        done = self.verify(records[:3] + forged[3:4] + records[4:])
+        self.assertEqual(done.returncode, 7)
+        self.assertIn("index 4 does not link", done.stderr)
 
     def test_from_the_server_and_by_export(self):
         records = self.chain(4)
