@@ -15,8 +15,8 @@
 
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/pkcs11.h"
+#include "hsm/pkcs11/public_key.h"
 
-#include "tests/contract/token/calls.h"
 #include "tests/support/softhsm.h"
 
 #include <pthread.h>
@@ -32,7 +32,8 @@
 struct bench {
     struct token token;
     struct token_key_report root;
-    struct wrapped blob;
+    uint8_t blob[HF_RSA_MAX_BYTES];
+    size_t blob_len;
     struct token_object object;
     uint8_t sealed[HF_SEALED_MAX_BYTES];
     size_t sealed_len;
@@ -148,17 +149,27 @@ static struct speed open_by_port(const struct bench *bench, size_t batch)
     return stopwatch_stop(&watch, done);
 }
 
+static struct token_object unwrap(const struct bench *bench)
+{
+    struct token_request request = {
+        .op = TOKEN_OP_UNWRAP,
+        .u.unwrap = {.key = bench->root.key,
+                     .suite = TOKEN_SUITE_OAEP_SHA1,
+                     .wrapped = {bench->blob, bench->blob_len}},
+    };
+    need(token_call(&bench->token, &request), "unwrap");
+    return request.u.unwrap.object;
+}
+
 static struct speed unwrap_by_port(struct bench *bench)
 {
     struct stopwatch watch = stopwatch_start();
     size_t done = 0;
     while (is_running(&watch)) {
-        struct token_object object;
-        need(call_unwrap(&bench->token, &bench->root.key, TOKEN_SUITE_OAEP_SHA1,
-                         (struct bytes){bench->blob.bytes, bench->blob.len},
-                         &object),
-             "unwrap");
-        need(call_forget(&bench->token, &object), "forget");
+        struct token_object object = unwrap(bench);
+        struct token_request forget = {.op = TOKEN_OP_FORGET,
+                                       .u.forget = object};
+        need(token_call(&bench->token, &forget), "forget");
         done += 1;
     }
     return stopwatch_stop(&watch, done);
@@ -261,16 +272,37 @@ static struct speed unwrap_direct(const struct direct *direct,
     size_t done = 0;
     while (is_running(&watch)) {
         CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
-        must(direct->calls->C_UnwrapKey(
-                 direct->session, &mechanism, direct->root,
-                 (CK_BYTE *)bench->blob.bytes, bench->blob.len, lease,
-                 HF_COUNT(lease), &object),
+        must(direct->calls->C_UnwrapKey(direct->session, &mechanism,
+                                        direct->root, (CK_BYTE *)bench->blob,
+                                        bench->blob_len, lease, HF_COUNT(lease),
+                                        &object),
              "C_UnwrapKey");
         must(direct->calls->C_DestroyObject(direct->session, object),
              "C_DestroyObject");
         done += 1;
     }
     return stopwatch_stop(&watch, done);
+}
+
+static void make_root(struct bench *bench)
+{
+    static const uint8_t key[HF_KEY_BYTES] = {1, 2, 3};
+    struct token_request generate = {
+        .op = TOKEN_OP_GENERATE,
+        .u.generate = {.purpose = TOKEN_FOR_CUSTOMER_KEY_TOKEN,
+                       .bits = 3072,
+                       .label = "bench root",
+                       .id = {1},
+                       .id_len = 1,
+                       .report = &bench->root},
+    };
+    need(token_call(&bench->token, &generate), "generate");
+    need(
+        p11_oaep_encrypt((struct bytes){bench->root.spki, bench->root.spki_len},
+                         TOKEN_SUITE_OAEP_SHA1, BYTES_OF(key), bench->blob,
+                         &bench->blob_len),
+        "wrap");
+    bench->object = unwrap(bench);
 }
 
 static void bench_start(struct bench *bench, const struct softhsm *softhsm)
@@ -288,19 +320,17 @@ static void bench_start(struct bench *bench, const struct softhsm *softhsm)
                                        .clock = clock_system()};
     need(pkcs11_open(&settings, &bench->token, &refusal), refusal.text);
     secret_free(pin);
-    need(call_generate(&bench->token, TOKEN_FOR_CUSTOMER_KEY_TOKEN, 3072, 1,
-                       &bench->root),
-         "generate");
-    need(wrap_for(&bench->root, TOKEN_SUITE_OAEP_SHA1, BYTES_OF(key),
-                  &bench->blob),
-         "wrap");
-    need(call_unwrap(&bench->token, &bench->root.key, TOKEN_SUITE_OAEP_SHA1,
-                     (struct bytes){bench->blob.bytes, bench->blob.len},
-                     &bench->object),
-         "unwrap");
-    need(call_seal(&bench->token, &bench->object, 1, "", BYTES_OF(key),
-                   bench->sealed, &bench->sealed_len),
-         "seal");
+    make_root(bench);
+    struct token_request seal = {
+        .op = TOKEN_OP_SEAL,
+        .u.aead = {.key = bench->object,
+                   .in = BYTES_OF(key),
+                   .out = bench->sealed,
+                   .out_cap = sizeof bench->sealed},
+    };
+    memset(seal.u.aead.iv, 1, HF_GCM_IV_BYTES);
+    need(token_call(&bench->token, &seal), "seal");
+    bench->sealed_len = seal.u.aead.out_len;
 }
 
 static void print_speed(const char *before, const char *name,

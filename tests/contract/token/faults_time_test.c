@@ -76,11 +76,19 @@ static struct flight seal_flight(size_t which, int64_t attempt_ms)
     };
 }
 
-static void fly_seal(size_t which, struct flight *flight, int64_t attempt_ms)
+static void prepare_seal(size_t which, struct flight *flight,
+                         int64_t attempt_ms)
 {
     *flight = seal_flight(which, attempt_ms);
     flight->request.u.aead.out = flight->out;
     flight->request.u.aead.out_cap = sizeof flight->out;
+    flight->request.done = land;
+    flight->request.owner = flight;
+}
+
+static void fly_seal(size_t which, struct flight *flight, int64_t attempt_ms)
+{
+    prepare_seal(which, flight, attempt_ms);
     fly(which, flight);
 }
 
@@ -224,9 +232,12 @@ static void answered_before_a_hang(void **state)
     static struct flight flights[8];
     faults("token=fault-a function=C_Encrypt hang=1 after=4 count=1");
     int64_t began = now_ms();
+    struct token_request *batch[HF_COUNT(flights)];
     for (size_t i = 0; i < HF_COUNT(flights); i++) {
-        fly_seal(0, &flights[i], 0);
+        prepare_seal(0, &flights[i], 0);
+        batch[i] = &flights[i].request;
     }
+    token_submit(&rig.token[0], batch, HF_COUNT(batch));
     for (size_t i = 0; i < 4; i++) {
         wait_landed(&flights[i]);
         assert_status(flights[i].request.status, HF_OK);
