@@ -494,7 +494,10 @@ uint64_t client_push(struct client *client, uint64_t at, uint64_t total)
     while (at < total && poll(&wait, 1, 200) == 1 &&
            push_some(client, &at, total, 16384)) {
     }
-    return at; /* stays non-blocking: a half-written record has to go first */
+    if (at == total) {
+        client_blocking(client, true);
+    } /* else a half-written record has to go first */
+    return at;
 }
 
 bool client_ended(struct client *client, const char **out_how)

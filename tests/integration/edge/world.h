@@ -100,7 +100,7 @@ void client_kill(struct client *client);  /* by a reset */
  * same time, sending up to piece bytes at once. */
 bool client_exchange(struct client *client, uint64_t total, size_t piece);
 /* client_push: sends the pattern from at on until nothing more is taken for
- * 200 ms, or until total; how far it came. */
+ * 200 ms, or until total; how far it came. Not blocking until it is total. */
 uint64_t client_push(struct client *client, uint64_t at, uint64_t total);
 
 bool client_write(struct client *client, const void *data, size_t len);
