@@ -106,6 +106,7 @@ HF_STATUS conn_new(struct loop *loop, int fd,
     conn->state = CONN_HANDSHAKE;
     conn->client = (struct side){.conn = conn, .fd = fd};
     conn->backend = (struct side){.conn = conn, .fd = -1};
+    conn->wire = (struct wire){.fd = fd};
     conn->address = *address;
     conn->set_number = loop->set_number;
     TAILQ_INSERT_TAIL(&loop->all, conn, in_all);
@@ -117,7 +118,10 @@ HF_STATUS conn_new(struct loop *loop, int fd,
     conn->peer = calloc(1, sizeof *conn->peer);
     if (conn->peer != NULL) {
         conn->peer->clock = loop->clock;
-        status = tls_session_new(loop->set, fd, conn->peer, &conn->ssl);
+        status = tls_session_new(loop->set, conn->peer, &conn->ssl);
+    }
+    if (status == HF_OK) {
+        status = wire_under(loop->wire_method, &conn->wire, conn->ssl);
     }
     if (status == HF_OK) {
         status = watch(loop, &conn->client, CLIENT_EVENTS);
@@ -262,7 +266,7 @@ static void establish(struct loop *loop, struct conn *conn)
     conn->expires_ms = verdict->expires_ms;
     conn->set_number = loop->set_number;
     status = backend_connect(loop, conn);
-    relay_start(&conn->relay, conn->ssl, conn->backend.fd);
+    relay_start(&conn->relay, conn->ssl, &conn->wire, conn->backend.fd);
     if (status != HF_OK) {
         count_add(&loop->counts.backend_failed, 1);
         tell(loop, conn, "edge.closed", "backend unreachable", verdict);
@@ -278,8 +282,12 @@ static void establish(struct loop *loop, struct conn *conn)
 
 static void handshake_turn(struct loop *loop, struct conn *conn)
 {
+    wire_turn(&conn->wire);
     switch (tls_handshake(conn->ssl, conn->peer)) {
     case TLS_WAITING:
+        if (!conn->wire.drained && SSL_want_read(conn->ssl)) {
+            queue(loop, conn); /* only the turn's budget is used up */
+        }
         return;
     case TLS_ACCEPTED:
         establish(loop, conn);
@@ -350,7 +358,9 @@ void conn_note(struct loop *loop, struct side *side, uint32_t events)
         /* reset, or both ways closed: nothing will reach it any more */
         conn->client_lost =
             conn->client_lost || (events & (EPOLLHUP | EPOLLERR)) != 0;
-        relay->client_in = relay->client_in || in || ended;
+        if (in || ended) {
+            wire_event(&conn->wire, ended);
+        }
         relay->client_out = relay->client_out || out;
     } else {
         relay->backend_hup = relay->backend_hup || ended;

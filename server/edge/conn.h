@@ -35,6 +35,7 @@ struct conn {
     struct side client;
     struct side backend;
     SSL *ssl;
+    struct wire wire;      /* under ssl */
     struct tls_peer *peer; /* only in HANDSHAKE */
     struct relay relay;    /* only in OPEN */
     uint64_t id;           /* only in OPEN */

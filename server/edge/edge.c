@@ -171,8 +171,7 @@ static void *thread_main(void *self)
     return NULL;
 }
 
-/* Signals are for the thread of the app; and a write to a socket that the peer
- * closed must not raise one here. */
+/* Signals are for the threads of the app. */
 static HF_STATUS thread_start(struct edge *edge)
 {
     sigset_t all;
@@ -196,6 +195,10 @@ HF_STATUS edge_start(const struct edge_settings *settings,
     HF_OWNED(edge_freep) struct edge *edge = made;
     struct loop *loop = &edge->loop;
     HF_TRY(settings_copy(settings, edge));
+    loop->wire_method = wire_method();
+    if (loop->wire_method == NULL) {
+        return HF_E_NO_MEMORY;
+    }
     struct tls_problem problem;
     enum hf_status status =
         tls_set_load(&edge->files, loop->clock, &loop->set, &problem);
@@ -286,6 +289,7 @@ void edge_free(struct edge *edge)
     tls_set_free(loop->mailbox.next_set);
     tls_set_free(loop->set);
     registry_free(loop->registry);
+    BIO_meth_free(loop->wire_method);
     pthread_cond_destroy(&loop->mailbox.taken);
     pthread_mutex_destroy(&loop->mailbox.lock);
     free(edge);

@@ -71,6 +71,7 @@ struct loop {
     uint32_t connections_max;
     int epoll_fd;
     struct registry *registry;
+    BIO_METHOD *wire_method;
     /* its own */
     struct acceptor acceptor;
     struct tls_set *set;

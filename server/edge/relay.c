@@ -36,7 +36,7 @@ static enum side_result client_load(struct relay *relay, uint8_t *data,
                                     size_t *len)
 {
     *len = 0;
-    if (!relay->client_in || (relay->read_needs_write && !relay->client_out)) {
+    if (relay->read_needs_write && !relay->client_out) {
         return SIDE_LATER;
     }
     relay->read_needs_write = false;
@@ -49,8 +49,8 @@ static enum side_result client_load(struct relay *relay, uint8_t *data,
         }
         switch (SSL_get_error(relay->ssl, 0)) {
         case SSL_ERROR_WANT_READ:
-            relay->client_in = false;
-            return SIDE_LATER;
+            /* not drained: only the turn's budget is used up */
+            return relay->wire->drained ? SIDE_LATER : SIDE_OK;
         case SSL_ERROR_WANT_WRITE:
             relay->read_needs_write = true;
             relay->client_out = false;
@@ -203,8 +203,9 @@ static enum side_result held_unload(struct relay *relay, struct flow *flow,
 }
 
 /* One load. RELAY_MORE: come again at once. */
-static enum relay_result pump_once(struct relay *relay, struct flow *flow,
-                                   const struct way *way, uint8_t *load)
+static enum relay_result pump_load(struct relay *relay, struct flow *flow,
+                                   const struct way *way, uint8_t *load,
+                                   size_t *out_loaded)
 {
     enum side_result sink = held_unload(relay, flow, way);
     size_t loaded = 0;
@@ -212,6 +213,7 @@ static enum relay_result pump_once(struct relay *relay, struct flow *flow,
     enum side_result source = SIDE_OK;
     if (sink == SIDE_OK && !flow->ended) {
         source = way->load(relay, load, &loaded);
+        *out_loaded = loaded;
         flow->ended = source == SIDE_ENDED;
     }
     if (source == SIDE_BROKEN) {
@@ -238,6 +240,15 @@ static enum relay_result pump_once(struct relay *relay, struct flow *flow,
     return source == SIDE_LATER ? RELAY_WAIT : RELAY_MORE;
 }
 
+static enum relay_result pump_once(struct relay *relay, struct flow *flow,
+                                   const struct way *way, uint8_t *load)
+{
+    size_t loaded = 0;
+    enum relay_result result = pump_load(relay, flow, way, load, &loaded);
+    wipe(load, loaded); /* opened keys pass here */
+    return result;
+}
+
 static enum relay_result pump(struct relay *relay, struct flow *flow,
                               const struct way *way, uint8_t *load)
 {
@@ -251,12 +262,13 @@ static enum relay_result pump(struct relay *relay, struct flow *flow,
     return result;
 }
 
-void relay_start(struct relay *relay, SSL *ssl, int backend_fd)
+void relay_start(struct relay *relay, SSL *ssl, struct wire *wire,
+                 int backend_fd)
 {
     *relay = (struct relay){
         .ssl = ssl,
+        .wire = wire,
         .backend_fd = backend_fd,
-        .client_in = true,
         .client_out = true,
         .backend_in = true,
         .backend_out = true,
@@ -267,6 +279,7 @@ enum relay_result relay_turn(struct relay *relay, uint8_t *load)
 {
     CHECK(!relay->down.finished);
     ERR_clear_error(); /* SSL_get_error looks at what is left in it */
+    wire_turn(relay->wire);
     enum relay_result up = pump(relay, &relay->up, &way_up, load);
     enum relay_result down = RELAY_BROKEN;
     if (up != RELAY_BROKEN) {

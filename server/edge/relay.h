@@ -18,6 +18,8 @@
  */
 #pragma once
 
+#include "server/edge/wire.h"
+
 #include <openssl/ssl.h>
 
 #include <stdbool.h>
@@ -37,8 +39,8 @@ struct flow {
 
 struct relay {
     SSL *ssl;
+    struct wire *wire; /* under ssl; knows whether there is more to read */
     int backend_fd;
-    bool client_in;        /* may have something to read */
     bool client_out;       /* may take something */
     bool read_needs_write; /* TLS itself has to write before it can read on */
     bool backend_in;
@@ -55,12 +57,15 @@ enum relay_result {
     RELAY_BROKEN,   /* a peer is gone, or broke TLS, or no memory */
 };
 
-/* relay_start: between an accepted session and a connected socket. */
-void relay_start(struct relay *relay, SSL *ssl, int backend_fd);
+/* relay_start: between an accepted session on its wire and a connected socket.
+ */
+void relay_start(struct relay *relay, SSL *ssl, struct wire *wire,
+                 int backend_fd);
 
 /* relay_turn: moves what can be moved, a bounded amount.
  *
- * Takes     load: RELAY_LOAD_BYTES of memory, of the caller's, for the turn.
+ * Takes     load: RELAY_LOAD_BYTES of memory, of the caller's, for the turn;
+ *           no plain byte is left in it.
  */
 enum relay_result relay_turn(struct relay *relay, uint8_t *load);
 

@@ -94,7 +94,8 @@ static HF_STATUS ctx_new(SSL_CTX **out_ctx)
     CHECK(SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) == 1);
     CHECK(SSL_CTX_set1_groups_list(ctx, GROUPS) == 1);
     /* no ticket, no cache: nobody resumes, everybody proves */
-    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_CLEANSE_PLAINTEXT);
     CHECK(SSL_CTX_set_num_tickets(ctx, 0) == 1);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     CHECK(SSL_CTX_set_max_early_data(ctx, 0) == 1);
@@ -208,12 +209,11 @@ void tls_set_free(struct tls_set *set)
     }
 }
 
-HF_STATUS tls_session_new(const struct tls_set *set, int fd,
-                          struct tls_peer *peer, SSL **out_ssl)
+HF_STATUS tls_session_new(const struct tls_set *set, struct tls_peer *peer,
+                          SSL **out_ssl)
 {
     SSL *ssl = SSL_new(set->ctx);
-    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
-        SSL_free(ssl);
+    if (ssl == NULL) {
         ERR_clear_error();
         return HF_E_NO_MEMORY;
     }
@@ -248,8 +248,11 @@ enum tls_step tls_handshake(SSL *ssl, struct tls_peer *peer)
     ERR_clear_error();
     int result = SSL_do_handshake(ssl);
     if (result == 1) {
-        /* only on_certificate accepts; nothing leads around it */
-        CHECK(peer->verdict.accepted);
+        /* only on_certificate accepts; whatever led around it is refused */
+        if (!peer->verdict.accepted) {
+            peer->verdict.refusal = EDGE_REFUSED_NO_CERTIFICATE;
+            return TLS_REFUSED;
+        }
         return TLS_ACCEPTED;
     }
     int error = SSL_get_error(ssl, result);

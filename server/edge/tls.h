@@ -8,6 +8,7 @@
 
 #include "server/edge/edge.h"
 #include "server/edge/peer.h"
+#include "server/edge/wire.h"
 
 #include <openssl/ssl.h>
 
@@ -47,13 +48,13 @@ struct tls_peer {
     struct peer_verdict verdict;
 };
 
-/* tls_session_new: a server's session on a connected non-blocking socket.
+/* tls_session_new: a server's session, its wire still to be put under it.
  *
- * Gives     *out_ssl, freed with SSL_free (which leaves fd open).
+ * Gives     *out_ssl, freed with SSL_free.
  * Returns   HF_OK; HF_E_NO_MEMORY.
  */
-HF_STATUS tls_session_new(const struct tls_set *set, int fd,
-                          struct tls_peer *peer, SSL **out_ssl);
+HF_STATUS tls_session_new(const struct tls_set *set, struct tls_peer *peer,
+                          SSL **out_ssl);
 
 enum tls_step { TLS_WAITING, TLS_ACCEPTED, TLS_REFUSED };
 

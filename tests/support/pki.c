@@ -102,6 +102,14 @@ struct pki_ca *pki_ca_new(const char *common_name, struct pki_ca *parent)
     return ca;
 }
 
+uint64_t pki_ca_serial(const struct pki_ca *ca)
+{
+    uint64_t serial = 0;
+    CHECK(ASN1_INTEGER_get_uint64(
+              &serial, X509_get0_serialNumber(ca->certificate)) == 1);
+    return serial;
+}
+
 void pki_ca_free(struct pki_ca *ca)
 {
     if (ca == NULL) {

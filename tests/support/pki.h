@@ -59,6 +59,7 @@ struct pki_crl {
 /* pki_ca_new: a self-signed root, or an intermediate below parent, valid for
  * ten years. Gives: freed with pki_ca_free; the parent may be freed first. */
 struct pki_ca *pki_ca_new(const char *common_name, struct pki_ca *parent);
+uint64_t pki_ca_serial(const struct pki_ca *ca);
 void pki_ca_free(struct pki_ca *ca);
 HF_DEFINE_FREEP(struct pki_ca, pki_ca)
 

@@ -212,7 +212,41 @@ static void an_intermediate_needs_its_own_list(void **state)
     assert_int_equal(edge_reload(world.edge), HF_OK);
     assert_false(client_served(&world, &carol, &why));
     assert_string_equal(why, "sslv3 alert certificate revoked");
+
+    /* and it is no use that the leaf is not on its list when the intermediate
+     * is on the root's */
+    struct pki_crl list = {.serials = {pki_ca_serial(below)}, .count = 1};
+    pki_crl_write(world.ca, &list, world.dir, "crl.pem");
+    pki_crl_write(below, &(struct pki_crl){0}, world.dir, "below.pem");
+    pki_append(world.dir, "crl.pem", "below.pem");
+    assert_ok(edge_reload(world.edge));
+    assert_false(client_served(&world, &carol, &why));
+    assert_string_equal(why, "sslv3 alert certificate revoked");
     pki_ca_free(below);
+    world_free(&world);
+}
+
+/* The reason arrives, though the client (as TLS 1.3 lets it) already sends
+ * more than anybody reads: a reset would destroy it. */
+static void the_refused_learn_why(void **state)
+{
+    (void)state;
+    static struct world world;
+    world_new(&world, BACKEND_ECHO);
+    struct pki_crl list = {.serials = {world.alice_serial}, .count = 1};
+    pki_crl_write(world.ca, &list, world.dir, "crl.pem");
+    world_start(&world);
+    for (int i = 0; i < 10; i++) {
+        struct client client;
+        const char *why = NULL;
+        bool connected = client_connect(&client, &world,
+                                        &(struct client_how){.name = "alice"});
+        assert_true(connected);
+        assert_int_equal(client_push(&client, 0, 1 << 20), 1 << 20);
+        assert_true(client_ended(&client, &why));
+        assert_string_equal(why, "sslv3 alert certificate revoked");
+        client_close(&client);
+    }
     world_free(&world);
 }
 
@@ -361,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_client_gets_its_own_answer),
         cmocka_unit_test(an_intermediate_needs_its_own_list),
+        cmocka_unit_test(the_refused_learn_why),
         cmocka_unit_test(without_a_good_list_nobody_enters),
         cmocka_unit_test(a_list_that_ends_refuses_from_then_on),
         cmocka_unit_test(none_has_to_be_said),
