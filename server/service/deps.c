@@ -58,7 +58,7 @@ static HF_STATUS find_keys(const struct admin *admin,
 
 /* every check, live, with the workload identity; the whole list. */
 static HF_STATUS validate(const struct admin *admin,
-                          const struct facts_request *request)
+                          struct facts_request *request)
 {
     struct validation_facts facts;
     struct validation_report report;
@@ -213,9 +213,8 @@ static HF_STATUS make_and_record(const struct admin *admin,
         .generation = &making->generation->record,
     };
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
-        struct key_entry *key = keys->keys[slot];
-        plan.keys[slot] = key;
-        plan.versions[slot] = key->versions[key->record.current_version - 1];
+        plan.keys[slot] = keys->keys[slot];
+        plan.versions[slot] = keys->versions[slot];
     }
     status = dep_make_keys(service, &plan);
     if (status != HF_OK) {
@@ -448,23 +447,35 @@ static HF_STATUS update_locked(const struct admin *admin,
     return admin_answer(admin, status);
 }
 
+/* What a DEP is validated with, at one moment: its keys, its residency, and an
+ * identity that may unwrap with them. Gives its newest generation. */
+static struct generation_entry *
+dep_fill_facts(struct service *service, const struct dep_entry *dep,
+               char identity[HF_URI_MAX_BYTES + 1],
+               struct facts_request *request)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct generation_entry *generation =
+        catalogue_generation(dep, dep->record.generation);
+    request->keys[0] = generation->keys[0];
+    request->keys[1] = generation->keys[1];
+    request->residency = dep->record.residency;
+    request->dep_type = dep->record.type;
+    request->except = dep;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    dep_find_workload(service, generation, identity);
+    return generation;
+}
+
 /* T4: the keys are validated again; the identities that hold unwrap now are
  * those it is for. */
 static HF_STATUS revalidate(const struct admin *admin,
                             const struct dep_entry *dep)
 {
-    const struct generation_entry *generation =
-        catalogue_generation(dep, dep->record.generation);
     char identity[HF_URI_MAX_BYTES + 1] = "";
-    struct facts_request request = {
-        .keys = {generation->keys[0], generation->keys[1]},
-        .tenant = admin->tenant,
-        .identity = identity,
-        .residency = dep->record.residency,
-        .dep_type = dep->record.type,
-        .except = dep,
-    };
-    dep_find_workload(admin->service, generation, identity);
+    struct facts_request request = {.tenant = admin->tenant,
+                                    .identity = identity};
+    dep_fill_facts(admin->service, dep, identity, &request);
     return validate(admin, &request);
 }
 
@@ -537,17 +548,9 @@ HF_STATUS deps_test(struct service *service, const struct caller *caller,
     if (dep == NULL) {
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
+    struct facts_request request = {.tenant = owner, .identity = identity};
     struct generation_entry *generation =
-        catalogue_generation(dep, dep->record.generation);
-    const struct facts_request request = {
-        .keys = {generation->keys[0], generation->keys[1]},
-        .tenant = owner,
-        .identity = identity,
-        .residency = dep->record.residency,
-        .dep_type = dep->record.type,
-        .except = dep,
-    };
-    dep_find_workload(service, generation, identity);
+        dep_fill_facts(service, dep, identity, &request);
     key_facts_collect(service, &request, &facts);
     validation_run(&facts, out);
     add_copy_check(service, generation, ROOT_CK1, out);

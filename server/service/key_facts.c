@@ -94,8 +94,7 @@ static void from_token(struct service *service, enum residency residency,
         key_round_trip(service, token, version, residency) == HF_OK;
 }
 
-void key_facts_collect(struct service *service,
-                       const struct facts_request *request,
+void key_facts_collect(struct service *service, struct facts_request *request,
                        struct validation_facts *out)
 {
     struct key_version_record versions[HF_CUSTOMER_KEYS_PER_DEP];
@@ -111,7 +110,9 @@ void key_facts_collect(struct service *service,
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_entry *key = request->keys[slot];
         from_catalogue(service, request, slot, &out->keys[slot]);
-        versions[slot] = key->versions[key->record.current_version - 1]->record;
+        request->versions[slot] =
+            key->versions[key->record.current_version - 1];
+        versions[slot] = request->versions[slot]->record;
         tokens[slot] = key->token;
     }
     pthread_rwlock_unlock(&service->catalogue.lock);

@@ -10,11 +10,12 @@ struct facts_request {
     enum residency residency;
     enum dep_type dep_type;
     const struct dep_entry *except; /* not counted as sharing; NULL: none */
+    /* result: the version of each key that was looked at */
+    struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
 };
 
 /* key_facts_collect: asks both tokens (attributes, a live round trip) and the
  * catalogue. What a token does not tell is left unknown, and its checks fail or
  * are skipped. Blocks for up to four attempts. */
-void key_facts_collect(struct service *service,
-                       const struct facts_request *request,
+void key_facts_collect(struct service *service, struct facts_request *request,
                        struct validation_facts *out);

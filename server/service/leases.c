@@ -225,8 +225,8 @@ void leases_end(struct generation_entry *generation)
     }
 }
 
-struct lease *lease_detach_ak_expired(struct generation_entry *generation,
-                                      int64_t now_ms)
+struct lease *lease_detach_ak(struct generation_entry *generation,
+                              int64_t now_ms)
 {
     pthread_mutex_lock(&generation->lock);
     struct lease *lease = generation->ak_lease;

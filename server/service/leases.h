@@ -83,10 +83,11 @@ void lease_drop(struct lease *lease);
  * longer used when it returns. Blocks until the calls that use them are done.
  */
 void leases_end(struct generation_entry *generation);
-/* lease_detach_ak_expired: takes an AK lease out whose time is over, as its one
- * user, for its closing record; NULL when there is none. */
-struct lease *lease_detach_ak_expired(struct generation_entry *generation,
-                                      int64_t now_ms);
+/* lease_detach_ak: takes an AK lease out whose time is over at now_ms, and adds
+ * the caller as a user, for its closing record; NULL when there is none.
+ * INT64_MAX: whatever time it has left. */
+struct lease *lease_detach_ak(struct generation_entry *generation,
+                              int64_t now_ms);
 
 /* One operation under a lease, on a thread that may block. in of lease_open is
  * ciphertext and tag. Returns as the token port. */

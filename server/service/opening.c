@@ -286,7 +286,7 @@ static enum opening by_availability_key(struct service *service,
         *out_lease = lease;
         return OPENING_READY;
     }
-    opening_close_ak(service, generation);
+    opening_close_ak(service, generation, service_monotonic_ms(service));
     if (shared && !acquire_or_park(generation, MASK_AK, call)) {
         return OPENING_PARKED;
     }
@@ -501,11 +501,10 @@ void opening_renew(struct service *service, struct generation_entry *generation)
 }
 
 void opening_close_ak(struct service *service,
-                      struct generation_entry *generation)
+                      struct generation_entry *generation, int64_t now_ms)
 {
     HF_OWNED(lease_releasep)
-    struct lease *lease =
-        lease_detach_ak_expired(generation, service_monotonic_ms(service));
+    struct lease *lease = lease_detach_ak(generation, now_ms);
     if (lease == NULL) {
         return;
     }

@@ -32,7 +32,8 @@ struct lease *opening_take(struct service *service,
 void opening_renew(struct service *service,
                    struct generation_entry *generation);
 
-/* opening_close_ak: the closing record of an AK lease whose time is over, with
- * the number of calls it served (R-15.4a). */
+/* opening_close_ak: the closing record of an AK lease whose time is over at
+ * now_ms (INT64_MAX: whatever is left), with the number of calls it served
+ * (R-15.4a). */
 void opening_close_ak(struct service *service,
-                      struct generation_entry *generation);
+                      struct generation_entry *generation, int64_t now_ms);

@@ -36,7 +36,8 @@ static void run_renewal(void *argument)
 static void run_ak_close(void *argument)
 {
     struct job *job = argument;
-    opening_close_ak(job->service, job->generation);
+    opening_close_ak(job->service, job->generation,
+                     service_monotonic_ms(job->service));
     free(job);
 }
 
@@ -127,10 +128,13 @@ static void look_at_key(struct round *round, struct key_entry *key)
         !key->versions[current - 1]->record.enabled) {
         return;
     }
+    bool by_time =
+        probe_ms != INT64_MAX &&
+        (key->probed_ms == 0 || round->now_ms - key->probed_ms >= probe_ms);
     pthread_mutex_lock(&key->health_lock);
     bool due = breaker_is_open(&key->breaker)
                    ? breaker_take_probe(&key->breaker, round->now_ms)
-                   : round->now_ms - key->probed_ms >= probe_ms;
+                   : by_time;
     pthread_mutex_unlock(&key->health_lock);
     if (due && round->probe_count < JOBS_MAX &&
         !atomic_exchange(&key->probing, true)) {

@@ -3,6 +3,7 @@
 #include "server/service/core.h"
 #include "server/service/keys.h"
 #include "server/service/leases.h"
+#include "server/service/opening.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
 
@@ -126,12 +127,19 @@ bool service_pool_run(struct service *service, const char *tenant,
     return false;
 }
 
+/* The closing record of an AK lease comes first: it is a lease's last word. */
+static void end_leases(struct service *service,
+                       struct generation_entry *generation)
+{
+    opening_close_ak(service, generation, INT64_MAX);
+    leases_end(generation);
+}
+
 void leases_end_for_dep(struct service *service, const struct dep_entry *dep)
 {
-    (void)service;
     for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
         if (dep->generations[i] != NULL) {
-            leases_end(dep->generations[i]);
+            end_leases(service, dep->generations[i]);
         }
     }
 }
@@ -148,7 +156,7 @@ void leases_end_for_key(struct service *service, const struct key_entry *key)
             struct generation_entry *generation = dep->generations[i];
             if (generation != NULL &&
                 (generation->keys[0] == key || generation->keys[1] == key)) {
-                leases_end(generation);
+                end_leases(service, generation);
             }
         }
         pthread_rwlock_rdlock(&service->catalogue.lock);

@@ -128,7 +128,7 @@ void world_start(struct world *world)
         .ak_token = &world->ak_token,
         .tokens = world->configured,
         .token_count = WORLD_CUSTOMER_TOKENS,
-        .probe_ms = INT64_C(1) << 40, /* not by themselves */
+        .probe_ms = INT64_MAX, /* not by themselves */
     };
     assert_ok(start_service(world));
 }

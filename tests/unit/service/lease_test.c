@@ -1,0 +1,385 @@
+/* How long may an unwrapped DEP key be used, and by whom? (R-15.4, R-15.4a,
+ * R-15.4b, R-6.8) And is a revocation in effect when it is answered, for calls
+ * in flight too? */
+#include "server/service/ak_audit.h"
+
+#include "tests/unit/service/world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEASE_MS 60000
+
+static struct world world;
+static struct outcome made;
+
+static int start_with(int64_t ak_lease_ms)
+{
+    world_start(&world);
+    world.settings.ak_lease_ms = ak_lease_ms;
+    assert_ok(world_restart(&world));
+    world_ready(&world, LEASE_MS, RESIDENCY_TOKEN);
+    world_generate(&world, WORLD_MAILBOX, &made);
+    return 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return start_with(0);
+}
+
+static int start_ak_lease(void **state)
+{
+    (void)state;
+    return start_with(HF_AK_LEASE_MAX_MS);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+static void pass(int64_t ms)
+{
+    __atomic_add_fetch(&world.now_ms, ms, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t root_ops(void)
+{
+    struct service_counters counters;
+    service_counters_get(world.service, &counters);
+    return counters.root_ops;
+}
+
+static void open_ok(const struct caller *caller, enum initiator initiator)
+{
+    struct outcome out;
+    world_unwrap(&world, caller, initiator, &out);
+    assert_ok(out.status);
+    assert_memory_equal(out.key, made.key, HF_KEY_BYTES);
+}
+
+static void fail_both(enum hf_status status)
+{
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP, status);
+    }
+}
+
+/* Waits until the scheduler has done something, or not. */
+static bool root_ops_reach(uint64_t wanted)
+{
+    for (int i = 0; i < 100; i++) {
+        if (root_ops() >= wanted) {
+            return true;
+        }
+        usleep(20000);
+    }
+    return false;
+}
+
+static void one_root_operation_serves_a_lease(void **state)
+{
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    uint64_t before = root_ops();
+    for (int i = 0; i < 50; i++) {
+        open_ok(&world.workload, INITIATOR_USER);
+    }
+    assert_int_equal(root_ops(), before);
+}
+
+static void it_ends_when_its_time_is_over(void **state)
+{
+    struct outcome out;
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    fail_both(HF_E_DENIED);
+    pass(LEASE_MS - 1);
+    open_ok(&world.workload, INITIATOR_USER);
+    pass(2);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+}
+
+static void a_used_lease_is_renewed_off_the_callers_path(void **state)
+{
+    struct service_counters before;
+    struct service_counters after;
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    uint64_t ops = root_ops();
+    pass(LEASE_MS * 9 / 10);
+    assert_true(root_ops_reach(ops + 1));
+    usleep(50000);           /* until it is published */
+    pass(LEASE_MS * 2 / 10); /* past the first one's end */
+    service_counters_get(world.service, &before);
+    open_ok(&world.workload, INITIATOR_USER);
+    service_counters_get(world.service, &after);
+    assert_int_equal(after.slow_calls, before.slow_calls);
+}
+
+static void an_unused_lease_is_not_renewed(void **state)
+{
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    uint64_t ops = root_ops();
+    pass(LEASE_MS * 9 / 10);
+    assert_true(root_ops_reach(ops + 1)); /* the opening call was its use */
+    usleep(50000);
+    pass(LEASE_MS * 9 / 10);
+    usleep(600000); /* three looks of the scheduler */
+    assert_int_equal(root_ops(), ops + 1);
+}
+
+static void a_stale_object_is_no_failed_call(void **state)
+{
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_drop_objects(world.customer_fake[i]);
+    }
+    open_ok(&world.workload, INITIATOR_USER);
+    open_ok(&world.workload, INITIATOR_USER);
+}
+
+/* --- revocation --------------------------------------------------------- */
+
+struct revoking {
+    atomic_bool answered;
+};
+
+static void *revoke_all(void *argument)
+{
+    struct revoking *revoking = argument;
+    world_revoke(&world, "ck1", &world.workload);
+    world_revoke(&world, "ck2", &world.workload);
+    atomic_store(&revoking->answered, true);
+    return NULL;
+}
+
+static void *call_once(void *argument)
+{
+    world_unwrap(&world, &world.workload, INITIATOR_USER, argument);
+    return NULL;
+}
+
+/* A call that was let in before holds the answer of the revocation back. */
+static void a_revocation_waits_for_calls_in_flight(void **state)
+{
+    struct revoking revoking = {false};
+    struct outcome out;
+    pthread_t caller;
+    pthread_t revoker;
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_hold(world.customer_fake[i], TOKEN_OP_OPEN);
+    }
+    pthread_create(&caller, NULL, call_once, &out);
+    while (token_fake_held(world.customer_fake[0], TOKEN_OP_OPEN) +
+               token_fake_held(world.customer_fake[1], TOKEN_OP_OPEN) ==
+           0) {
+        usleep(1000);
+    }
+    pthread_create(&revoker, NULL, revoke_all, &revoking);
+    usleep(200000);
+    assert_false(atomic_load(&revoking.answered));
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_release(world.customer_fake[i], TOKEN_OP_OPEN);
+    }
+    pthread_join(caller, NULL);
+    pthread_join(revoker, NULL);
+    assert_ok(out.status); /* it began before */
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+}
+
+/* What was opened with facts of before the revocation is not used after it. */
+static void an_opening_that_a_revocation_overtakes_is_dropped(void **state)
+{
+    struct outcome out;
+    pthread_t caller;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_hold(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+    pass(LEASE_MS + 1);
+    pthread_create(&caller, NULL, call_once, &out);
+    while (token_fake_held(world.customer_fake[0], TOKEN_OP_UNWRAP) +
+               token_fake_held(world.customer_fake[1], TOKEN_OP_UNWRAP) ==
+           0) {
+        usleep(1000);
+    }
+    world_revoke(&world, "ck1", &world.workload);
+    world_revoke(&world, "ck2", &world.workload);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_release(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+    pthread_join(caller, NULL);
+    assert_false(out.has_key);
+    assert_true(out.status != HF_OK);
+}
+
+static void set_enabled(const char *name, bool enabled)
+{
+    struct customer_key_update request = {
+        .tenant = WORLD_TENANT,
+        .set_enabled = true,
+        .enabled = enabled,
+    };
+    struct customer_key_view view;
+    memcpy(request.name, name, strlen(name));
+    assert_ok(customer_keys_update(world.service, &world.admin, &request, &view,
+                                   &world.problem));
+    assert_int_equal(view.versions[0].enabled, enabled);
+}
+
+static void disabling_a_key_ends_its_leases(void **state)
+{
+    struct outcome out;
+    (void)state;
+    open_ok(&world.workload, INITIATOR_USER);
+    set_enabled("ck1", false);
+    open_ok(&world.workload, INITIATOR_USER);
+    set_enabled("ck2", false);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+    set_enabled("ck1", true);
+    open_ok(&world.workload, INITIATOR_USER);
+}
+
+/* --- many at once ------------------------------------------------------- */
+
+#define CALLERS 12
+
+static void many_cold_calls_share_one_opening(void **state)
+{
+    pthread_t callers[CALLERS];
+    static struct outcome outs[CALLERS];
+    (void)state;
+    pass(LEASE_MS + 1);
+    uint64_t before = root_ops();
+    for (size_t i = 0; i < CALLERS; i++) {
+        pthread_create(&callers[i], NULL, call_once, &outs[i]);
+    }
+    for (size_t i = 0; i < CALLERS; i++) {
+        pthread_join(callers[i], NULL);
+        assert_ok(outs[i].status);
+        assert_memory_equal(outs[i].key, made.key, HF_KEY_BYTES);
+    }
+    assert_int_equal(root_ops(), before + 1);
+}
+
+/* --- the availability key's lease --------------------------------------- */
+
+static void an_ak_lease_serves_ten_seconds_with_one_record(void **state)
+{
+    (void)state;
+    pass(LEASE_MS + 1);
+    fail_both(HF_E_UNREACHABLE);
+    for (int i = 0; i < 5; i++) {
+        open_ok(&world.workload, INITIATOR_USER);
+    }
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 1);
+    assert_int_equal(token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP) > 0, 1);
+    pass(HF_AK_LEASE_MAX_MS + 1);
+    open_ok(&world.workload, INITIATOR_USER);
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 2);
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_LEASE_END), 1);
+}
+
+/* A live AK lease is no way in for a user while a key refuses. */
+static void an_ak_lease_of_system_serves_no_user(void **state)
+{
+    struct outcome out;
+    (void)state;
+    pass(LEASE_MS + 1);
+    fail_both(HF_E_DENIED);
+    open_ok(&world.system, INITIATOR_SYSTEM);
+    for (int i = 0; i < 3; i++) {
+        world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+        assert_string_equal(reason_word(out.problem.reason),
+                            "KEY_ACCESS_DENIED");
+        world_unwrap(&world, &world.system, INITIATOR_USER, &out);
+        assert_string_equal(reason_word(out.problem.reason),
+                            "KEY_ACCESS_DENIED");
+        open_ok(&world.system, INITIATOR_SYSTEM);
+    }
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 1);
+}
+
+static void a_revocation_ends_the_ak_lease_with_its_record(void **state)
+{
+    struct outcome out;
+    (void)state;
+    pass(LEASE_MS + 1);
+    fail_both(HF_E_UNREACHABLE);
+    open_ok(&world.workload, INITIATOR_USER);
+    world_revoke(&world, "ck1", &world.workload);
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_LEASE_END), 1);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+}
+
+/* R-15.4b: callers in a known outage wait for probes, not for tokens. */
+static void a_known_outage_asks_no_token(void **state)
+{
+    (void)state;
+    fail_both(HF_E_UNREACHABLE);
+    for (int i = 0; i < 4; i++) {
+        pass(LEASE_MS + 1);
+        open_ok(&world.workload, INITIATOR_USER);
+    }
+    uint64_t asked[2];
+    for (size_t i = 0; i < 2; i++) {
+        asked[i] = token_fake_calls(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+    open_ok(&world.workload, INITIATOR_USER);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(
+            token_fake_calls(world.customer_fake[i], TOKEN_OP_UNWRAP),
+            asked[i]);
+        token_fake_clear(world.customer_fake[i]);
+    }
+    /* the first good probe ends it */
+    size_t records = world_audit_count(&world, AK_AUDIT_ACTIVITY);
+    bool ended = false;
+    for (int i = 0; i < 100 && !ended; i++) {
+        pass(1000);
+        usleep(50000);
+        open_ok(&world.workload, INITIATOR_USER);
+        size_t now = world_audit_count(&world, AK_AUDIT_ACTIVITY);
+        ended = now == records;
+        records = now;
+    }
+    assert_true(ended);
+}
+
+int main(void)
+{
+#define PLAIN(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define AK_LEASE(test)                                                         \
+    cmocka_unit_test_setup_teardown(test, start_ak_lease, stop)
+    const struct CMUnitTest tests[] = {
+        PLAIN(one_root_operation_serves_a_lease),
+        PLAIN(it_ends_when_its_time_is_over),
+        PLAIN(a_used_lease_is_renewed_off_the_callers_path),
+        PLAIN(an_unused_lease_is_not_renewed),
+        PLAIN(a_stale_object_is_no_failed_call),
+        PLAIN(a_revocation_waits_for_calls_in_flight),
+        PLAIN(an_opening_that_a_revocation_overtakes_is_dropped),
+        PLAIN(disabling_a_key_ends_its_leases),
+        PLAIN(many_cold_calls_share_one_opening),
+        PLAIN(a_known_outage_asks_no_token),
+        AK_LEASE(an_ak_lease_serves_ten_seconds_with_one_record),
+        AK_LEASE(an_ak_lease_of_system_serves_no_user),
+        AK_LEASE(a_revocation_ends_the_ak_lease_with_its_record),
+    };
+    return cmocka_run_group_tests_name("service_lease", tests, NULL, NULL);
+}
