@@ -76,9 +76,15 @@ HF_STATUS p11_data_list(struct p11_work *work, const char *label, size_t cap,
     return HF_OK;
 }
 
+struct creation {
+    const struct token_data *data;
+    CK_OBJECT_HANDLE *made;
+};
+
 static HF_STATUS create_once(struct p11_work *work, void *argument)
 {
-    const struct token_data *data = argument;
+    const struct creation *creation = argument;
+    const struct token_data *data = creation->data;
     struct p11_template object = {.count = 0};
     p11_add_number(&object, CKA_CLASS, CKO_DATA);
     p11_add_flag(&object, CKA_TOKEN, true);
@@ -86,21 +92,21 @@ static HF_STATUS create_once(struct p11_work *work, void *argument)
     p11_add_flag(&object, CKA_MODIFIABLE, false);
     p11_add_bytes(&object, CKA_LABEL, data->label, strlen(data->label));
     p11_add_bytes(&object, CKA_VALUE, data->value, data->value_len);
-    CK_OBJECT_HANDLE made[2] = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     HF_TRY(p11_session_need(work));
     HF_TRY(P11_CALL(work, C_CreateObject, work->session, object.at,
-                    object.count, &made[0]));
+                    object.count, &creation->made[0]));
     enum hf_status status = p11_durable(work->token);
     if (status != HF_OK) {
-        p11_undo(work, made);
+        p11_undo(work, creation->made);
     }
     return status;
 }
 
-HF_STATUS p11_data_create(struct p11_work *work, const struct token_data *data)
+HF_STATUS p11_data_create(struct p11_work *work, const struct token_data *data,
+                          CK_OBJECT_HANDLE made[2])
 {
-    struct token_data copy = *data;
-    return p11_run_repaired(work, create_once, &copy);
+    struct creation creation = {data, made};
+    return p11_run_repaired(work, create_once, &creation);
 }
 
 static HF_STATUS destroy_once(struct p11_work *work, void *argument)

@@ -11,7 +11,8 @@
  *
  * Gives     made[0..1], the handles of the new objects, as soon as they exist.
  * Returns   HF_OK; HF_E_EXISTS when a key with this id is there; HF_E_IO when
- *           it could not be made durable: then it was destroyed again;
+ *           it could not be made durable: then it was destroyed again, unless
+ *           the token forbids that (R-15.13: CKA_DESTROYABLE is false);
  *           HF_E_INVALID; else as the module.
  */
 HF_STATUS p11_generate(struct p11_work *work, struct token_generate *generate,

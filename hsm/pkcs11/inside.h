@@ -63,57 +63,62 @@ struct p11_honours {
     bool copyable;
 };
 
+/* A root key that a renewed module did not see. Under token->lock. */
+struct p11_missing_key {
+    struct token_key key;
+    int64_t until_ms;
+};
+
 struct p11_token {
     struct p11_module *module;
     CK_FUNCTION_LIST *calls;
-    atomic_ulong slot;
-    char label[33];
-    char serial[17];
+    struct p11_module_user user;
+    struct executor *executor;
     struct secret *pin;
-    enum pkcs11_sync sync;
     char *sync_path;
     const struct clock *clock;
+    atomic_ulong slot;
 
     /* written while the token is opened, read-only afterwards */
     struct token_profile profile;
-    struct p11_honours honours;
     CK_MECHANISM_TYPE kwp; /* the number under which it knows KWP */
     size_t sessions_max;
-    atomic_bool canary_seen;    /* a key labelled so was there once    */
-    atomic_bool keys_seen;      /* it held keys at some time        */
-    atomic_bool destroy_failed; /* an empty search is no proof any more */
 
+    /* moves on when objects are lost: an older object is refused */
     _Atomic uint64_t generation;
+    /* moves on when the module is renewed: every handle of an earlier epoch is
+     * meaningless */
+    _Atomic uint64_t epoch;
     atomic_uint_fast64_t unwraps;
     atomic_int_fast64_t objects;
 
     pthread_mutex_t lock;
     pthread_cond_t repaired;
-    bool repairing;   /* single flight: open session, look, log in */
-    bool pin_refused; /* never tried again until the token is reopened */
-    CK_SESSION_HANDLE keeper; /* does nothing: the log-in ends with the last
-                                 session; touched by who opens or repairs */
+    /* does nothing: the log-in ends with the last session; touched by who opens
+     * or repairs */
+    CK_SESSION_HANDLE keeper;
     size_t sessions_open;
     size_t idle_count;
     CK_SESSION_HANDLE idle[P11_SESSIONS_MAX];
     struct p11_anchor anchors[P11_ANCHORS_MAX];
     struct p11_cached_key keys[P11_KEYS_CACHED];
     uint64_t key_clock;
+    struct p11_missing_key missing[P11_MISSING_KNOWN];
+    size_t missing_next;
     int64_t log_second;
     uint32_t log_count;
     uint32_t log_dropped;
 
-    struct p11_module_user user;
-    _Atomic uint64_t epoch; /* moves on when the module is renewed: every
-                               handle of an earlier one is meaningless */
-    atomic_bool logged_out; /* renewed, and not logged in since */
-    struct {
-        struct token_key key;
-        int64_t until_ms;
-    } missing[P11_MISSING_KNOWN]; /* keys that a renewed module did not see */
-    size_t missing_next;
-
-    struct executor *executor;
+    enum pkcs11_sync sync;
+    char label[33];
+    char serial[17];
+    struct p11_honours honours;
+    bool repairing;             /* single flight, under the lock */
+    bool pin_refused;           /* never tried again until reopened */
+    atomic_bool logged_out;     /* renewed, and not logged in since */
+    atomic_bool canary_seen;    /* a key labelled so was there once */
+    atomic_bool keys_seen;      /* it held keys at some time */
+    atomic_bool destroy_failed; /* an empty search is no proof any more */
 };
 
 struct p11_work {

@@ -224,6 +224,7 @@ void p11_module_join(struct p11_module *module, struct p11_module_user *user)
 
 void p11_module_part(struct p11_module *module, struct p11_module_user *user)
 {
+    CHECK(user != NULL);
     pthread_mutex_lock(&module->lock);
     struct p11_module_user **at = &module->joined;
     while (*at != NULL && *at != user) {

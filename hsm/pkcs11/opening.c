@@ -95,7 +95,7 @@ static HF_STATUS token_new(const struct pkcs11_settings *settings,
         return HF_E_NOT_FOUND; /* longer than any token's */
     }
     token->sync = settings->sync;
-    token->clock = settings->clock;
+    token->clock = settings->clock != NULL ? settings->clock : clock_system();
     if (settings->max_sessions > 0 &&
         settings->max_sessions < token->sessions_max) {
         token->sessions_max = settings->max_sessions;

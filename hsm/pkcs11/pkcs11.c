@@ -68,7 +68,7 @@ static HF_STATUS run_op(struct p11_work *work, struct p11_job *job)
     case TOKEN_OP_FORGET:
         return p11_forget(work, &request->u.forget);
     case TOKEN_OP_DATA_CREATE:
-        return p11_data_create(work, request->u.data);
+        return p11_data_create(work, request->u.data, job->made);
     case TOKEN_OP_DATA_DESTROY:
         return p11_data_destroy(work, request->u.data);
     case TOKEN_OP_HEALTH:
@@ -164,7 +164,8 @@ static void discard(void *self, struct p11_job *job, void **seat_state)
             p11_log(&work, "token.orphan_object", status);
         }
     }
-    if (request->status == HF_OK && request->op == TOKEN_OP_GENERATE) {
+    if (request->status == HF_OK && (request->op == TOKEN_OP_GENERATE ||
+                                     request->op == TOKEN_OP_DATA_CREATE)) {
         p11_undo(&work, job->made);
     }
     p11_session_end(&work);

@@ -28,10 +28,10 @@ struct pkcs11_settings {
     const char *serial;       /* NULL or "": any; two matches are refused */
     const struct secret *pin; /* borrowed until pkcs11_open returns */
     enum pkcs11_sync sync;
-    const char *sync_path; /* a directory on the token's file system */
-    uint32_t max_sessions; /* 0: what the token allows, at most 32 */
-    uint32_t queue_max;    /* per lane; 0: 1024 */
-    const struct clock *clock;
+    const char *sync_path;     /* a directory on the token's file system */
+    uint32_t max_sessions;     /* 0: what the token allows, at most 32 */
+    uint32_t queue_max;        /* per lane; 0: 1024 */
+    const struct clock *clock; /* for drop_dead_ms; NULL: clock_system() */
 };
 
 /* Why a token was refused, in words for its operator. Never a secret. */

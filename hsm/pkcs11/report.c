@@ -87,13 +87,25 @@ static const struct flag_field fields[] = {
     FIELD(CKA_DESTROYABLE, true, destroyable),
 };
 
+/* All in one call: each is a file read anew in some modules. What an object
+ * does not have is answered with a code, and the rest is there all the same. */
 static HF_STATUS read_flags(struct p11_work *work, CK_OBJECT_HANDLE handle,
                             struct token_key_report *out)
 {
+    CK_ATTRIBUTE wanted[HF_COUNT(fields)];
+    CK_BBOOL values[HF_COUNT(fields)] = {CK_FALSE};
     for (size_t i = 0; i < HF_COUNT(fields); i++) {
-        bool value = false;
-        HF_TRY(p11_flag(work, handle, fields[i].type, fields[i].otherwise,
-                        &value));
+        wanted[i] =
+            (CK_ATTRIBUTE){fields[i].type, &values[i], sizeof values[i]};
+    }
+    CK_RV rv = work->token->calls->C_GetAttributeValue(
+        work->session, handle, wanted, HF_COUNT(fields));
+    if (rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE) {
+        HF_TRY(p11_result(work, "C_GetAttributeValue", rv));
+    }
+    for (size_t i = 0; i < HF_COUNT(fields); i++) {
+        bool told = wanted[i].ulValueLen == sizeof values[i];
+        bool value = told ? values[i] != CK_FALSE : fields[i].otherwise;
         memcpy((uint8_t *)out + fields[i].offset, &value, sizeof value);
     }
     return HF_OK;

@@ -264,14 +264,16 @@ typedef void token_done_fn(struct token_request *request);
 
 struct token_request {
     enum token_op op;
-    /* monotonic milliseconds by which the token must have answered; 0: the
-     * lane's own (HF_TOKEN_DATA_DEADLINE_MS, HF_TOKEN_ROOT_DEADLINE_MS; for
-     * GENERATE 30 s) from the moment the work begins. Time in our own queue is
-     * not attempt time (R-15.12): a request whose drop_dead_ms has passed
-     * before its work begins is answered HF_E_EXPIRED and not started. 0:
-     * never. */
+    /* drop_dead_ms: monotonic milliseconds after which nobody waits any more:
+     * a request that has not begun by then is answered HF_E_EXPIRED and not
+     * started. 0: never.
+     * attempt_ms: how long the token may take from the moment the work begins:
+     * time in our own queue is not attempt time (R-15.12). 0: the lane's own,
+     * HF_TOKEN_DATA_DEADLINE_MS or HF_TOKEN_ROOT_DEADLINE_MS; for GENERATE
+     * 30 s. What comes back later is undone as far as possible: the object of
+     * an UNWRAP, the key of a GENERATE, the object of a DATA_CREATE. */
     int64_t drop_dead_ms;
-    int64_t attempt_ms; /* 0: the lane's default */
+    int64_t attempt_ms;
     /* called exactly once, on any thread, possibly before submit returns; must
      * not block. Afterwards the port touches nothing of the request. */
     token_done_fn *done;
