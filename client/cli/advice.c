@@ -72,7 +72,8 @@ enum cli_exit advice_exit(const struct hf_error *error)
       "its availability key was destroyed; this cannot be undone")             \
     X(KEY_IN_USE, "a DEP still uses this key; see \"holdfast dep list\"")      \
     X(LICENCE_REQUIRED,                                                        \
-      "register the mailbox with --licensed, or license the tenant")           \
+      "mailboxes of people are registered with --licensed; the others count "  \
+      "on a licensed tenant")                                                  \
     X(TOKEN_OF_TENANT,                                                         \
       "enrol the token for this tenant first (\"holdfast token enroll\")")     \
     X(TEST_TOKEN, "a production tenant needs keys in hardware tokens")         \

@@ -61,6 +61,9 @@ static HF_STATUS add(void *context, const struct audit_link *link)
     out->object = json_text(arena, out->json, "object");
     out->previous_hash = codec_put_bytes(arena, BYTES_OF(link->previous));
     out->hash = codec_put_bytes(arena, BYTES_OF(link->hash));
+    if (!id_is_nil(&link->tenant)) {
+        out->tenant_uid = codec_put_id(arena, &link->tenant);
+    }
     listing->items[listing->count++] = out;
     return HF_OK;
 }
