@@ -257,6 +257,13 @@ static void dropped_objects_are_refused(void **state)
         unwrap(token, TOKEN_OP_UNWRAP, &root.key, &minted.copies[1], &request));
     assert_ok(open_check(token, request.u.unwrap.object, &minted));
     assert_status(open_check(token, stale, &minted), HF_E_PRECONDITION);
+    /* a live handle of another generation */
+    assert_status(open_check(token,
+                             (struct token_object){
+                                 .handle = request.u.unwrap.object.handle,
+                                 .generation = stale.generation},
+                             &minted),
+                  HF_E_PRECONDITION);
     struct token_request forget = {.op = TOKEN_OP_FORGET,
                                    .u.forget = request.u.unwrap.object};
     assert_ok(token_call(token, &forget));
