@@ -2,7 +2,7 @@
  * identity, in the folder given:
  *
  *   workload (tenant acme)  operator (no tenant)  other (tenant other)
- *   crowded (its share of the pool is always full)
+ *   crowded, queued (see service_double.h)
  *   stranger (not in the table)  gone (no connection of the edge)
  *
  * Says "ready" and then what the double says; reads commands until "quit",
@@ -32,6 +32,7 @@ static const struct door doors[] = {
     {"operator", "spiffe://t/operator", "",        ROLE_OPERATOR         },
     {"other",    "spiffe://t/other",    "other",   ROLE_TENANT_ADMIN     },
     {"crowded",  "spiffe://t/crowded",  "crowded", ROLE_TENANT_ADMIN     },
+    {"queued",   "spiffe://t/queued",   "queued",  ROLE_TENANT_ADMIN     },
     {"stranger", "spiffe://t/stranger", NULL,      0                     },
     {"gone",     NULL,                  NULL,      0                     },
 };

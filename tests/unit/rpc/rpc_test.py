@@ -236,16 +236,25 @@ class Cancellation(Case):
         self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
         self.server.wait_for("cancelled effect-300")
 
-    def test_administration_in_the_queue(self):
-        """Cancelled in the queue: the use case never runs."""
-        channel = self.server.channel("operator")
-        stub = API.stub(channel, DEPS + "GetDep")
-        call = stub.future(API.request(DEPS + "GetDep",
-                                       name="tenants/acme/deps/wait-100"),
-                           timeout=5)
+    def queued(self, timeout):
+        stub = API.stub(self.server.channel("queued"), DEPS + "GetDep")
+        return stub.future(API.request(DEPS + "GetDep",
+                                       name="tenants/queued/deps/x"),
+                           timeout=timeout)
+
+    def test_administration_cancelled_in_the_queue(self):
+        """The use case never runs."""
+        self.queued(5).result()
         self.server.wait_for("deps_get")
+        call = self.queued(5)
+        time.sleep(0.1)
         call.cancel()
-        self.assertFalse(self.server.said("cancelled", 0.3))
+        self.assertFalse(self.server.said("deps_get", 0.6))
+
+    def test_administration_too_late_in_the_queue(self):
+        call = self.queued(0.15)
+        self.assertEqual(call.exception().code().name, "DEADLINE_EXCEEDED")
+        self.assertFalse(self.server.said("deps_get", 0.6))
 
 
 class Identity(Case):
@@ -826,6 +835,126 @@ class Reflection(Case):
         with self.assertRaises(grpc.RpcError) as caught:
             list(stub(iter([b"\x0a\x02\xff\xff"]), timeout=5))
         self.assertEqual(caught.exception.code().name, "INVALID_ARGUMENT")
+
+
+class Hostile(Case):
+    """Bent requests to every method: an answer each time, and a server that
+    is none the worse for it."""
+
+    def samples(self):
+        keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
+        access = API.message("holdfast.v1.AccessContext")(
+            initiator=2, system_purpose=1, request_id=DEP)
+        mask = API.message("google.protobuf.FieldMask")(paths=["enabled"])
+        values = {
+            "parent": "tenants/acme", "mailbox": BOX + "ok", "access": access,
+            "customer_keys": keys, "dep_id": "d", "tenant_id": "t",
+            "token_id": "t", "customer_key_id": "k", "mailbox_id": "m",
+            "token": "tenants/acme/tokens/t", "uri": "pkcs11:id=%01",
+            "statement": b"s", "signature": b"s", "wrapped_key": b"w" * 85,
+            "plaintext_key": b"k" * 32, "identity": "spiffe://a/b",
+            "permissions": [1, 2], "update_mask": mask, "page_size": 3,
+            "dep": None, "tenant": None, "name": None, "version": 1}
+        kinds = {"Dep": "deps/d", "Tenant": "", "Token": "tokens/t",
+                 "CustomerKey": "customerKeys/k", "Mailbox": "mailboxes/m"}
+        for path, method in API.methods("holdfast.v1"):
+            request = API.request(path)
+            known = {f.name for f in request.DESCRIPTOR.fields}
+            for name, value in values.items():
+                if name in known and value is not None:
+                    field = request.DESCRIPTOR.fields_by_name[name]
+                    if field.label == field.LABEL_REPEATED:
+                        getattr(request, name).extend(value)
+                    elif field.message_type is not None:
+                        getattr(request, name).CopyFrom(value)
+                    else:
+                        setattr(request, name, value)
+            for word, tail in kinds.items():
+                full = ("tenants/acme/" + tail).rstrip("/")
+                if method.name.endswith(word) and "name" in known:
+                    request.name = full
+                if method.name == "Update" + word and word.lower() in known:
+                    getattr(request, word.lower()).name = full
+            yield path, request.SerializeToString()
+
+    def test_bent_requests(self):
+        import random
+        chance = random.Random(4711)
+        codes = {}
+        for path, body in self.samples():
+            stub = API.stub(self.server.channel("operator"), path)
+            for _ in range(60):
+                bent = bytearray(body)
+                for _ in range(chance.randrange(4)):
+                    kind = chance.randrange(3)
+                    at = chance.randrange(len(bent) + 1)
+                    if kind == 0 and at < len(bent):
+                        bent[at] = chance.randrange(256)
+                    elif kind == 1:
+                        del bent[at:at + chance.randrange(8)]
+                    else:
+                        bent[at:at] = bytes(chance.randrange(256) for _ in
+                                            range(chance.randrange(6)))
+                try:
+                    stub(bytes(bent), timeout=10)
+                    code = "OK"
+                except grpc.RpcError as error:
+                    code = error.code().name
+                codes[code] = codes.get(code, 0) + 1
+        self.assertLessEqual(set(codes), {"OK", "INVALID_ARGUMENT",
+                                          "NOT_FOUND"}, codes)
+        self.assertGreater(codes["OK"], 100)
+        self.assertGreater(codes["INVALID_ARGUMENT"], 200)
+        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+
+
+class Secrets(Case):
+    """N42, in the memory of the server: a key that came or went is nowhere
+    once its call is over (plain calls; TLS is the edge's)."""
+
+    def memory_holds(self, pattern):
+        pid = self.server.process.pid
+        count = 0
+        with open("/proc/%d/maps" % pid) as maps, \
+                open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
+            for line in maps:
+                where, mode = line.split()[:2]
+                start, end = (int(x, 16) for x in where.split("-"))
+                if "r" not in mode or "[v" in line:
+                    continue
+                try:
+                    memory.seek(start)
+                    count += memory.read(end - start).count(pattern)
+                except OSError:
+                    pass
+        return count
+
+    def test_wrapped_key(self):
+        key = os.urandom(32)
+        stub = API.stub(self.server.channel(), KEYS + "WrapKey")
+        for name in ("ok", "later", "denied", "wait-300"):
+            call = stub.future(API.request(KEYS + "WrapKey",
+                                           mailbox=BOX + name,
+                                           plaintext_key=key), timeout=5)
+            if name == "wait-300":
+                # the search finds what is there: one copy, the secret's own
+                self.server.wait_for("key WrapKey tenant=acme "
+                                     "resource=wait-300")
+                self.assertEqual(self.memory_holds(key), 1)
+            call.exception()
+        self.refused(KEYS + "WrapKey", mailbox="no name", plaintext_key=key)
+        self.refused(KEYS + "WrapKey", mailbox=BOX + "ok",
+                     plaintext_key=key + b"x")
+        time.sleep(0.1)
+        self.assertEqual(self.memory_holds(key), 0)
+
+    def test_returned_key(self):
+        key = b"\x5a" * 32
+        for method in ("UnwrapKey", "GenerateKey"):
+            for name in ("ok", "later"):
+                self.call(KEYS + method, mailbox=BOX + name)
+        time.sleep(0.1)
+        self.assertEqual(self.memory_holds(key), 0)
 
 
 class Drain(unittest.TestCase):

@@ -12,6 +12,8 @@
  *   any name    missing   NOT_FOUND
  *               failing   VALIDATION_FAILED with every check
  *               wait-MS   waits on the pool's thread
+ *   caller of   crowded   finds the pool full
+ *   tenant      queued    waits 300 ms in the pool's queue
  *
  * Commands on standard input: health UUID NUMBER (0: forget it), quit.
  */
