@@ -1,0 +1,124 @@
+"""Does any one of the three wrapped copies recover the DEP key, by the path
+that may use it, and do customers lose and regain access by grants alone
+(appendix B, 3 and 6)?
+"""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from server import (AK_TOKEN, EAST, SYSTEM, USER, WEST, Server)  # noqa: E402
+
+OUTAGE = ("UNAVAILABLE", "KEY_UNAVAILABLE")
+REFUSED = ("PERMISSION_DENIED", "KEY_ACCESS_DENIED")
+BOXES = ("mail", "memo")
+
+
+class Recovery(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server().begin()
+        cls.keys = {box: cls.server.unwrap(box).key for box in BOXES}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def setUp(self):
+        self.server.heal(*BOXES)
+
+    def without(self, *tokens):
+        """All root operations of these tokens fail. (The AK token's are
+        C_UnwrapKey for either residency.)"""
+        self.server.faults(*[
+            f"token={token} function={function} rv=CKR_DEVICE_ERROR"
+            for token in tokens for function in ("C_UnwrapKey", "C_Decrypt")
+            if (token, function) != (AK_TOKEN, "C_Decrypt")])
+
+    def test_each_copy_alone(self):
+        for without, uses in (((WEST, AK_TOKEN), 0), ((EAST, AK_TOKEN), 0),
+                              ((EAST, WEST), 1)):
+            for box in BOXES:
+                for initiator in (USER, SYSTEM):
+                    with self.subTest(without=without, box=box, who=initiator):
+                        self.server.heal(*BOXES)
+                        before = self.server.audit_end()
+                        if box == "mail":
+                            # there C_Decrypt opens the mailbox key as well
+                            self.server.faults(*[
+                                f"token={token} function=C_UnwrapKey "
+                                "rv=CKR_DEVICE_ERROR" for token in without])
+                        else:
+                            self.without(*without)
+                        outcome = self.server.unwrap(box, initiator)
+                        self.assertEqual(outcome.key, self.keys[box], outcome)
+                        self.assertEqual(len(self.server.ak_records(before)),
+                                         uses)
+
+    def test_no_copy(self):
+        for initiator in (USER, SYSTEM):
+            self.server.heal(*BOXES)
+            before = self.server.audit_end()
+            self.server.faults(*[
+                f"token={token} function=C_UnwrapKey rv=CKR_DEVICE_ERROR"
+                for token in (EAST, WEST, AK_TOKEN)])
+            outcome = self.server.unwrap("mail", initiator)
+            self.assertEqual(outcome.answer, OUTAGE)
+            self.assertIsNone(outcome.key)
+            self.assertEqual(self.server.ak_records(before), [])
+
+    def test_copies_are_three(self):
+        """All copies open to the same key (R-11.10), and they differ."""
+        report = self.server.call("admin", "TestDep",
+                                  name="tenants/contoso/deps/mail")
+        self.assertTrue(report.passed, report)
+        trips = [r for r in report.results if r.code == "ROUND_TRIP"]
+        self.assertEqual(len({r.customer_key for r in trips}), 2, report)
+
+    def test_revoke_and_grant_again(self):
+        health = []
+        for key in (EAST, WEST):
+            self.server.revoke("key-" + key)
+            health.append(self.server.cli("admin", "dep", "get",
+                                          "mail")["health"])
+        try:
+            self.assertEqual(health, ["DEP_HEALTH_DEGRADED",
+                                      "DEP_HEALTH_UNHEALTHY"])
+            for box in BOXES:
+                before = self.server.audit_end()
+                self.assertEqual(self.server.unwrap(box).answer, REFUSED)
+                self.assertEqual(self.server.ak_records(before), [])
+                self.assertEqual(self.server.unwrap(box, SYSTEM).key,
+                                 self.keys[box])
+                self.assertEqual(len(self.server.ak_records(before)), 1)
+        finally:
+            self.server.grant("key-" + EAST)
+        # and with no other step
+        before = self.server.audit_end()
+        for box in BOXES:
+            for initiator in (USER, SYSTEM):
+                self.assertEqual(self.server.unwrap(box, initiator).key,
+                                 self.keys[box])
+        self.assertEqual(self.server.ak_records(before), [])
+        self.server.grant("key-" + WEST)
+        self.assertEqual(self.server.cli("admin", "dep", "get", "mail")
+                         ["health"], "DEP_HEALTH_HEALTHY")
+
+    def test_revoking_one_of_two_identities(self):
+        """A grant is an identity's own."""
+        for key in (EAST, WEST):
+            self.server.revoke("key-" + key, ["workload"])
+        try:
+            self.assertEqual(self.server.unwrap("mail").answer, REFUSED)
+            before = self.server.audit_end()
+            self.assertEqual(self.server.unwrap("mail", USER,
+                                                who="system").key,
+                             self.keys["mail"])
+            self.assertEqual(self.server.ak_records(before), [])
+        finally:
+            for key in (EAST, WEST):
+                self.server.grant("key-" + key, ["workload"])
+
+
+if __name__ == "__main__":
+    unittest.main()
