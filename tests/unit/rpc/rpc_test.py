@@ -542,7 +542,9 @@ class Refusing(Case):
         name = (BOX + "ok").encode()
         ok = b"\x0a" + bytes([len(name)]) + name
         for body, field in (
-                (ok + b"\x0a\x05ab\x00cd", "mailbox"),     # NUL inside
+                # NUL behind what would be a good name
+                (b"\x0a" + bytes([len(name) + 3]) + name + b"\x00cd",
+                 "mailbox"),
                 (b"\x0a\x02\xc0\x80", "mailbox"),          # overlong NUL
                 (b"\x0a\x03\xed\xa0\x80", "mailbox"),      # surrogate
                 (b"\x0a\x04\xf4\x90\x80\x80", "mailbox"),  # above U+10FFFF
