@@ -20,7 +20,7 @@
 #include <sys/types.h>
 
 #define WORLD_NAMES_MAX 16384
-#define WORLD_WAIT_MS   5000
+#define WORLD_WAIT_MS   15000 /* only what fails takes so long */
 
 /* What the backend does with each connection. */
 enum backend_mode {
