@@ -56,16 +56,29 @@ HF_STATUS time_parse(const char *text, int64_t *out_seconds)
     return exact_seconds(&parts, out_seconds);
 }
 
+/* is_base64: OpenSSL skips what is no base64 in front and behind, and takes a
+ * '-' for the end; a strict reader does none of that. */
+static bool is_base64(const char *text, size_t len)
+{
+    size_t body = len;
+    while (body > 0 && len - body < 2 && text[body - 1] == '=') {
+        body--;
+    }
+    for (size_t i = 0; i < body; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        bool digit = c >= '0' && c <= '9';
+        if (!letter && !digit && c != '+' && c != '/') {
+            return false;
+        }
+    }
+    return len > 0 && len % 4 == 0 && len <= INT_MAX;
+}
+
 HF_STATUS base64_decode(const char *text, size_t len, struct file_data *out)
 {
-    if (len % 4 != 0 || len == 0 || len > INT_MAX) {
+    if (!is_base64(text, len)) {
         return HF_E_INVALID;
-    }
-    for (size_t i = 0; i < len; i++) {
-        /* OpenSSL skips blanks and line ends; a strict reader does not */
-        if (isspace((unsigned char)text[i])) {
-            return HF_E_INVALID;
-        }
     }
     uint8_t *data = wiped_alloc(len / 4 * 3 + 1);
     if (data == NULL) {

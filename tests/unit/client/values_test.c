@@ -63,8 +63,9 @@ static void test_base64(void **state)
         {"Zm9v",     "foo" },
         {"Zm9vYg==", "foob"}
     };
-    static const char *const bad[] = {"",     "Zg",    "Zg=",  "Zm9v\n",
-                                      "Z g=", "Zm9v=", "%%%%", "Zg==Zg"};
+    static const char *const bad[] = {"",         "Zg",       "Zg=",  "Zm9v\n",
+                                      "Z g=",     "Zm9v=",    "%%%%", "Zg==Zg",
+                                      "Zm9v----", "Zm9=Zm9v", "====", "Z==="};
     for (size_t i = 0; i < HF_COUNT(good); i++) {
         struct file_data data = {0};
         assert_ok(base64_decode(good[i].text, strlen(good[i].text), &data));
