@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
+import random
 import secrets
 import stat
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 from scripted_server import Refusal, Server
@@ -120,6 +123,14 @@ class Case(unittest.TestCase):
         return subprocess.run([HOLDFAST, *head, *words], env=environment,
                               capture_output=True, text=not binary,
                               timeout=60, **more)
+
+    def run_on(self, terminal, stream, *words):
+        """With one stream on a terminal."""
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+                   stream: terminal}
+        return subprocess.run(
+            [HOLDFAST, "--as", "admin", *words], timeout=60, **streams,
+            env={**os.environ, "HOLDFAST_HOME": str(self.folder)})
 
     def good(self, *words, **more):
         done = self.run_holdfast(*words, **more)
@@ -421,6 +432,16 @@ class KeysTest(Case):
         self.assertEqual(self.good("unwrap", name, "--hex"),
                          secret.hex() + "\n")
 
+    def test_a_key_on_a_terminal_is_warned_about(self):
+        name = secrets.token_hex(4)
+        self.good("mailbox", "generate-key", name)
+        shown, ours = pty.openpty()
+        done = self.run_on(ours, "stdout", "unwrap", name, "--hex")
+        os.close(ours)
+        os.close(shown)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"warning: the key is shown on a terminal", done.stderr)
+
     def test_wrap_and_rewrap(self):
         name = secrets.token_hex(4)
         key, wrapped = self.folder / "b.key", self.folder / "b.hfe"
@@ -552,6 +573,34 @@ class SealTest(Case):
         self.open()
         self.assertEqual(self.files(), plain)
 
+    def kill_half_way(self, *words):
+        """Starts the command and kills it when it has begun to work."""
+        before = {p.name for p in (self.mail / "new").iterdir()}
+        running = subprocess.Popen(
+            [HOLDFAST, "--as", "admin", "mailbox", *words],
+            env={**os.environ, "HOLDFAST_HOME": str(self.folder)},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while running.poll() is None and before == {
+                p.name for p in (self.mail / "new").iterdir()}:
+            time.sleep(0.001)
+        time.sleep(random.random() / 50)
+        running.kill()
+        return running.wait() != 0
+
+    def test_killed_again_and_again(self):
+        for number in range(300):
+            self.put(f"new/{number}.k", secrets.token_bytes(20000))
+        killed = 0
+        for words in (("seal", str(self.mail), "--mailbox", self.mailbox),
+                      ("open", str(self.mail))):
+            for _ in range(6):
+                killed += self.kill_half_way(*words)
+            self.good("mailbox", *words)
+            if words[0] == "seal":
+                self.assert_all_sealed()
+        self.assertGreater(killed, 4)
+        self.assertEqual(self.files(), self.messages)
+
     def test_a_damaged_seal_never_costs_the_plain_message(self):
         self.seal()
         sealed = self.mail / "cur/1.a:2,S.hfm"
@@ -630,6 +679,22 @@ class SealTest(Case):
             self.seal()
             held.seek(0)
             self.assertEqual(held.read(), b"\0" * 300000)
+
+    def test_progress_on_a_terminal_and_nowhere_else(self):
+        for number in range(130):
+            self.put(f"new/{number}.x", b"mail")
+        words = ("mailbox", "seal", str(self.mail), "--mailbox", self.mailbox)
+        shown, ours = pty.openpty()
+        done = self.run_on(ours, "stderr", *words)
+        os.close(ours)
+        text = os.read(shown, 4096)
+        os.close(shown)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"\r  64 messages", text)
+        self.assertIn(b"sealed 134 messages", done.stdout)
+        plain = self.run_holdfast("mailbox", "open", str(self.mail))
+        self.assertEqual(plain.stderr, "")
+        self.assertNotIn("\r", plain.stdout)
 
     def test_wrong_folder_and_wrong_mailbox(self):
         done = self.run_holdfast("mailbox", "seal", str(self.mail / "tmp"),
