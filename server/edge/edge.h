@@ -25,9 +25,12 @@
  * a SPIFFE ID (other kinds of names may stand beside it and mean nothing here).
  * Revocation fails closed: without a current list, signed by the right issuer,
  * for every CA of the chain nobody is accepted. The list file holds one PEM
- * list for each CA. Each connection proves its certificate: there is no
- * resumption and no early data. A connection is closed when a certificate of
- * its chain ends, and after edge_reload when it no longer verifies.
+ * list for each CA; a list that ends while the process runs refuses new
+ * connections and leaves those that are open. Its signature is verified with
+ * each handshake, so a list of many thousand entries costs. Each connection
+ * proves its certificate: there is no resumption and no early data. A
+ * connection is closed when a certificate of its chain ends, and after
+ * edge_reload when it no longer verifies.
  *
  * It may not: parse HTTP/2, know a role, or keep plain bytes longer than it
  * takes to pass them on.
