@@ -32,26 +32,38 @@ static HF_STATUS check_uri(const struct admin *admin, const char *text,
     return HF_OK;
 }
 
-static HF_STATUS find_in_token(const struct admin *admin,
-                               const struct token_entry *token,
-                               const struct pkcs11_uri *uri,
-                               struct token_key_report *report)
+static HF_STATUS find_of_type(const struct token_entry *token,
+                              const struct pkcs11_uri *uri,
+                              enum token_key_type type,
+                              struct token_key_report *report)
 {
     struct token_request request = {
         .op = TOKEN_OP_FIND,
         .u.find =
             {
-                     .key = {.type = TOKEN_KEY_RSA, .id_len = uri->id_len},
+                     .key = {.type = type, .id_len = uri->id_len},
                      .report = report,
                      },
     };
     memcpy(request.u.find.key.id, uri->id, uri->id_len);
+    return token_call(token->configured->token, &request);
+}
+
+static HF_STATUS find_in_token(const struct admin *admin,
+                               const struct token_entry *token,
+                               const struct pkcs11_uri *uri,
+                               struct token_key_report *report)
+{
     if (token->configured == NULL) {
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
                            "token %s is not in the service's configuration",
                            token->record.name);
     }
-    enum hf_status status = token_call(token->configured->token, &request);
+    enum hf_status status = find_of_type(token, uri, TOKEN_KEY_RSA, report);
+    if (hf_status_class(status) == HF_CLASS_MISSING) {
+        /* so that check_report can say what is wrong with it */
+        status = find_of_type(token, uri, TOKEN_KEY_EC, report);
+    }
     if (hf_status_class(status) == HF_CLASS_MISSING) {
         return problem_set(admin->problem, REASON_NOT_FOUND,
                            "no key pair with this id in token %s",

@@ -148,3 +148,54 @@ HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
              admin->tenant->record.name, id);
     return admin_finish_change(admin, change, object, details, &dep->id);
 }
+
+/* every check, live, with the workload identity; the whole list. */
+HF_STATUS dep_validate(const struct admin *admin, struct facts_request *request)
+{
+    struct validation_facts facts;
+    struct validation_report report;
+    key_facts_collect(admin->service, request, &facts);
+    validation_run(&facts, &report);
+    if (report.passed) {
+        return HF_OK;
+    }
+    enum hf_status status = problem_set(
+        admin->problem, REASON_VALIDATION_FAILED,
+        "the customer keys do not pass validation; the report says why");
+    if (admin->problem->report != NULL) {
+        *admin->problem->report = report;
+        admin->problem->has_report = true;
+    }
+    return status;
+}
+
+/* record_lock is held for the decision that counts. */
+HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
+                     const struct dep_entry *dep, struct dep_step *step)
+{
+    enum reason reason = REASON_NONE;
+    const struct dep_facts facts = {
+        .type = dep == NULL ? DEP_TYPE_EXCHANGE_MAILBOX : dep->record.type,
+        .state = dep == NULL ? DEP_NONE : dep->record.state,
+        .assigned_count = dep == NULL ? 0 : atomic_load(&dep->assigned_count),
+        .active_count = dep_count_active(admin->service, admin->tenant),
+    };
+    if (dep_next(&facts, event, step, &reason) == HF_OK) {
+        return HF_OK;
+    }
+    if (reason == REASON_DEP_LIMIT) {
+        return problem_set(admin->problem, reason,
+                           "a tenant has at most %d active mailbox DEPs; "
+                           "disable one that is not used",
+                           HF_ACTIVE_MAILBOX_DEPS_MAX);
+    }
+    if (reason == REASON_DEP_IN_USE) {
+        return problem_set(admin->problem, reason,
+                           "%u mailboxes are assigned to this DEP; assign them "
+                           "elsewhere first",
+                           facts.assigned_count);
+    }
+    return problem_set(admin->problem, reason,
+                       "a DEP that is %s cannot do this",
+                       dep_state_text(facts.state));
+}

@@ -3,6 +3,7 @@
 
 #include "server/service/admin.h"
 #include "server/service/deps.h"
+#include "server/service/key_facts.h"
 
 /* NULL: no such DEP of this tenant. By UUID or name. */
 struct dep_entry *dep_find(struct service *service,
@@ -25,5 +26,12 @@ void dep_preview(const struct admin *admin, const struct dep_create *request,
 void dep_find_workload(struct service *service,
                        const struct generation_entry *generation,
                        char out[HF_URI_MAX_BYTES + 1]);
+/* dep_validate: R-4.17: every check, live; VALIDATION_FAILED with the whole
+ * list. */
+HF_STATUS dep_validate(const struct admin *admin,
+                       struct facts_request *request);
+/* dep_decide: T1 to T4 with what is known now; dep NULL: one to be made. */
+HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
+                     const struct dep_entry *dep, struct dep_step *step);
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
                             const struct dep_record *dep, const char *details);

@@ -1,0 +1,226 @@
+/* dep_create: T1 and T2: a DEP comes into being, or nothing does. */
+#include "server/domain/lease.h"
+
+#include "server/service/customer_key_view.h"
+#include "server/service/dep_view.h"
+#include "server/service/deps.h"
+#include "server/service/key_facts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- create ------------------------------------------------------------- */
+
+struct making {
+    struct dep_entry *dep;
+    struct generation_entry *generation;
+};
+
+static void making_free(struct making *making)
+{
+    free(making->dep);
+    generation_entry_free(making->generation);
+}
+
+static HF_STATUS check_request(const struct admin *admin,
+                               const struct dep_create *request)
+{
+    HF_TRY(name_check("dep_id", request->name, admin->problem));
+    if (request->workload_identity[0] == '\0') {
+        return problem_field(admin->problem, "workload_identity",
+                             "must be the SPIFFE URI of the workload whose "
+                             "get, wrap and unwrap are checked");
+    }
+    if (request->key_lease_ms != -1 &&
+        !key_lease_is_valid(request->key_lease_ms)) {
+        return problem_field(admin->problem, "key_lease",
+                             "must be 0 to %d seconds",
+                             HF_KEY_LEASE_MAX_MS / 1000);
+    }
+    return HF_OK;
+}
+
+static HF_STATUS find_keys(const struct admin *admin,
+                           const struct dep_create *request,
+                           struct key_entry *keys[HF_CUSTOMER_KEYS_PER_DEP])
+{
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        keys[slot] = customer_key_find(admin->service, admin->tenant,
+                                       request->keys[slot]);
+        if (keys[slot] == NULL) {
+            return problem_set(admin->problem, REASON_NOT_FOUND,
+                               "no such customer key");
+        }
+    }
+    return HF_OK;
+}
+
+static HF_STATUS making_new(const struct admin *admin,
+                            const struct dep_create *request,
+                            struct making *making)
+{
+    struct service *service = admin->service;
+    making->dep = calloc(1, sizeof *making->dep);
+    making->generation = generation_entry_new();
+    if (making->dep == NULL || making->generation == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    struct dep_record *dep = &making->dep->record;
+    HF_TRY(rng_id(service->settings.rng, &dep->id));
+    dep->tenant = admin->tenant->record.id;
+    dep->type = DEP_TYPE_EXCHANGE_MAILBOX;
+    memcpy(dep->name, request->name, sizeof dep->name);
+    memcpy(dep->description, request->description, sizeof dep->description);
+    dep->residency = request->residency;
+    dep->key_lease_ms = request->key_lease_ms == -1
+                            ? HF_KEY_LEASE_DEFAULT_MS
+                            : (uint32_t)request->key_lease_ms;
+    dep->created_ms = service_wall_ms(service);
+    dep->updated_ms = dep->created_ms;
+    return HF_OK;
+}
+
+static HF_STATUS put_parts(struct making *making, struct change *change)
+{
+    const struct stamp none = {.version = 0};
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = dep_encode(&making->dep->record, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, &none, &making->dep->stamp);
+    }
+    if (status == HF_OK) {
+        status = generation_encode(&making->generation->record, record);
+    }
+    if (status == HF_OK) {
+        status = change_put(change, record, &none, &making->generation->stamp);
+    }
+    free(record);
+    HF_TRY(status);
+    return put_name(change, NAME_DEP, &making->dep->record.tenant,
+                    making->dep->record.name, &making->dep->record.id);
+}
+
+static HF_STATUS take_over(struct service *service, struct making *making)
+{
+    HF_TRY(catalogue_add_dep(service, making->dep));
+    making->dep = NULL;
+    HF_TRY(catalogue_add_generation(service, making->generation));
+    making->generation = NULL;
+    return HF_OK;
+}
+
+/* record_lock is held. */
+static HF_STATUS record_locked(const struct admin *admin,
+                               const struct dep_create *request,
+                               struct making *making)
+{
+    struct service *service = admin->service;
+    struct dep_step step;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    HF_TRY(dep_decide(
+        admin, request->disabled ? DEP_EV_CREATE_DISABLED : DEP_EV_CREATE, NULL,
+        &step));
+    making->dep->record.state = step.next;
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = put_parts(making, change);
+    }
+    if (status == HF_OK) {
+        status = dep_finish_change(admin, change, &making->dep->record, NULL);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (status == HF_E_EXISTS) {
+        return problem_set(admin->problem, REASON_NAME_TAKEN, "DEP %s exists",
+                           request->name);
+    }
+    if (admin_is_stored(status)) {
+        enum hf_status taken = take_over(service, making);
+        status = taken == HF_OK ? status : taken;
+    }
+    return admin_answer(admin, status);
+}
+
+static HF_STATUS make_and_record(const struct admin *admin,
+                                 const struct dep_create *request,
+                                 const struct facts_request *keys,
+                                 struct making *making)
+{
+    struct service *service = admin->service;
+    enum hf_status status = making_new(admin, request, making);
+    if (status != HF_OK) {
+        return admin_answer(admin, status);
+    }
+    struct dep_key_plan plan = {
+        .dep = &making->dep->record,
+        .generation = &making->generation->record,
+    };
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        plan.keys[slot] = keys->keys[slot];
+        plan.versions[slot] = keys->versions[slot];
+    }
+    status = dep_make_keys(service, &plan);
+    if (status != HF_OK) {
+        return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
+                           "the keys of the DEP could not be made: %s; nothing "
+                           "was recorded",
+                           hf_status_text(status));
+    }
+    struct dep_record made = making->dep->record;
+    pthread_mutex_lock(&service->record_lock);
+    status = record_locked(admin, request, making);
+    pthread_mutex_unlock(&service->record_lock);
+    if (making->dep != NULL) {
+        dep_unmake_keys(service, &made); /* it was not recorded */
+    }
+    return status;
+}
+
+HF_STATUS deps_create(struct service *service, const struct caller *caller,
+                      const struct dep_create *request, struct dep_view *out,
+                      struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_CREATE_DEP,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    struct facts_request keys = {
+        .identity = request->workload_identity,
+        .residency = request->residency,
+        .dep_type = DEP_TYPE_EXCHANGE_MAILBOX,
+    };
+    struct making making = {.dep = NULL};
+    struct dep_step step;
+    HF_TRY(admin_begin(&admin, request->tenant));
+    HF_TRY(check_request(&admin, request));
+    if (admin.seen) {
+        return dep_show_by_id(&admin, &admin.object, out);
+    }
+    if (dep_find(service, admin.tenant, request->name) != NULL) {
+        return problem_set(problem, REASON_NAME_TAKEN, "DEP %s exists",
+                           request->name);
+    }
+    keys.tenant = admin.tenant;
+    HF_TRY(find_keys(&admin, request, keys.keys));
+    HF_TRY(dep_decide(
+        &admin, request->disabled ? DEP_EV_CREATE_DISABLED : DEP_EV_CREATE,
+        NULL, &step));
+    HF_TRY(dep_validate(&admin, &keys));
+    if (request->mutation.validate_only) {
+        dep_preview(&admin, request, step.next, out);
+        return HF_OK;
+    }
+    enum hf_status status = make_and_record(&admin, request, &keys, &making);
+    making_free(&making);
+    HF_TRY(status);
+    health_refresh(service);
+    return dep_show_named(&admin, request->name, out);
+}

@@ -1,0 +1,260 @@
+#include "server/service/slow.h"
+
+#include "hsm/sys/log.h"
+
+#include "server/service/opening.h"
+#include "server/service/rows.h"
+#include "server/service/seal_budget.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A lease that went stale between being taken and being used. */
+#define STALE_MAX 3
+
+enum step slow_refuse(struct slow *slow, enum reason reason, const char *text)
+{
+    key_call_refuse(slow->call, reason, text);
+    return STEP_OVER;
+}
+
+enum step slow_fail(struct slow *slow, enum hf_status status)
+{
+    key_call_finish(slow->call,
+                    problem_of_status(&slow->call->problem, status));
+    return STEP_OVER;
+}
+
+bool slow_is_cancelled(const struct slow *slow)
+{
+    struct key_call *call = slow->call;
+    return call->cancelled != NULL && call->cancelled(call);
+}
+
+static void object_name(const struct slow *slow, char *out, size_t cap)
+{
+    snprintf(out, cap, "tenants/%s/mailboxes/%s", slow->call->tenant,
+             slow->call->resource);
+}
+#define OBJECT_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
+
+/* --- opening and sealing ------------------------------------------------ */
+
+static void fill_context(const struct slow *slow,
+                         const struct generation_entry *generation,
+                         uint8_t out[CONTEXT_BYTES])
+{
+    struct context context = {
+        .tenant = generation->record.tenant,
+        .dep = generation->record.dep,
+        .generation = generation->record.generation,
+        .workload = WORKLOAD_EXCHANGE,
+        .resource_type = RESOURCE_MAILBOX,
+        .purpose = PURPOSE_RESOURCE_KEY,
+    };
+    resource_hash(slow->view.record.id, context.resource_hash);
+    context_encode(&context, out);
+}
+
+void slow_tell_where(struct key_call *call,
+                     const struct generation_entry *generation)
+{
+    call->dep = generation->record.dep;
+    call->generation = generation->record.generation;
+    call->dep_is_service_managed =
+        generation->dep->record.type == DEP_TYPE_SERVICE_MANAGED;
+}
+
+/* A lease for this generation, or the call is over. */
+static enum step get_lease(struct slow *slow,
+                           struct generation_entry *generation,
+                           struct lease **out_lease)
+{
+    switch (opening_get(slow->service, generation, slow->call, out_lease)) {
+    case OPENING_READY:
+        return STEP_ON;
+    case OPENING_PARKED:
+        return STEP_OVER;
+    case OPENING_REFUSED:
+        key_call_finish(slow->call, slow->call->status);
+        return STEP_OVER;
+    }
+    return STEP_OVER;
+}
+
+static enum step open_failed(struct slow *slow, struct lease *lease,
+                             enum hf_status status)
+{
+    struct key_call *call = slow->call;
+    if (status == HF_E_BAD_BLOB) {
+        return slow_refuse(slow, REASON_BLOB_INVALID,
+                           "the wrapped key does not open");
+    }
+    if (hf_status_class(status) == HF_CLASS_OURS || ++call->tries > STALE_MAX) {
+        return slow_fail(slow, status);
+    }
+    lease_drop(lease); /* stale: once more from the start */
+    keys_submit(slow->service, &call, 1);
+    return STEP_OVER;
+}
+
+/* Opens an envelope of this resource into *out_key. Every kind of bad envelope
+ * is refused alike (N10 to N19). */
+enum step slow_open_envelope(struct slow *slow, struct bytes blob,
+                             struct secret **out_key)
+{
+    struct envelope envelope;
+    uint8_t context[CONTEXT_BYTES];
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    HF_OWNED(secret_freep) struct secret *key = NULL;
+    struct generation_entry *generation = NULL;
+    if (envelope_parse(blob, HF_KEY_BYTES, &envelope) == HF_OK) {
+        generation = resource_generation(slow->service, &slow->view,
+                                         &envelope.dep, envelope.generation);
+    }
+    if (generation == NULL) {
+        return slow_refuse(slow, REASON_BLOB_INVALID,
+                           "the wrapped key does not open");
+    }
+    if (get_lease(slow, generation, &lease) == STEP_OVER) {
+        return STEP_OVER;
+    }
+    enum hf_status status = secret_new(HF_KEY_BYTES, &key);
+    if (status != HF_OK) {
+        return slow_fail(slow, status);
+    }
+    fill_context(slow, generation, context);
+    status = lease_open(lease, envelope.iv, BYTES_OF(context), envelope.sealed,
+                        secret_writable(key));
+    if (status != HF_OK) {
+        return open_failed(slow, lease, status);
+    }
+    slow_tell_where(slow->call, generation);
+    *out_key = HF_GIVE(key);
+    return STEP_ON;
+}
+
+HF_STATUS slow_seal_key(struct slow *slow, struct generation_entry *generation,
+                        const struct lease *lease, const struct secret *key,
+                        uint8_t out[ENVELOPE_KEY_BYTES])
+{
+    uint8_t context[CONTEXT_BYTES];
+    uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
+    size_t len = 0;
+    struct envelope envelope = {
+        .dep = generation->record.dep,
+        .generation = generation->record.generation,
+        .sealed = BYTES_OF(sealed),
+    };
+    HF_TRY(
+        rng_fill(slow->service->settings.rng, envelope.iv, sizeof envelope.iv));
+    HF_TRY(seal_budget_take(slow->service, generation));
+    fill_context(slow, generation, context);
+    HF_TRY(lease_seal(lease, envelope.iv, BYTES_OF(context),
+                      (struct bytes){secret_bytes(key), HF_KEY_BYTES}, sealed));
+    return envelope_encode(&envelope, out, ENVELOPE_KEY_BYTES, &len);
+}
+
+/* a DEP that is not enabled takes no new wrap. */
+bool slow_may_wrap(struct slow *slow, const struct generation_entry *generation)
+{
+    pthread_rwlock_rdlock(&slow->service->catalogue.lock);
+    bool may = dep_may_wrap(generation->dep->record.state);
+    pthread_rwlock_unlock(&slow->service->catalogue.lock);
+    return may;
+}
+
+static enum step seal_failed(struct slow *slow, enum hf_status status)
+{
+    if (status == HF_E_LIMIT) {
+        return slow_refuse(
+            slow, REASON_SEALS_EXHAUSTED,
+            "this generation of the DEP key has made as many wraps "
+            "as it may; refresh the DEP");
+    }
+    return slow_fail(slow, status);
+}
+
+/* Seals under the generation the resource should be on. */
+enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
+                           uint8_t out[ENVELOPE_KEY_BYTES])
+{
+    struct generation_entry *wanted = slow->view.wanted;
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    if (!slow_may_wrap(slow, wanted)) {
+        return slow_refuse(
+            slow, REASON_DEP_NOT_ENABLED,
+            "the DEP of this mailbox is not enabled: it opens keys, "
+            "but wraps none");
+    }
+    if (get_lease(slow, wanted, &lease) == STEP_OVER) {
+        return STEP_OVER;
+    }
+    enum hf_status status = slow_seal_key(slow, wanted, lease, key, out);
+    if (status == HF_E_PRECONDITION) {
+        return open_failed(slow, lease, status);
+    }
+    return status == HF_OK ? STEP_ON : seal_failed(slow, status);
+}
+
+/* --- recording ---------------------------------------------------------- */
+
+/* The new record of the resource with its audit record, and on success into
+ * the cache. */
+HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
+                               const char *activity)
+{
+    char object[OBJECT_NAME_BYTES];
+    char from[HF_ID_TEXT];
+    char to[HF_ID_TEXT];
+    char details[2 * HF_ID_TEXT + 96];
+    struct resource_view *view = &slow->view;
+    struct stamp next;
+    object_name(slow, object, sizeof object);
+    id_format(&view->facts.effective.dep, from);
+    id_format(&view->record.effective.dep, to);
+    snprintf(details, sizeof details,
+             "{\"from\":\"%s\",\"to\":\"%s\",\"generation\":%u}", from, to,
+             view->record.effective.generation);
+    const struct audit_entry entry = {
+        .caller = slow->call->caller,
+        .activity = activity,
+        .tenant = view->record.tenant,
+        .object = object,
+        .details = details,
+        .request_id = slow->call->request_id,
+    };
+    HF_TRY(resource_put(view, change, &next));
+    HF_TRY(audit_change(slow->service, change, &entry));
+    HF_TRY(ledger_commit(slow->service->ledger, change));
+    view->stamp = next;
+    rows_put(slow->service, &view->record, &next);
+    return HF_OK;
+}
+
+void slow_set_effective(struct slow *slow,
+                        const uint8_t envelope[ENVELOPE_KEY_BYTES])
+{
+    struct resource_record *record = &slow->view.record;
+    memcpy(record->envelope, envelope, ENVELOPE_KEY_BYTES);
+    record->envelope_len = ENVELOPE_KEY_BYTES;
+    record->effective = slow->view.facts.wanted;
+    record->effective_ms = service_wall_ms(slow->service);
+}
+
+/* The stored key under the DEP it should be on (M2, M6, M7). */
+HF_STATUS slow_record_rewrap(struct slow *slow,
+                             const uint8_t envelope[ENVELOPE_KEY_BYTES])
+{
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct resource_record before = slow->view.record;
+    HF_TRY(change_new(&change));
+    HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    slow_set_effective(slow, envelope);
+    enum hf_status status =
+        slow_record_resource(slow, change, "RewrapMailboxKey");
+    if (status != HF_OK) {
+        slow->view.record = before;
+    }
+    return status;
+}
