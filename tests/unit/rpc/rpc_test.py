@@ -934,14 +934,14 @@ class Secrets(Case):
     def test_wrapped_key(self):
         key = os.urandom(32)
         stub = API.stub(self.server.channel(), KEYS + "WrapKey")
-        for name in ("ok", "later", "denied", "wait-300"):
+        for name in ("ok", "later", "denied", "wait-2500"):
             call = stub.future(API.request(KEYS + "WrapKey",
                                            mailbox=BOX + name,
                                            plaintext_key=key), timeout=5)
-            if name == "wait-300":
+            if name == "wait-2500":
                 # the search finds what is there: one copy, the secret's own
                 self.server.wait_for("key WrapKey tenant=acme "
-                                     "resource=wait-300")
+                                     "resource=wait-2500")
                 self.assertEqual(self.memory_holds(key), 1)
             call.exception()
         self.refused(KEYS + "WrapKey", mailbox="no name", plaintext_key=key)
