@@ -44,13 +44,15 @@ class Refused(Exception):
 
 
 class Deployment:
-    def __init__(self, build, where=None, shim=None, limits=None, env=None):
+    def __init__(self, build, where=None, shim=None, limits=None, env=None, spare=None):
         """build: the build folder. where: a folder to make ours in (default:
         the system's temporary one). shim: a fault shim in front of SoftHSM for
-        every token. limits: of the configuration."""
+        every token. limits: of the configuration. spare: more tokens, with
+        their domains, in which no key is made."""
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
         self.limits = limits or {}
+        self.tokens = {**TOKENS, **(spare or {})}
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
         self.server = None
@@ -112,7 +114,7 @@ class Deployment:
 
     def provision(self, residency="token", bits=2048):
         """Tokens, keys, certificates, configuration."""
-        for token, domain in [*TOKENS.items(), ("holdfast-service", "holdfast"),
+        for token, domain in [*self.tokens.items(), ("holdfast-service", "holdfast"),
                               ("holdfast-ak", "holdfast")]:
             self.hsm("token", "init", "--label", token, "--domain", domain,
                      "--deletion-protection", "soft-delete-purge-protected", "--test-only",
@@ -152,7 +154,7 @@ class Deployment:
         for domain in TOKENS.values():
             text += f"  - name: {domain}\n    custodian_key: custodians/{domain}.pem\n"
         text += "tokens:\n"
-        for token, domain in TOKENS.items():
+        for token, domain in self.tokens.items():
             text += f"  - name: {token}\n    custody_domain: {domain}\n"
             text += self._token_lines(token, "    ")
         text += "identities:\n"
@@ -226,13 +228,14 @@ class Deployment:
     def onboard(self):
         """The tenant, its tokens, its customer keys and their grants."""
         self.cli("operator", "tenant", "create", TENANT, "--licensed")
-        for token, domain in TOKENS.items():
+        for token, domain in self.tokens.items():
             out = self.home / f"custodians/{token}.json"
             self.run(self.build / "hsm/tool/holdfast-hsm", "token", "enroll", "--module",
                      self.softhsm, "--token", token, "--pin-file", self.pin(token), "--tenant",
                      TENANT, "--domain", domain, "--key",
                      self.home / f"custodians/{domain}.key", "--out", out)
             self.cli("operator", "token", "enroll", token, "--statement", out)
+        for token in TOKENS:
             self.cli("admin", "key", "register", f"key-{token}", "--token", token, "--uri",
                      self.uris[f"key-{token}"])
             self.grant(f"key-{token}")

@@ -29,6 +29,8 @@ SHIM = BUILD / "tests/fault/shim/libhf_fault_shim.so"
 READY = BUILD / "tests/integration/server/ready"
 PARENT = f"tenants/{TENANT}"
 EAST, WEST = "contoso-east", "contoso-west"
+# a third token, in the custody domain of the first
+ANNEX, HEADQUARTERS = "contoso-annex", "headquarters"
 AK_TOKEN = "holdfast-ak"
 AK_USED = "Fallback to Availability Key"
 USER, SYSTEM = 1, 2
@@ -64,7 +66,8 @@ class Outcome:
 class Server(deployment.Deployment):
     def __init__(self, limits=None, shim=True):
         super().__init__(BUILD, shim=SHIM if shim else None,
-                         limits=dict(LIMITS, **(limits or {})))
+                         limits=dict(LIMITS, **(limits or {})),
+                         spare={ANNEX: HEADQUARTERS})
         self.channels = {}
 
     def begin(self, anew=False):
@@ -78,6 +81,7 @@ class Server(deployment.Deployment):
                 self.uris = json.loads((self.home / "uris.json").read_text())
                 self.write_config()
                 self.start()
+                self.settled()
             else:
                 # keys of residency memory serve both residencies (R-15.13)
                 self.provision(residency="memory")
@@ -89,6 +93,16 @@ class Server(deployment.Deployment):
             self.stop()
             raise
         return self
+
+    def settled(self):
+        """Waits for the probe of each key that follows a start, so that no
+        test counts it. (Before any other use of the keys.)"""
+        until = time.monotonic() + 20
+        while any(key.health.state == 0 for key in self.call(
+                "admin", "ListCustomerKeys", parent=PARENT).customer_keys):
+            if time.monotonic() > until:
+                raise AssertionError("the keys are not probed")
+            time.sleep(0.05)
 
     def keep(self):
         """Ends the server and leaves the folder for begin() to copy."""
