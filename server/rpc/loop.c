@@ -192,6 +192,8 @@ static bool serve_event(struct rpc *rpc, const grpc_event *event)
     if (event->type == GRPC_OP_COMPLETE) {
         if (event->tag == rpc) { /* shutdown_and_notify */
             rpc->grpc_is_down = true;
+        } else if (event->tag == &rpc->bell) {
+            lane_answer_finished(rpc);
         } else {
             serve(event->tag, event->success != 0);
         }

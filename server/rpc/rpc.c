@@ -2,12 +2,15 @@
 
 #include "hsm/base/check.h"
 
+#include "hsm/sys/log.h"
+
 #include "server/rpc/descriptors.h"
 #include "server/rpc/embedded.h"
 #include "server/rpc/health.h"
 #include "server/rpc/server.h"
 
 #include <grpc/grpc_security.h>
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 
 #include <errno.h>
@@ -252,6 +255,16 @@ static HF_STATUS init_locks(struct rpc *rpc)
     return failed == 0 ? HF_OK : HF_E_RESOURCES;
 }
 
+/* What gRPC has to say stands in our log, as a line like the others. */
+static void grpc_says(gpr_log_func_args *args)
+{
+    const char *slash = strrchr(args->file, '/');
+    log_event(args->severity == GPR_LOG_SEVERITY_ERROR ? LOG_WARN : LOG_DEBUG,
+              "grpc", LOG_TEXT("what", args->message),
+              LOG_TEXT("file", slash != NULL ? slash + 1 : args->file),
+              LOG_NUMBER("line", args->line));
+}
+
 HF_STATUS rpc_start(const struct rpc_settings *settings, struct rpc **out_rpc)
 {
     struct rpc *rpc = calloc(1, sizeof *rpc);
@@ -260,6 +273,7 @@ HF_STATUS rpc_start(const struct rpc_settings *settings, struct rpc **out_rpc)
         rpc_identities_free(settings->identities);
         return rpc == NULL ? HF_E_NO_MEMORY : HF_E_RESOURCES;
     }
+    gpr_set_log_function(grpc_says);
     grpc_init();
     enum hf_status status = prepare(rpc, settings);
     if (rpc->identities == NULL) {

@@ -28,10 +28,16 @@ struct walk {
     struct problem *problem;
 };
 
-static HF_STATUS take_varint(struct bytes *rest, uint64_t *out)
+/* Tags and lengths are numbers of 32 bits: other libraries, protobuf-c too,
+ * take no more than five bytes for them, however many of them are zero. */
+#define NUMBER_BYTES 10
+#define LENGTH_BYTES 5
+
+static HF_STATUS take_varint(struct bytes *rest, unsigned max_bytes,
+                             uint64_t *out)
 {
     uint64_t value = 0;
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < max_bytes; i++) {
         if (rest->len == 0) {
             return HF_E_INVALID;
         }
@@ -68,7 +74,7 @@ static HF_STATUS take_fixed(struct bytes *rest, size_t width, uint64_t *out)
 HF_STATUS wire_next(struct bytes *rest, struct wire_field *out_field)
 {
     uint64_t tag = 0;
-    HF_TRY(take_varint(rest, &tag));
+    HF_TRY(take_varint(rest, LENGTH_BYTES, &tag));
     if (tag > UINT32_MAX || tag >> 3 == 0) {
         return HF_E_INVALID;
     }
@@ -78,14 +84,14 @@ HF_STATUS wire_next(struct bytes *rest, struct wire_field *out_field)
     };
     switch (out_field->type) {
     case WIRE_VARINT:
-        return take_varint(rest, &out_field->value);
+        return take_varint(rest, NUMBER_BYTES, &out_field->value);
     case WIRE_FIXED64:
         return take_fixed(rest, 8, &out_field->value);
     case WIRE_FIXED32:
         return take_fixed(rest, 4, &out_field->value);
     case WIRE_BYTES: {
         uint64_t len = 0;
-        HF_TRY(take_varint(rest, &len));
+        HF_TRY(take_varint(rest, LENGTH_BYTES, &len));
         if (len > rest->len) {
             return HF_E_INVALID;
         }
@@ -203,7 +209,7 @@ static HF_STATUS check_packed(const struct walk *walk,
     }
     while (values.len > 0) {
         uint64_t value = 0;
-        if (take_varint(&values, &value) != HF_OK) {
+        if (take_varint(&values, NUMBER_BYTES, &value) != HF_OK) {
             return malformed(walk);
         }
         if (field->type == PROTOBUF_C_TYPE_ENUM) {

@@ -560,6 +560,7 @@ class Refusing(Case):
                 (b"\x0b" + ok, ""),                        # a group
                 (b"\x00\x00", ""),                         # field 0
                 (b"\x0a" + b"\xff" * 10, ""),
+                (ok + b"\x2a" + b"\x80" * 8 + b"\x00", ""),  # a long zero
                 (ok + b"\x1d\x00\x00\x00\x00", "")):
             refusal = self.refused(unwrap, body=body)
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
@@ -583,6 +584,15 @@ class Refusing(Case):
             "/holdfast.v1.DepService/UpdateDep", body=b"\x12" +
             self.varint(60000) + b"\x0a\x00" * 30000)
         self.assertRefused(refusal, "RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE")
+
+    def test_too_much_metadata(self):
+        stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
+        request = API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        stub(request, metadata=[("x", "y" * 6000)], timeout=5)
+        with self.assertRaises(grpc.RpcError) as caught:
+            stub(request, metadata=[("x", "y" * 20000)], timeout=5)
+        self.assertEqual(caught.exception.code().name, "RESOURCE_EXHAUSTED")
+        stub(request, timeout=5)
 
     @staticmethod
     def varint(n):

@@ -45,8 +45,18 @@ static const struct hf_id the_dep = {
               0x55, 0x55, 0x55, 0x55, 0x55}
 };
 
+static bool in_a_hurry;
+
+void double_hurry(void)
+{
+    in_a_hurry = true;
+}
+
 void double_say(const char *format, ...)
 {
+    if (in_a_hurry) {
+        return;
+    }
     char line[512];
     va_list values;
     va_start(values, format);
@@ -78,7 +88,9 @@ void double_stop(struct service *service)
 static long number_in(const char *name, const char *word)
 {
     size_t len = strlen(word);
-    return strncmp(name, word, len) == 0 ? strtol(name + len, NULL, 10) : -1;
+    return !in_a_hurry && strncmp(name, word, len) == 0
+               ? strtol(name + len, NULL, 10)
+               : -1;
 }
 
 /* --- threads ------------------------------------------------------------- */

@@ -26,5 +26,7 @@ struct service *double_start(void);
 void double_stop(struct service *service);
 /* double_command: one line of the above but quit. */
 void double_command(struct service *service, const char *line);
+/* double_hurry: from now on nothing waits and nothing is said (for fuzzing). */
+void double_hurry(void);
 /* double_say: one line on standard output. Threads: any. */
 __attribute__((format(printf, 1, 2))) void double_say(const char *format, ...);
