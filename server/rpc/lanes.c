@@ -162,9 +162,9 @@ static bool data_cancelled(struct key_call *key)
     return atomic_load(&call->cancelled);
 }
 
-static void data_reply(struct rpc_call *call)
+static void data_done(struct key_call *key)
 {
-    struct key_call *key = &call->u.key;
+    struct rpc_call *call = key->owner;
     const struct rpc_method *method = call->slot->method;
     if (key->status != HF_OK) {
         if (key->problem.reason == REASON_NONE) {
@@ -187,46 +187,6 @@ static void data_reply(struct rpc_call *call)
         return;
     }
     call_reply_bytes(call, bytes, len);
-}
-
-/* A reply that another thread starts wakes the polling thread for itself alone,
- * in the middle of the other's batch. So what other threads finish is
- * collected, and one ring of the bell answers all of it (measured on one core:
- * see tests/bench/run, ratio_token). */
-static void data_done(struct key_call *key)
-{
-    struct rpc_call *call = key->owner;
-    struct rpc *rpc = call->slot->rpc;
-    if (pthread_equal(pthread_self(), rpc->thread)) {
-        data_reply(call);
-        return;
-    }
-    struct rpc_call *before = atomic_load(&rpc->finished);
-    do {
-        call->next = before;
-    } while (!atomic_compare_exchange_weak(&rpc->finished, &before, call));
-    if (before == NULL) {
-        grpc_alarm_set(rpc->bell, rpc->queue,
-                       gpr_inf_past(GPR_CLOCK_MONOTONIC), &rpc->bell, NULL);
-    }
-}
-
-void lane_answer_finished(struct rpc *rpc)
-{
-    struct rpc_call *newest = atomic_exchange(&rpc->finished, NULL);
-    struct rpc_call *oldest = NULL;
-    while (newest != NULL) { /* first come, first answered */
-        struct rpc_call *next = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = next;
-    }
-    while (oldest != NULL) {
-        struct rpc_call *call = oldest;
-        oldest = call->next;
-        call->next = NULL;
-        data_reply(call);
-    }
 }
 
 static void key_call_prepare(struct rpc_call *call)
@@ -259,6 +219,7 @@ static void key_call_prepare(struct rpc_call *call)
     key->link = NULL;
     key->lease = NULL;
     key->tries = 0;
+    key->has_results = false;
     key->has_results = false;
 }
 

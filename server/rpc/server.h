@@ -60,11 +60,6 @@ struct rpc {
     bool draining_seen;
     bool grpc_is_down; /* shutdown_and_notify has been notified */
 
-    /* data-plane calls that other threads finished, newest first; the bell is
-     * rung by whoever finds it empty */
-    struct rpc_call *_Atomic finished;
-    grpc_alarm *bell;
-
     atomic_bool draining;         /* no new calls; streams end */
     atomic_bool stopping;         /* and gRPC is shutting down */
     atomic_uint_fast64_t in_work; /* taken in and not yet recycled */
