@@ -20,9 +20,9 @@ enum admission lane_admission(enum rpc_lane lane)
     case LANE_DATA:
     case LANE_EXTRA:
     case LANE_UNKNOWN:
+    case LANE_HEALTH: /* also while administration is full */
         return ADMIT_DATA;
     case LANE_ADMIN:
-    case LANE_HEALTH:
         return ADMIT_ADMIN;
     case LANE_WATCH:
     case LANE_REFLECTION:
@@ -219,7 +219,6 @@ static void key_call_prepare(struct rpc_call *call)
     key->link = NULL;
     key->lease = NULL;
     key->tries = 0;
-    key->has_results = false;
     key->has_results = false;
 }
 

@@ -652,6 +652,7 @@ class Limits(Case):
         start = time.monotonic()
         for _ in range(20):
             self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+            self.assertEqual(self.call(CHECK, service="").status, 1)
         self.assertLess(time.monotonic() - start, 0.5)
         codes = [c.exception().code().name if c.exception() else "OK"
                  for c in calls]
