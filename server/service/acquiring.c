@@ -17,11 +17,33 @@ bool acquire_or_park(struct generation_entry *generation, unsigned mask,
     return ours;
 }
 
-/* Ends the acquisition; those who waited go on, with its results if it failed:
- * an attempt is theirs as well. */
+void key_call_keep_results(struct key_call *call,
+                           const struct generation_entry *generation,
+                           uint64_t revision,
+                           const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+{
+    call->has_results =
+        results[0] != ATTEMPT_OURS && results[1] != ATTEMPT_OURS;
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        call->results[slot] = (uint8_t)results[slot];
+    }
+    call->results_dep = generation->record.dep;
+    call->results_generation = generation->record.generation;
+    call->results_revision = revision;
+}
+
+static void copy_results(struct key_call *to, const struct key_call *from)
+{
+    to->has_results = true;
+    to->results[0] = from->results[0];
+    to->results[1] = from->results[1];
+    to->results_dep = from->results_dep;
+    to->results_generation = from->results_generation;
+    to->results_revision = from->results_revision;
+}
+
 void acquired(struct service *service, struct generation_entry *generation,
-              unsigned mask,
-              const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+              unsigned mask, const struct key_call *failed)
 {
     pthread_mutex_lock(&generation->lock);
     struct key_call *parked = generation->parked[mask];
@@ -32,12 +54,8 @@ void acquired(struct service *service, struct generation_entry *generation,
         struct key_call *call = parked;
         parked = call->link;
         call->link = NULL;
-        if (results != NULL) {
-            call->has_results = true;
-            call->results[0] = (uint8_t)results[0];
-            call->results[1] = (uint8_t)results[1];
-            call->results_dep = generation->record.dep;
-            call->results_generation = generation->record.generation;
+        if (failed != NULL) {
+            copy_results(call, failed);
         }
         keys_submit(service, &call, 1);
     }

@@ -301,17 +301,25 @@ static bool known_results(struct service *service,
     return known;
 }
 
+/* What an attempt that this call waited for came to; nothing when the caller's
+ * grants have changed since (R-15.4: a withdrawal is in effect at once). */
+/* What an attempt that this call shared, or made before it was parked, came to:
+ * good for the facts it rests on, and never against what is refused now. */
 static bool shared_results(const struct generation_entry *generation,
+                           const struct facts *facts,
                            const struct key_call *call,
                            enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
 {
-    if (!call->has_results ||
+    if (!call->has_results || call->results_revision != facts->revision ||
         !id_equal(&call->results_dep, &generation->record.dep) ||
         call->results_generation != generation->record.generation) {
         return false;
     }
-    results[0] = (enum attempt)call->results[0];
-    results[1] = (enum attempt)call->results[1];
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        results[slot] = facts->verdicts[slot].allowed
+                            ? (enum attempt)call->results[slot]
+                            : ATTEMPT_DENIED;
+    }
     return true;
 }
 
@@ -341,9 +349,12 @@ static enum opening acquire(struct service *service,
             status = lease_publish(lease, facts->key_lease_ms, facts->revision);
         }
     }
+    if (status == HF_E_UNREACHABLE) {
+        key_call_keep_results(call, generation, facts->revision, results);
+    }
     if (shared) {
-        bool failed = status == HF_E_UNREACHABLE;
-        acquired(service, generation, facts->mask, failed ? results : NULL);
+        acquired(service, generation, facts->mask,
+                 call->has_results ? call : NULL);
     }
     if (status == HF_OK) {
         /* the call that opened it is its first use */
@@ -412,7 +423,7 @@ enum opening opening_get(struct service *service,
         return open_service_managed(service, generation, &facts, call,
                                     out_lease);
     }
-    if (shared_results(generation, call, results) ||
+    if (shared_results(generation, &facts, call, results) ||
         known_results(service, generation, &facts, results)) {
         return fall_back(service, generation, &facts, call, results, out_lease);
     }
