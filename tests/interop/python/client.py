@@ -205,24 +205,24 @@ class Watch:
         except grpc.RpcError as error:
             self.news.put(error)
 
-    def expect(self, wanted):
+    def take(self, seconds):
         try:
-            found = self.news.get(timeout=CALL_S)
+            return self.news.get(timeout=seconds)
         except queue.Empty:
-            found = "nothing"
-        expect(f"health of {self.service!r}", found, wanted)
+            return "nothing"
+
+    def expect(self, wanted):
+        expect(f"health of {self.service!r}", self.take(CALL_S), wanted)
 
     def quiet(self):
         """Still open, and nothing was told twice."""
-        try:
-            sys.exit(f"{self.service!r} told more: {self.news.get(timeout=QUIET_S)!r}")
-        except queue.Empty:
-            expect(f"watch of {self.service!r} is open", self.call.is_active(), True)
+        expect(f"more from {self.service!r}", self.take(QUIET_S), "nothing")
+        expect(f"watch of {self.service!r} is open", self.call.is_active(), True)
 
     def end(self):
         """The status that the server ends it with, behind any last news."""
         while True:
-            news = self.news.get(timeout=CALL_S)
+            news = self.take(CALL_S)
             if isinstance(news, grpc.RpcError):
                 return Refusal(news)
             expect(f"last news of {self.service!r}", news, NOT_SERVING)
