@@ -15,8 +15,15 @@
 bool acquire_or_park(struct generation_entry *generation, unsigned mask,
                      struct key_call *call);
 
-/* acquired: those who waited go on, with its results if it failed: an attempt
- * is theirs as well. results NULL: it did not fail, or tells them nothing. */
+/* acquired: those who waited go on. failed: the call whose attempt failed, and
+ * whose results are theirs as well; NULL: it did not fail, or tells them
+ * nothing. */
 void acquired(struct service *service, struct generation_entry *generation,
-              unsigned mask,
-              const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP]);
+              unsigned mask, const struct key_call *failed);
+
+/* key_call_keep_results: what the attempts of this call came to, so that it
+ * makes no others. Nothing is kept of an attempt that failed by our own
+ * trouble: that is this call's alone (its deadline, say). */
+void key_call_keep_results(
+    struct key_call *call, const struct generation_entry *generation,
+    uint64_t revision, const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP]);

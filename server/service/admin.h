@@ -18,6 +18,7 @@ struct admin {
     struct problem *problem;
     struct tenant_entry *tenant; /* NULL: a verb without one */
     bool seen;                   /* this very request was done before */
+    bool changed;                /* the store holds what it changed */
     struct hf_id object;         /* what it made */
 };
 

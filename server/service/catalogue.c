@@ -336,23 +336,65 @@ static HF_STATUS link_generation(struct service *service,
     return HF_OK;
 }
 
-#define DEFINE_ADD(name, type)                                                 \
-    HF_STATUS catalogue_add_##name(struct service *service,                    \
-                                   struct type *entry)                         \
-    {                                                                          \
-        pthread_rwlock_wrlock(&service->catalogue.lock);                       \
-        enum hf_status status = link_##name(service, entry);                   \
-        pthread_rwlock_unlock(&service->catalogue.lock);                       \
-        return status;                                                         \
-    }
+HF_STATUS catalogue_add_tenant(struct service *service,
+                               struct tenant_entry *entry)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_tenant(service, entry);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
 
-DEFINE_ADD(tenant, tenant_entry)
-DEFINE_ADD(token, token_entry)
-DEFINE_ADD(key, key_entry)
-DEFINE_ADD(key_version, key_version_entry)
-DEFINE_ADD(grant, grant_entry)
-DEFINE_ADD(dep, dep_entry)
-DEFINE_ADD(generation, generation_entry)
+HF_STATUS catalogue_add_token(struct service *service,
+                              struct token_entry *entry)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_token(service, entry);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+HF_STATUS catalogue_add_key(struct service *service, struct key_entry *entry,
+                            struct key_version_entry *first)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_key(service, entry);
+    if (status == HF_OK) {
+        status = link_key_version(service, first);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+HF_STATUS catalogue_add_key_version(struct service *service,
+                                    struct key_version_entry *entry)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_key_version(service, entry);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+HF_STATUS catalogue_add_grant(struct service *service,
+                              struct grant_entry *entry)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_grant(service, entry);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry,
+                            struct generation_entry *first)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_dep(service, entry);
+    if (status == HF_OK) {
+        status = link_generation(service, first);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
 
 /* --- loading ------------------------------------------------------------ */
 
@@ -368,7 +410,7 @@ DEFINE_ADD(generation, generation_entry)
         entry->stamp = *stamp;                                                 \
         enum hf_status status = decode(record, &entry->record);                \
         if (status == HF_OK) {                                                 \
-            status = catalogue_add_##name(context, entry);                     \
+            status = link_##name(context, entry);                              \
         }                                                                      \
         if (status != HF_OK) {                                                 \
             free(entry);                                                       \
@@ -404,7 +446,14 @@ static HF_STATUS count_assigned(struct service *service)
 
 static HF_STATUS make_tables(struct catalogue *catalogue)
 {
-    pthread_rwlock_init(&catalogue->lock, NULL);
+    /* writers first: a revocation does not wait for a stream of readers. No
+     * reader takes the lock twice. */
+    pthread_rwlockattr_t writers_first;
+    pthread_rwlockattr_init(&writers_first);
+    pthread_rwlockattr_setkind_np(&writers_first,
+                                  PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&catalogue->lock, &writers_first);
+    pthread_rwlockattr_destroy(&writers_first);
     HF_TRY(table_new(&catalogue->tenants_by_name));
     HF_TRY(table_new(&catalogue->tenants_by_id));
     HF_TRY(table_new(&catalogue->tokens_by_id));

@@ -153,20 +153,22 @@ struct grant_entry *key_entry_grant(const struct key_entry *key,
                                     const char *identity);
 
 /* Adding, after the commit: takes the lock for writing itself. The entry's
- * record and stamp are filled; links are made here.
+ * record and stamp are filled; links are made here. What is nothing without
+ * another (a key without a version, a DEP without a generation) is added with
+ * it, so that nobody ever sees one without the other.
  * Returns   HF_OK or HF_E_NO_MEMORY (the entry is then still the caller's). */
 HF_STATUS catalogue_add_tenant(struct service *service,
                                struct tenant_entry *entry);
 HF_STATUS catalogue_add_token(struct service *service,
                               struct token_entry *entry);
-HF_STATUS catalogue_add_key(struct service *service, struct key_entry *entry);
+HF_STATUS catalogue_add_key(struct service *service, struct key_entry *entry,
+                            struct key_version_entry *first);
 HF_STATUS catalogue_add_key_version(struct service *service,
                                     struct key_version_entry *entry);
 HF_STATUS catalogue_add_grant(struct service *service,
                               struct grant_entry *entry);
-HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry);
-HF_STATUS catalogue_add_generation(struct service *service,
-                                   struct generation_entry *entry);
+HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry,
+                            struct generation_entry *first);
 /* New empty entries, with locks made. NULL: no memory. */
 struct key_entry *key_entry_new(void);
 struct generation_entry *generation_entry_new(void);

@@ -219,37 +219,40 @@ HF_STATUS etag_check(const char *etag, const struct stamp *stamp,
 
 /* --- audit -------------------------------------------------------------- */
 
-static void add_text(json_t *object, const char *key, const char *value)
+/* True: it stands there, or there was nothing to say. */
+static bool add_text(json_t *object, const char *key, const char *value)
 {
-    if (value != NULL && value[0] != '\0') {
-        json_object_set_new(object, key, json_string(value));
-    }
+    return value == NULL || value[0] == '\0' ||
+           json_object_set_new(object, key, json_string(value)) == 0;
 }
 
-static json_t *audit_json(const struct audit_entry *entry, const char *time)
+static bool fill_audit(json_t *object, const struct audit_entry *entry,
+                       const char *time)
 {
-    char tenant[HF_ID_TEXT];
-    json_t *object = json_object();
-    if (object == NULL) {
-        return NULL;
-    }
-    add_text(object, "time", time);
-    add_text(object, "activity", entry->activity);
+    char tenant[HF_ID_TEXT] = "";
     if (!id_is_nil(&entry->tenant)) {
         id_format(&entry->tenant, tenant);
-        add_text(object, "organisation", tenant);
     }
-    add_text(object, "actor",
-             entry->caller == NULL ? "holdfast" : entry->caller->identity);
-    add_text(object, "object", entry->object);
-    add_text(object, "requestId", entry->request_id);
-    if (entry->details != NULL) {
-        json_t *details = json_loads(entry->details, 0, NULL);
-        if (details == NULL) {
-            json_decref(object);
-            return NULL;
-        }
-        json_object_set_new(object, "details", details);
+    const char *actor =
+        entry->caller == NULL ? "holdfast" : entry->caller->identity;
+    return add_text(object, "time", time) &&
+           add_text(object, "activity", entry->activity) &&
+           add_text(object, "organisation", tenant) &&
+           add_text(object, "actor", actor) &&
+           add_text(object, "object", entry->object) &&
+           add_text(object, "requestId", entry->request_id) &&
+           (entry->details == NULL ||
+            json_object_set_new(object, "details",
+                                json_loads(entry->details, 0, NULL)) == 0);
+}
+
+/* Whole, or none: a record without its actor is no record. */
+static json_t *audit_json(const struct audit_entry *entry, const char *time)
+{
+    json_t *object = json_object();
+    if (object != NULL && !fill_audit(object, entry, time)) {
+        json_decref(object);
+        return NULL;
     }
     return object;
 }

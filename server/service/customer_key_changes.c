@@ -64,7 +64,7 @@ static HF_STATUS put_version(const struct key_version_record *next,
 }
 
 /* record_lock is held. */
-static HF_STATUS update_locked(const struct admin *admin,
+static HF_STATUS update_locked(struct admin *admin,
                                const struct customer_key_update *request,
                                struct key_entry *key)
 {
@@ -79,7 +79,8 @@ static HF_STATUS update_locked(const struct admin *admin,
                            "customer key %s has no version %u",
                            key->record.name, number);
     }
-    HF_TRY(etag_check(request->mutation.etag, &key->stamp, admin->problem));
+    const struct stamp whole = customer_key_stamp(key);
+    HF_TRY(etag_check(request->mutation.etag, &whole, admin->problem));
     struct key_version_entry *entry = key->versions[number - 1];
     struct key_version_record next = entry->record;
     HF_TRY(next_version(admin, request, &next));
@@ -100,7 +101,8 @@ static HF_STATUS update_locked(const struct admin *admin,
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);
     }
-    if (admin_is_stored(status)) {
+    admin->changed = admin_is_stored(status);
+    if (admin->changed) {
         pthread_rwlock_wrlock(&service->catalogue.lock);
         entry->record = next;
         entry->stamp = stamp;
@@ -132,12 +134,21 @@ HF_STATUS customer_keys_update(struct service *service,
         pthread_mutex_unlock(&service->record_lock);
     }
     /* also when the answer is not yet certain: the narrower facts hold */
-    make_effective(service, key);
+    if (admin.changed) {
+        make_effective(service, key);
+    }
     HF_TRY(status);
     return customer_key_show_named(&admin, request->name, out);
 }
 
 /* --- grants ------------------------------------------------------------- */
+
+static bool is_spiffe_rest(const char *text)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_/";
+    return text[0] != '\0' && strspn(text, allowed) == strlen(text);
+}
 
 static HF_STATUS check_grant(const struct admin *admin,
                              const struct customer_key_grant *request)
@@ -145,10 +156,10 @@ static HF_STATUS check_grant(const struct admin *admin,
     static const char scheme[] = "spiffe://";
     const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
     if (strncmp(request->identity, scheme, sizeof scheme - 1) != 0 ||
-        strlen(request->identity) == sizeof scheme - 1) {
+        !is_spiffe_rest(request->identity + sizeof scheme - 1)) {
         return problem_field(admin->problem, "identity",
-                             "must be the SPIFFE URI of a workload "
-                             "(spiffe://...)");
+                             "must be the SPIFFE URI of a workload: spiffe:// "
+                             "and then letters, digits, '.', '-', '_' and '/'");
     }
     if (admin->verb == VERB_GRANT_CUSTOMER_KEY &&
         (request->permissions == 0 || (request->permissions & ~all) != 0)) {
@@ -191,7 +202,7 @@ make_grant_change(const struct admin *admin, const struct key_entry *key,
     }
     free(record);
     HF_TRY(status);
-    /* a SPIFFE URI has no character that JSON escapes: the edge checked it */
+    /* check_grant lets no character through that JSON would escape */
     snprintf(details, sizeof details,
              "{\"identity\":\"%s\",\"get\":%s,\"wrap\":%s,\"unwrap\":%s}",
              grant->identity,
@@ -228,7 +239,7 @@ static HF_STATUS apply_grant(struct service *service, struct key_entry *key,
 }
 
 /* record_lock is held. */
-static HF_STATUS grant_locked(const struct admin *admin,
+static HF_STATUS grant_locked(struct admin *admin,
                               const struct customer_key_grant *request,
                               struct key_entry *key)
 {
@@ -259,7 +270,8 @@ static HF_STATUS grant_locked(const struct admin *admin,
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);
     }
-    if (admin_is_stored(status)) {
+    admin->changed = admin_is_stored(status);
+    if (admin->changed) {
         enum hf_status applied = apply_grant(service, key, &grant, &next);
         status = applied == HF_OK ? status : applied;
     }
@@ -281,7 +293,9 @@ static HF_STATUS change_grant(struct admin *admin,
         status = grant_locked(admin, request, key);
         pthread_mutex_unlock(&service->record_lock);
     }
-    make_effective(service, key);
+    if (admin->changed) {
+        make_effective(service, key);
+    }
     HF_TRY(status);
     return customer_key_show_named(admin, request->name, out);
 }

@@ -58,6 +58,18 @@ static void fill_grants(const struct key_entry *key,
     }
 }
 
+struct stamp customer_key_stamp(const struct key_entry *key)
+{
+    struct stamp whole = {.version = key->stamp.version};
+    for (uint32_t i = 0; i < key->record.current_version; i++) {
+        whole.version += key->versions[i]->stamp.version;
+    }
+    for (size_t i = 0; i < key->grant_count; i++) {
+        whole.version += key->grants[i]->stamp.version;
+    }
+    return whole;
+}
+
 void customer_key_fill_view(struct key_entry *key,
                             struct customer_key_view *out)
 {
@@ -75,7 +87,8 @@ void customer_key_fill_view(struct key_entry *key,
     pthread_mutex_lock(&key->health_lock);
     out->health = key->health;
     pthread_mutex_unlock(&key->health_lock);
-    etag_write(&key->stamp, out->etag);
+    const struct stamp whole = customer_key_stamp(key);
+    etag_write(&whole, out->etag);
 }
 
 HF_STATUS customer_key_show_named(const struct admin *admin, const char *name,

@@ -9,6 +9,9 @@
 struct key_entry *customer_key_find(struct service *service,
                                     const struct tenant_entry *tenant,
                                     const char *name);
+/* customer_key_stamp: of the key with its versions and grants: rises with each
+ * change of any of them. The record_lock or the catalogue's lock is held. */
+struct stamp customer_key_stamp(const struct key_entry *key);
 /* The catalogue's lock is held. */
 void customer_key_fill_view(struct key_entry *key,
                             struct customer_key_view *out);

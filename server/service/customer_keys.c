@@ -174,8 +174,10 @@ static HF_STATUS take_over(const struct admin *admin,
     if (making->fresh != NULL) {
         making->fresh->record = *key;
         making->fresh->stamp = *stamp;
-        HF_TRY(catalogue_add_key(service, making->fresh));
+        HF_TRY(catalogue_add_key(service, making->fresh, making->version));
         making->existing = HF_GIVE(making->fresh);
+        making->version = NULL;
+        return HF_OK;
     }
     HF_TRY(catalogue_add_key_version(service, making->version));
     making->version = NULL;

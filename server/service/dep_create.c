@@ -15,6 +15,7 @@
 struct making {
     struct dep_entry *dep;
     struct generation_entry *generation;
+    bool stored; /* its availability key must stay, whatever comes after */
 };
 
 static void making_free(struct making *making)
@@ -106,9 +107,8 @@ static HF_STATUS put_parts(struct making *making, struct change *change)
 
 static HF_STATUS take_over(struct service *service, struct making *making)
 {
-    HF_TRY(catalogue_add_dep(service, making->dep));
+    HF_TRY(catalogue_add_dep(service, making->dep, making->generation));
     making->dep = NULL;
-    HF_TRY(catalogue_add_generation(service, making->generation));
     making->generation = NULL;
     return HF_OK;
 }
@@ -139,7 +139,8 @@ static HF_STATUS record_locked(const struct admin *admin,
         return problem_set(admin->problem, REASON_NAME_TAKEN, "DEP %s exists",
                            request->name);
     }
-    if (admin_is_stored(status)) {
+    making->stored = admin_is_stored(status);
+    if (making->stored) {
         enum hf_status taken = take_over(service, making);
         status = taken == HF_OK ? status : taken;
     }
@@ -175,8 +176,8 @@ static HF_STATUS make_and_record(const struct admin *admin,
     pthread_mutex_lock(&service->record_lock);
     status = record_locked(admin, request, making);
     pthread_mutex_unlock(&service->record_lock);
-    if (making->dep != NULL) {
-        dep_unmake_keys(service, &made); /* it was not recorded */
+    if (!making->stored) {
+        dep_unmake_keys(service, &made);
     }
     return status;
 }

@@ -1,5 +1,7 @@
 /* dep_keys: how the keys of a DEP come into being, and how they are proved
  * (R-15.2, R-4.17, R-11.10). */
+#include "hsm/sys/log.h"
+
 #include "server/service/aead.h"
 #include "server/service/attempt.h"
 #include "server/service/core.h"
@@ -46,8 +48,13 @@ void dep_unmake_keys(struct service *service, const struct dep_record *dep)
         .u.destroy.key = {.type = TOKEN_KEY_AES, .id_len = dep->ak_cka_id_len},
     };
     memcpy(request.u.destroy.key.id, dep->ak_cka_id, dep->ak_cka_id_len);
-    HF_IGNORE(token_call(service->settings.ak_token, &request),
-              "an orphan wraps nothing that was acknowledged");
+    enum hf_status status = token_call(service->settings.ak_token, &request);
+    if (status != HF_OK) {
+        char id[HF_ID_TEXT];
+        id_format(&dep->id, id);
+        log_event(LOG_WARN, "availability_key.orphan", LOG_TEXT("dep", id),
+                  LOG_TEXT("status", hf_status_name(status)));
+    }
 }
 
 static void fill_mint(const struct dep_key_plan *plan, struct token_mint *mint)

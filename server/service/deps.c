@@ -142,7 +142,7 @@ static HF_STATUS put_update(const struct dep_entry *dep,
 }
 
 /* record_lock is held. */
-static HF_STATUS update_locked(const struct admin *admin,
+static HF_STATUS update_locked(struct admin *admin,
                                const struct dep_update *request,
                                struct dep_entry *dep)
 {
@@ -172,7 +172,8 @@ static HF_STATUS update_locked(const struct admin *admin,
         return problem_set(admin->problem, REASON_NAME_TAKEN, "DEP %s exists",
                            next.name);
     }
-    if (admin_is_stored(status)) {
+    admin->changed = admin_is_stored(status);
+    if (admin->changed) {
         pthread_rwlock_wrlock(&service->catalogue.lock);
         dep->record = next;
         dep->stamp = stamp;
@@ -237,7 +238,9 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
         enum hf_status status = update_locked(&admin, request, dep);
         pthread_mutex_unlock(&service->record_lock);
         /* every state change ends the leases */
-        leases_end_for_dep(service, dep);
+        if (admin.changed) {
+            leases_end_for_dep(service, dep);
+        }
         HF_TRY(status);
     }
     return dep_show_by_id(&admin, &dep->record.id, out);

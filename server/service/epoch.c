@@ -3,6 +3,8 @@
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
+#include "hsm/sys/rng.h"
+
 #include "server/service/ledger.h"
 
 #include <stdlib.h>
@@ -12,17 +14,25 @@
  * refused to destroy some. */
 #define EPOCHS_IN_TOKEN_MAX 64
 
-static void value_of(const struct epoch *epoch, struct token_data *out)
+/* The nonce makes every attempt an object of its own: one that the token makes
+ * after we gave up on it, and then takes back, is never one we count on. */
+#define NONCE_BYTES 8
+
+static HF_STATUS value_of(const struct epoch *epoch, struct token_data *out)
 {
+    uint8_t nonce[NONCE_BYTES];
     struct byte_writer writer = byte_writer_on(out->value, sizeof out->value);
+    HF_TRY(rng_fill(rng_system(), nonce, sizeof nonce));
     memset(out->label, 0, sizeof out->label);
     memcpy(out->label, LEDGER_EPOCH_LABEL, sizeof LEDGER_EPOCH_LABEL);
     put_u64(&writer, epoch->counter);
     put_raw(&writer, epoch->root, sizeof epoch->root);
     put_u64(&writer, epoch->audit_index);
     put_raw(&writer, epoch->mac, sizeof epoch->mac);
+    put_raw(&writer, nonce, sizeof nonce);
     CHECK(!writer.overrun);
     out->value_len = writer.len;
+    return HF_OK;
 }
 
 static bool epoch_of(const struct seals *seals, const struct token_data *data,
@@ -34,6 +44,8 @@ static bool epoch_of(const struct seals *seals, const struct token_data *data,
     get_raw(&reader, out->root, sizeof out->root);
     out->audit_index = get_u64(&reader);
     get_raw(&reader, out->mac, sizeof out->mac);
+    uint8_t nonce[NONCE_BYTES];
+    get_raw(&reader, nonce, sizeof nonce);
     return byte_reader_done(&reader) == HF_OK &&
            epoch_check(seals, out) == HF_OK;
 }
@@ -186,19 +198,13 @@ HF_STATUS epoch_to_token(const struct seals *seals, const struct epoch *epoch)
     struct token_data value;
     struct token_data *items = NULL;
     size_t count = 0;
-    bool there = false;
-    value_of(epoch, &value);
+    HF_TRY(value_of(epoch, &value));
     HF_TRY(list_token(seals, &items, &count));
-    for (size_t i = 0; i < count && !there; i++) {
-        there = bytes_equal((struct bytes){items[i].value, items[i].value_len},
-                            (struct bytes){value.value, value.value_len});
-    }
-    enum hf_status status =
-        there ? HF_OK : data_call(seals, TOKEN_OP_DATA_CREATE, &value);
+    enum hf_status status = data_call(seals, TOKEN_OP_DATA_CREATE, &value);
     for (size_t i = 0; status == HF_OK && i < count; i++) {
-        struct epoch older;
-        if (epoch_of(seals, &items[i], &older) &&
-            older.counter >= epoch->counter) {
+        struct epoch other;
+        if (epoch_of(seals, &items[i], &other) &&
+            other.counter > epoch->counter) {
             continue;
         }
         /* left behind, it is destroyed the next time; the highest counts */

@@ -161,8 +161,9 @@ static void opened(struct token_request *request)
     enum hf_status status = request->status;
     call->lease = NULL;
     if (status == HF_OK) {
-        lease_release(lease);
+        /* answered first: ending the lease waits for it */
         key_call_finish(call, HF_OK);
+        lease_release(lease);
         return;
     }
     secret_freep(&call->plaintext);

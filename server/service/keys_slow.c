@@ -49,6 +49,9 @@ static enum step rewrap_on_access(struct slow *slow, const struct secret *key)
         opening == OPENING_READY
             ? slow_seal_key(slow, wanted, lease, key, envelope)
             : HF_E_UNREACHABLE;
+    if (lease != NULL) {
+        slow_hold(slow, HF_GIVE(lease));
+    }
     if (status == HF_OK) {
         status = slow_record_rewrap(slow, envelope);
     }
@@ -245,11 +248,16 @@ static void run_wrap(struct slow *slow)
                     "plaintext_key must have 32 bytes");
         return;
     }
-    if (slow_seal_wanted(slow, key, envelope) == STEP_OVER ||
-        note_wrap(slow) == STEP_OVER) {
+    if (slow_seal_wanted(slow, key, envelope) == STEP_OVER) {
         return;
     }
-    hand_out(slow, envelope);
+    if (slow_is_cancelled(slow)) {
+        slow_refuse(slow, REASON_CANCELLED, "cancelled; nothing was done");
+        return;
+    }
+    if (note_wrap(slow) == STEP_ON) {
+        hand_out(slow, envelope);
+    }
 }
 
 static void run_rewrap(struct slow *slow)
@@ -263,13 +271,16 @@ static void run_rewrap(struct slow *slow)
                     "this mailbox has no key yet: GenerateKey makes one");
         return;
     }
+    /* opened even where nothing moves: the caller's grants decide */
+    if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
+        return;
+    }
     if (stored && !mailbox_needs_rewrap(&slow->view.facts)) {
         memcpy(envelope, blob.data, sizeof envelope);
         hand_out(slow, envelope);
         return;
     }
-    if (slow_open_envelope(slow, blob, &key) == STEP_OVER ||
-        slow_seal_wanted(slow, key, envelope) == STEP_OVER) {
+    if (slow_seal_wanted(slow, key, envelope) == STEP_OVER) {
         return;
     }
     if (slow_is_cancelled(slow)) {
@@ -349,5 +360,6 @@ void keys_slow_run(void *argument)
             run_verb(slow);
         }
     }
+    slow_let_go(slow);
     free(slow);
 }

@@ -250,27 +250,38 @@ static HF_STATUS commit_sealed(struct ledger *ledger, struct change *change)
     return HF_OK;
 }
 
-HF_STATUS ledger_commit(struct ledger *ledger, struct change *change)
+/* HF_E_TIMEOUT is kept for a change that the store holds and the token does not
+ * yet: a token that is late before the commit is only out of reach. */
+static enum hf_status before_commit(enum hf_status status)
 {
-    HF_TRY(make_macs(ledger, change));
-    if (!change->sealed) {
-        HF_TRY(commit_rows(ledger, change));
-        tell_stamps(change);
-        return HF_OK;
-    }
-    pthread_mutex_lock(&ledger->lock);
+    return status == HF_E_TIMEOUT ? HF_E_UNREACHABLE : status;
+}
+
+static HF_STATUS commit_locked(struct ledger *ledger, struct change *change)
+{
     /* An epoch the token lacks is brought there first: it must never be two
      * behind, or a rollback by one would look like a late token. */
     enum hf_status status = settle_locked(ledger);
     if (status == HF_OK) {
         status = commit_sealed(ledger, change);
     }
-    if (status == HF_OK) {
-        tell_stamps(change);
-        if (settle_locked(ledger) != HF_OK) {
-            status = HF_E_TIMEOUT;
-        }
+    if (status != HF_OK) {
+        return before_commit(status);
     }
+    tell_stamps(change);
+    return settle_locked(ledger) == HF_OK ? HF_OK : HF_E_TIMEOUT;
+}
+
+HF_STATUS ledger_commit(struct ledger *ledger, struct change *change)
+{
+    HF_TRY(before_commit(make_macs(ledger, change)));
+    if (!change->sealed) {
+        HF_TRY(before_commit(commit_rows(ledger, change)));
+        tell_stamps(change);
+        return HF_OK;
+    }
+    pthread_mutex_lock(&ledger->lock);
+    enum hf_status status = commit_locked(ledger, change);
     pthread_mutex_unlock(&ledger->lock);
     return status;
 }

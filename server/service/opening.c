@@ -349,12 +349,13 @@ static enum opening acquire(struct service *service,
             status = lease_publish(lease, facts->key_lease_ms, facts->revision);
         }
     }
+    const struct key_call *failed = NULL;
     if (status == HF_E_UNREACHABLE) {
         key_call_keep_results(call, generation, facts->revision, results);
+        failed = call->has_results ? call : NULL;
     }
     if (shared) {
-        acquired(service, generation, facts->mask,
-                 call->has_results ? call : NULL);
+        acquired(service, generation, facts->mask, failed);
     }
     if (status == HF_OK) {
         /* the call that opened it is its first use */

@@ -16,7 +16,8 @@ struct queued {
     struct queued *next;
     pool_work_fn *work;
     void *argument;
-    uint32_t share;
+    uint32_t share; /* of the queue and of the threads */
+    bool exempt;    /* the service's own */
 };
 
 struct lane {
@@ -32,6 +33,7 @@ struct pool {
     struct queued *idle;
     uint32_t queue_max;
     uint32_t queued_by[SHARES];
+    uint32_t running_by[SHARES];
     bool stopping;
     pthread_t threads[THREADS_MAX];
     uint32_t thread_count;
@@ -48,20 +50,45 @@ static uint32_t share_of(const char *tenant)
     return hash % SHARES;
 }
 
-static struct queued *take_next(struct pool *pool)
+/* One tenant's dead token must not hold every thread. */
+static bool may_run(const struct pool *pool, const struct queued *job)
 {
-    for (size_t rank = 0; rank < POOL_RANKS; rank++) {
-        struct lane *lane = &pool->lanes[rank];
-        struct queued *job = lane->first;
-        if (job != NULL) {
-            lane->first = job->next;
-            if (lane->first == NULL) {
-                lane->end = &lane->first;
-            }
-            return job;
+    return job->exempt ||
+           pool->running_by[job->share] < (pool->thread_count + 1) / 2;
+}
+
+static struct queued *take_from(struct pool *pool, struct lane *lane)
+{
+    struct queued **link = &lane->first;
+    while (*link != NULL && !may_run(pool, *link)) {
+        link = &(*link)->next;
+    }
+    struct queued *job = *link;
+    if (job != NULL) {
+        *link = job->next;
+        if (lane->end == &job->next) {
+            lane->end = link;
         }
     }
-    return NULL;
+    return job;
+}
+
+static struct queued *take_next(struct pool *pool)
+{
+    struct queued *job = NULL;
+    for (size_t rank = 0; job == NULL && rank < POOL_RANKS; rank++) {
+        job = take_from(pool, &pool->lanes[rank]);
+    }
+    return job;
+}
+
+static bool is_empty(const struct pool *pool)
+{
+    bool empty = true;
+    for (size_t rank = 0; rank < POOL_RANKS; rank++) {
+        empty = empty && pool->lanes[rank].first == NULL;
+    }
+    return empty;
 }
 
 static void *run_thread(void *argument)
@@ -71,7 +98,7 @@ static void *run_thread(void *argument)
     for (;;) {
         struct queued *job = take_next(pool);
         if (job == NULL) {
-            if (pool->stopping) {
+            if (pool->stopping && is_empty(pool)) {
                 break;
             }
             pthread_cond_wait(&pool->filled, &pool->lock);
@@ -79,11 +106,17 @@ static void *run_thread(void *argument)
         }
         struct queued copy = *job;
         pool->queued_by[job->share]--;
+        pool->running_by[job->share]++;
         job->next = pool->idle;
         pool->idle = job;
         pthread_mutex_unlock(&pool->lock);
         copy.work(copy.argument);
         pthread_mutex_lock(&pool->lock);
+        pool->running_by[copy.share]--;
+        if (!is_empty(pool)) {
+            /* what this tenant had to wait with may run now */
+            pthread_cond_signal(&pool->filled);
+        }
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -155,6 +188,7 @@ HF_STATUS pool_run(struct pool *pool, const struct pool_job *job)
             .work = job->work,
             .argument = job->argument,
             .share = share,
+            .exempt = job->tenant[0] == '\0',
         };
         *pool->lanes[job->rank].end = queued;
         pool->lanes[job->rank].end = &queued->next;

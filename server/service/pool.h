@@ -2,8 +2,8 @@
  *
  * Everything that may block runs here: root keys, store writes,
  * administration. Over the bound a caller is told at once. A tenant may hold at
- * most half of the queue, so that one tenant's outage does not refuse the
- * others.
+ * most half of the queue and half of the threads, so that one tenant's outage
+ * neither refuses nor delays the others.
  */
 #pragma once
 

@@ -59,7 +59,8 @@ static void run_probe(void *argument)
     free(job);
 }
 
-static bool hand_over(const struct job *template, pool_work_fn *work)
+static bool hand_over(const struct job *template, enum pool_rank rank,
+                      pool_work_fn *work)
 {
     struct job *job = malloc(sizeof *job);
     if (job == NULL) {
@@ -68,7 +69,7 @@ static bool hand_over(const struct job *template, pool_work_fn *work)
     *job = *template;
     const struct pool_job pool_job = {
         .tenant = "",
-        .rank = POOL_BACKGROUND,
+        .rank = rank,
         .work = work,
         .argument = job,
     };
@@ -172,19 +173,20 @@ static void run_round(struct service *service, struct round *round)
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];
-        if (!hand_over(&job, run_renewal)) {
+        /* what keeps the hot lane hot goes before what it would become */
+        if (!hand_over(&job, POOL_USER, run_renewal)) {
             atomic_store(&job.generation->renewing, false);
         }
     }
     for (size_t i = 0; i < round->ak_close_count; i++) {
         job.generation = round->ak_closes[i];
-        if (!hand_over(&job, run_ak_close)) {
+        if (!hand_over(&job, POOL_BACKGROUND, run_ak_close)) {
             break; /* it stays due */
         }
     }
     for (size_t i = 0; i < round->probe_count; i++) {
         job.key = round->probes[i];
-        if (!hand_over(&job, run_probe)) {
+        if (!hand_over(&job, POOL_BACKGROUND, run_probe)) {
             atomic_store(&job.key->probing, false);
         }
     }

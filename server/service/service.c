@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#define SLOW_THREADS   4
+#define SLOW_THREADS   8
 #define SLOW_QUEUE_MAX 1024
 #define ROW_CACHE_MAX  65536
 #define PROBE_MS       300000

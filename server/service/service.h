@@ -44,7 +44,7 @@ struct service_settings {
     const struct token *ak_token;
     const struct configured_token *tokens;
     size_t token_count;
-    uint32_t slow_threads;   /* of the slow lane; 0: 4 */
+    uint32_t slow_threads;   /* of the slow lane; 0: 8 */
     uint32_t slow_queue_max; /* 0: 1024 */
     uint32_t row_cache_max;  /* verified resource rows; 0: 65536 */
     int64_t ak_lease_ms;     /* R-15.4a: 0 to HF_AK_LEASE_MAX_MS */

@@ -1,6 +1,6 @@
 #include "server/service/slow.h"
 
-#include "hsm/sys/log.h"
+#include "hsm/base/check.h"
 
 #include "server/service/opening.h"
 #include "server/service/rows.h"
@@ -23,6 +23,19 @@ enum step slow_fail(struct slow *slow, enum hf_status status)
     key_call_finish(slow->call,
                     problem_of_status(&slow->call->problem, status));
     return STEP_OVER;
+}
+
+void slow_hold(struct slow *slow, struct lease *lease)
+{
+    CHECK(slow->held_count < SLOW_LEASES_MAX);
+    slow->held[slow->held_count++] = lease;
+}
+
+void slow_let_go(struct slow *slow)
+{
+    while (slow->held_count > 0) {
+        lease_release(slow->held[--slow->held_count]);
+    }
 }
 
 bool slow_is_cancelled(const struct slow *slow)
@@ -93,7 +106,12 @@ static enum step open_failed(struct slow *slow, struct lease *lease,
     if (hf_status_class(status) == HF_CLASS_OURS || ++call->tries > STALE_MAX) {
         return slow_fail(slow, status);
     }
-    lease_drop(lease); /* stale: once more from the start */
+    /* stale: once more from the start */
+    if (lease->source == LEASE_BY_AVAILABILITY_KEY) {
+        opening_close_ak(slow->service, lease->generation, INT64_MAX);
+    } else {
+        lease_drop(lease);
+    }
     keys_submit(slow->service, &call, 1);
     return STEP_OVER;
 }
@@ -130,6 +148,7 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
         return open_failed(slow, lease, status);
     }
     slow_tell_where(slow->call, generation);
+    slow_hold(slow, HF_GIVE(lease));
     *out_key = HF_GIVE(key);
     return STEP_ON;
 }
@@ -194,7 +213,11 @@ enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
     if (status == HF_E_PRECONDITION) {
         return open_failed(slow, lease, status);
     }
-    return status == HF_OK ? STEP_ON : seal_failed(slow, status);
+    if (status != HF_OK) {
+        return seal_failed(slow, status);
+    }
+    slow_hold(slow, HF_GIVE(lease));
+    return STEP_ON;
 }
 
 /* --- recording ---------------------------------------------------------- */

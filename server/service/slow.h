@@ -7,11 +7,17 @@
 #include "server/service/leases.h"
 #include "server/service/resources.h"
 
+#define SLOW_LEASES_MAX 4 /* open, rewrap or seal; once each */
+
 /* One call on the slow lane. */
 struct slow {
     struct service *service;
     struct key_call *call;
     struct resource_view view;
+    /* what the call was served by: held until it is answered, so that a
+     * revocation waits for the answer (R-15.4) */
+    struct lease *held[SLOW_LEASES_MAX];
+    size_t held_count;
 };
 
 /* What became of a step: go on, or the call is no longer ours: it was answered,
@@ -31,6 +37,10 @@ bool slow_may_wrap(struct slow *slow,
 /* The reply says what the key is wrapped by. */
 void slow_tell_where(struct key_call *call,
                      const struct generation_entry *generation);
+
+/* slow_hold: keeps a lease until the call is answered. slow_let_go: it is. */
+void slow_hold(struct slow *slow, struct lease *lease);
+void slow_let_go(struct slow *slow);
 
 /* slow_open_envelope: opens an envelope of this mailbox into *out_key, the
  * caller's to free. Every kind of bad envelope is refused alike (N10 to N19).

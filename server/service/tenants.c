@@ -41,6 +41,7 @@ struct making {
     struct tenant_entry *tenant;
     struct dep_entry *dep;
     struct generation_entry *generation;
+    bool stored; /* its root must stay, whatever comes after */
 };
 
 static void making_free(struct making *making)
@@ -119,9 +120,8 @@ static HF_STATUS take_over(struct service *service, struct making *making)
 {
     HF_TRY(catalogue_add_tenant(service, making->tenant));
     making->tenant = NULL;
-    HF_TRY(catalogue_add_dep(service, making->dep));
+    HF_TRY(catalogue_add_dep(service, making->dep, making->generation));
     making->dep = NULL;
-    HF_TRY(catalogue_add_generation(service, making->generation));
     making->generation = NULL;
     return HF_OK;
 }
@@ -138,7 +138,8 @@ static HF_STATUS record_tenant(const struct admin *admin, struct making *making,
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);
     }
-    if (admin_is_stored(status)) {
+    making->stored = admin_is_stored(status);
+    if (making->stored) {
         enum hf_status taken = take_over(service, making);
         if (taken == HF_OK) {
             show(service, entry, out);
@@ -173,13 +174,12 @@ static HF_STATUS create(const struct admin *admin,
     }
     made = making->dep->record;
     status = record_tenant(admin, making, out);
-    if (status == HF_E_EXISTS) {
+    if (!making->stored) {
         dep_unmake_keys(service, &made);
+    }
+    if (status == HF_E_EXISTS) {
         return problem_set(admin->problem, REASON_NAME_TAKEN,
                            "tenant %s exists", request->name);
-    }
-    if (!admin_is_stored(status)) {
-        dep_unmake_keys(service, &made);
     }
     return admin_answer(admin, status);
 }

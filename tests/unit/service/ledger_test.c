@@ -299,6 +299,89 @@ static void a_failing_ak_token_leaves_nothing_behind(void **state)
     }
 }
 
+/* A token that is late before the commit changed nothing, and nothing may act
+ * as if it had: neither what is in memory nor what a restart finds. */
+static void a_late_token_before_the_commit_changes_nothing(void **state)
+{
+    struct customer_key_grant request = {.tenant = WORLD_TENANT, .name = "ck1"};
+    struct customer_key_view view;
+    struct outcome made;
+    struct outcome opened;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    world_generate(&world, WORLD_MAILBOX, &made);
+    memcpy(request.identity, world.workload.identity, sizeof request.identity);
+    token_fake_fail_nth(world.service_fake, TOKEN_OP_MAC, 1, HF_E_TIMEOUT);
+    assert_status(customer_keys_revoke(world.service, &world.admin, &request,
+                                       &view, &world.problem),
+                  HF_E_UNREACHABLE);
+    assert_null(strstr(world.problem.text, "recorded"));
+    token_fake_clear(world.service_fake);
+    assert_ok(customer_keys_get(world.service, &world.admin, WORLD_TENANT,
+                                "ck1", &view, &world.problem));
+    assert_int_equal(view.grant_count, 2);
+    assert_ok(world_restart(&world));
+    assert_ok(customer_keys_get(world.service, &world.admin, WORLD_TENANT,
+                                "ck1", &view, &world.problem));
+    assert_int_equal(view.grant_count, 2);
+    /* and it can still be changed: its stamp was not lost */
+    world_revoke(&world, "ck1", &world.workload);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &opened);
+    assert_ok(opened.status);
+}
+
+/* What a request says goes into the chain as a value, never as structure. */
+static void a_grant_cannot_write_the_audit_record(void **state)
+{
+    static const char *bad[] = {"spiffe://x\",\"forged\":\"y", "spiffe://a\\b",
+                                "spiffe://", "spiffe://a b", "https://a/b"};
+    struct customer_key_grant request = {
+        .tenant = WORLD_TENANT,
+        .name = "ck1",
+        .permissions = PERMISSION_GET,
+    };
+    struct customer_key_view view;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(request.identity, sizeof request.identity, "%s", bad[i]);
+        assert_status(customer_keys_grant(world.service, &world.admin, &request,
+                                          &view, &world.problem),
+                      HF_E_INVALID);
+        assert_string_equal(world.problem.field, "identity");
+    }
+}
+
+/* An etag of before any change of the key, its versions or its grants is
+ * refused. */
+static void a_stale_etag_of_a_key_is_refused(void **state)
+{
+    struct customer_key_view view;
+    struct customer_key_update update = {
+        .tenant = WORLD_TENANT,
+        .name = "ck1",
+        .set_enabled = true,
+        .enabled = false,
+    };
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    assert_ok(customer_keys_get(world.service, &world.admin, WORLD_TENANT,
+                                "ck1", &view, &world.problem));
+    memcpy(update.mutation.etag, view.etag, sizeof update.mutation.etag);
+    world_revoke(&world, "ck1", &world.system);
+    assert_status(customer_keys_update(world.service, &world.admin, &update,
+                                       &view, &world.problem),
+                  HF_E_CONFLICT);
+    assert_ok(customer_keys_get(world.service, &world.admin, WORLD_TENANT,
+                                "ck1", &view, &world.problem));
+    memcpy(update.mutation.etag, view.etag, sizeof update.mutation.etag);
+    assert_ok(customer_keys_update(world.service, &world.admin, &update, &view,
+                                   &world.problem));
+    assert_status(customer_keys_update(world.service, &world.admin, &update,
+                                       &view, &world.problem),
+                  HF_E_CONFLICT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +405,12 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(
             a_failing_ak_token_leaves_nothing_behind, start, stop),
+        cmocka_unit_test_setup_teardown(
+            a_late_token_before_the_commit_changes_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(a_grant_cannot_write_the_audit_record,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(a_stale_etag_of_a_key_is_refused, start,
+                                        stop),
     };
     return cmocka_run_group_tests_name("service_ledger", tests, NULL, NULL);
 }
