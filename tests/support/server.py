@@ -97,7 +97,7 @@ class Server(deployment.Deployment):
     def settled(self):
         """Waits for the probe of each key that follows a start, so that no
         test counts it. (Before any other use of the keys.)"""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while any(key.health.state == 0 for key in self.call(
                 "admin", "ListCustomerKeys", parent=PARENT).customer_keys):
             if time.monotonic() > until:
@@ -153,7 +153,7 @@ class Server(deployment.Deployment):
 
     def patient(self, who, method, **fields):
         """A call that comes again while the service is busy."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 return self.call(who, method, **fields)
@@ -207,7 +207,7 @@ class Server(deployment.Deployment):
     def heal(self, *deps):
         """No fault any more, and the service knows it."""
         self.clear()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         for name in deps:
             while not self.test_dep(name):
                 if time.monotonic() > until:

@@ -172,7 +172,9 @@ class Table(unittest.TestCase):
                     # the second call meets breakers that are open (R-15.4b)
                     self.assertGreaterEqual(took_ms, 2 * ATTEMPT_MS - 50)
                     for token in BOTH:
-                        self.assertEqual(self.server.logged(token, function), 1)
+                        # and at most a probe of the open breaker
+                        self.assertIn(self.server.logged(token, function),
+                                      (1, 2))
 
     def test_one_late(self):
         """A key that hangs costs its attempt and nothing else."""
@@ -253,12 +255,12 @@ class Missing(unittest.TestCase):
         _, made = self.server.dep_with_box("gone", ["gone-" + t for t in BOTH])
         self.box, self.key = "gone", made.plaintext_key
         for path in files[EAST]:
-            path.unlink()
+            path.unlink(missing_ok=True)
         for _ in range(8):
             outcome, results = self.ask(USER)
             self.assertEqual((outcome.answer, results), (AK, []), outcome)
         for path in files[WEST]:
-            path.unlink()
+            path.unlink(missing_ok=True)
         for _ in range(2):
             outcome, results = self.ask(USER)
             self.assertEqual((outcome.answer, results), (REFUSED, []), outcome)
