@@ -2,13 +2,8 @@
 
 #include "hsm/base/check.h"
 
-#include "server/service/audit.h"
-#include "server/service/customer_keys.h"
 #include "server/service/deps.h"
 #include "server/service/keys.h"
-#include "server/service/mailboxes.h"
-#include "server/service/tenants.h"
-#include "server/service/tokens.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -21,7 +16,6 @@
 #define DEPS_MAX     8
 #define POOL_MAX     32
 #define WATCHERS_MAX 8
-#define TIME_MS      1750000000123ll
 
 struct dep_line {
     struct hf_id id;
@@ -40,7 +34,7 @@ struct service {
     atomic_int out; /* threads that still work */
 };
 
-static const struct hf_id the_dep = {
+const struct hf_id double_dep = {
     .bytes = {0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55,
               0x55, 0x55, 0x55, 0x55, 0x55}
 };
@@ -85,7 +79,7 @@ void double_stop(struct service *service)
 }
 
 /* The number behind "wait-" and the like; -1: the name does not begin so. */
-static long number_in(const char *name, const char *word)
+long double_number_in(const char *name, const char *word)
 {
     size_t len = strlen(word);
     return !in_a_hurry && strncmp(name, word, len) == 0
@@ -149,7 +143,7 @@ static void finish(struct key_call *call)
         memset(call->envelope, 0xe1, sizeof call->envelope);
         call->envelope_len = sizeof call->envelope;
     }
-    call->dep = the_dep;
+    call->dep = double_dep;
     call->dep_is_service_managed = strcmp(call->resource, "managed") == 0;
     call->generation = 7;
     call->done(call);
@@ -165,8 +159,8 @@ static void refuse(struct key_call *call, enum reason reason)
 static void serve_aside(void *argument)
 {
     struct key_call *call = argument;
-    long wait_ms = number_in(call->resource, "wait-");
-    long effect_ms = number_in(call->resource, "effect-");
+    long wait_ms = double_number_in(call->resource, "wait-");
+    long effect_ms = double_number_in(call->resource, "effect-");
     if (wait_ms >= 0) {
         usleep((useconds_t)wait_ms * 1000);
     }
@@ -227,441 +221,6 @@ void keys_submit(struct service *service, struct key_call *const *calls,
         }
         serve(service, calls[i]);
     }
-}
-
-/* --- administration ------------------------------------------------------ */
-
-/* Every blocking use case: by the name of what it is about. */
-static HF_STATUS use_case(const struct caller *caller, const char *what,
-                          const char *tenant, const char *name,
-                          struct problem *problem)
-{
-    double_say("%s tenant=%s name=%s caller=%s", what, tenant, name,
-               caller->identity);
-    long wait_ms = number_in(name, "wait-");
-    if (wait_ms >= 0) {
-        usleep((useconds_t)wait_ms * 1000);
-    }
-    if (strcmp(name, "missing") == 0) {
-        return problem_set(problem, REASON_NOT_FOUND, "there is no %s", name);
-    }
-    if (strcmp(name, "failing") == 0) {
-        CHECK(problem->report != NULL);
-        struct validation_report *report = problem->report;
-        report->count = CHECK_RESULTS_MAX;
-        for (size_t i = 0; i < report->count; i++) {
-            struct check_result *check = &report->results[i];
-            check->code = (enum check_code)(i / 2);
-            check->key = (int)(i % 2);
-            check->status = i % 5 == 0 ? CHECK_FAIL : CHECK_PASS;
-            check->evidence = EVIDENCE_MEASURED;
-            memset(check->text, 'x', sizeof check->text - 1);
-            check->text[sizeof check->text - 1] = '\0';
-        }
-        enum hf_status status = problem_set(problem, REASON_VALIDATION_FAILED,
-                                            "the keys do not pass");
-        problem->has_report = true;
-        return status;
-    }
-    return HF_OK;
-}
-
-#define FILL(field, text)                                                      \
-    CHECK(text_copy((field), sizeof(field), (text)) == HF_OK)
-
-static void fill_tenant(struct tenant_view *out, const char *name)
-{
-    *out = (struct tenant_view){.id = the_dep, .created_ms = TIME_MS};
-    FILL(out->name, name);
-    FILL(out->etag, "3");
-}
-
-HF_STATUS tenants_create(struct service *service, const struct caller *caller,
-                         const struct tenant_create *request,
-                         struct tenant_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tenants_create", "", request->name, problem));
-    fill_tenant(out, request->name);
-    out->production = request->production;
-    out->licensed = request->licensed;
-    return HF_OK;
-}
-
-HF_STATUS tenants_get(struct service *service, const struct caller *caller,
-                      const char *tenant, struct tenant_view *out,
-                      struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tenants_get", "", tenant, problem));
-    fill_tenant(out, tenant);
-    return HF_OK;
-}
-
-HF_STATUS tenants_update(struct service *service, const struct caller *caller,
-                         const struct tenant_update *request,
-                         struct tenant_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tenants_update", "", request->name, problem));
-    fill_tenant(out, request->name);
-    return HF_OK;
-}
-
-HF_STATUS tenants_list(struct service *service, const struct caller *caller,
-                       const struct page_request *page, struct tenant_list *out,
-                       struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tenants_list", "", page->token, problem));
-    out->count = page->size;
-    for (size_t i = 0; i < out->count; i++) {
-        fill_tenant(&out->views[i], "acme");
-    }
-    FILL(out->next, "next");
-    return HF_OK;
-}
-
-static void fill_token(struct token_view *out, const char *tenant,
-                       const char *name)
-{
-    *out = (struct token_view){
-        .id = the_dep,
-        .protection = PROTECTION_SOFT_DELETE,
-        .retention_days = 90,
-        .suite = TOKEN_SUITE_OAEP_SHA1,
-        .reachable = true,
-        .enrolled_ms = TIME_MS,
-    };
-    FILL(out->tenant, tenant);
-    FILL(out->name, name);
-    FILL(out->uri, "pkcs11:token=a;serial=1");
-}
-
-HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
-                        const struct token_enroll *request,
-                        struct token_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tokens_enroll", request->tenant, request->name,
-                    problem));
-    fill_token(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-HF_STATUS tokens_get(struct service *service, const struct caller *caller,
-                     const char *tenant, const char *name,
-                     struct token_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tokens_get", tenant, name, problem));
-    fill_token(out, tenant, name);
-    return HF_OK;
-}
-
-HF_STATUS tokens_list(struct service *service, const struct caller *caller,
-                      const char *tenant, const struct page_request *page,
-                      struct token_views *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "tokens_list", tenant, page->token, problem));
-    out->count = page->size;
-    for (size_t i = 0; i < out->count; i++) {
-        fill_token(&out->views[i], tenant, "token");
-    }
-    return HF_OK;
-}
-
-static void fill_key(struct customer_key_view *out, const char *tenant,
-                     const char *name)
-{
-    memset(out, 0, sizeof *out);
-    out->id = the_dep;
-    FILL(out->tenant, tenant);
-    FILL(out->name, name);
-    FILL(out->token, "token");
-    out->current_version = KEY_VERSIONS_SHOWN;
-    out->version_count = KEY_VERSIONS_SHOWN;
-    for (uint32_t i = 0; i < KEY_VERSIONS_SHOWN; i++) {
-        out->versions[i].version = KEY_VERSIONS_SHOWN - i;
-        out->versions[i].allows_token = true;
-        out->versions[i].allows_memory = i == 0;
-        out->versions[i].bits = 3072;
-        memset(out->uris[i], 'u', HF_URI_MAX_BYTES);
-    }
-    out->grant_count = KEY_GRANTS_SHOWN;
-    for (size_t i = 0; i < KEY_GRANTS_SHOWN; i++) {
-        memset(out->grants[i].identity, 'i', HF_URI_MAX_BYTES);
-        out->grants[i].permissions = PERMISSION_GET | PERMISSION_UNWRAP;
-    }
-    out->health.state = KEY_HEALTH_OK;
-    out->health.last_success_ms = TIME_MS;
-}
-
-HF_STATUS customer_keys_register(struct service *service,
-                                 const struct caller *caller,
-                                 const struct customer_key_register *request,
-                                 struct customer_key_view *out,
-                                 struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "customer_keys_register", request->tenant,
-                    request->name, problem));
-    fill_key(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-HF_STATUS customer_keys_get(struct service *service,
-                            const struct caller *caller, const char *tenant,
-                            const char *name, struct customer_key_view *out,
-                            struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "customer_keys_get", tenant, name, problem));
-    fill_key(out, tenant, name);
-    return HF_OK;
-}
-
-HF_STATUS customer_keys_update(struct service *service,
-                               const struct caller *caller,
-                               const struct customer_key_update *request,
-                               struct customer_key_view *out,
-                               struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "customer_keys_update", request->tenant,
-                    request->name, problem));
-    fill_key(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-HF_STATUS customer_keys_grant(struct service *service,
-                              const struct caller *caller,
-                              const struct customer_key_grant *request,
-                              struct customer_key_view *out,
-                              struct problem *problem)
-{
-    (void)service;
-    double_say("permissions=%u", request->permissions);
-    HF_TRY(use_case(caller, "customer_keys_grant", request->tenant,
-                    request->name, problem));
-    fill_key(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-HF_STATUS customer_keys_revoke(struct service *service,
-                               const struct caller *caller,
-                               const struct customer_key_grant *request,
-                               struct customer_key_view *out,
-                               struct problem *problem)
-{
-    (void)service;
-    double_say("permissions=%u", request->permissions);
-    HF_TRY(use_case(caller, "customer_keys_revoke", request->tenant,
-                    request->name, problem));
-    fill_key(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-static void fill_report(struct validation_report *out)
-{
-    *out = (struct validation_report){.count = 1, .passed = true};
-    out->results[0] = (struct check_result){
-        .code = CHECK_KEY_EXISTS,
-        .key = 1,
-        .status = CHECK_PASS,
-        .evidence = EVIDENCE_MEASURED,
-        .text = "it is there",
-    };
-}
-
-HF_STATUS customer_keys_validate(struct service *service,
-                                 const struct caller *caller,
-                                 const struct customer_key_validate *request,
-                                 struct validation_report *out,
-                                 struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "customer_keys_validate", request->tenant,
-                    request->keys[0], problem));
-    fill_report(out);
-    return HF_OK;
-}
-
-HF_STATUS customer_keys_list(struct service *service,
-                             const struct caller *caller, const char *tenant,
-                             const struct page_request *page,
-                             struct customer_key_list *out,
-                             struct problem *problem)
-{
-    (void)service;
-    HF_TRY(
-        use_case(caller, "customer_keys_list", tenant, page->token, problem));
-    out->count = page->size;
-    for (size_t i = 0; i < out->count; i++) {
-        fill_key(&out->views[i], tenant, "key");
-    }
-    return HF_OK;
-}
-
-static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
-{
-    *out = (struct dep_view){.health = HEALTH_DEGRADED, .assigned_count = 3};
-    FILL(out->tenant, tenant);
-    out->record.id = the_dep;
-    FILL(out->record.name, name);
-    memset(out->record.description, 'd', HF_DESCRIPTION_MAX_BYTES);
-    out->record.state = DEP_ENABLED;
-    out->record.residency = RESIDENCY_MEMORY;
-    out->record.key_lease_ms = 1500;
-    out->record.generation = 4;
-    out->record.ak_cka_id_len = 2;
-    out->record.ak_cka_id[0] = 0xab;
-    out->record.ak_state = AK_ACTIVE;
-    FILL(out->keys[0].name, "first");
-    FILL(out->keys[1].name, "second");
-    FILL(out->etag, "9");
-}
-
-HF_STATUS deps_create(struct service *service, const struct caller *caller,
-                      const struct dep_create *request, struct dep_view *out,
-                      struct problem *problem)
-{
-    (void)service;
-    double_say("lease=%lld residency=%d keys=%s,%s only=%d",
-               (long long)request->key_lease_ms, (int)request->residency,
-               request->keys[0], request->keys[1],
-               request->mutation.validate_only);
-    HF_TRY(use_case(caller, "deps_create", request->tenant, request->name,
-                    problem));
-    fill_dep(out, request->tenant, request->name);
-    return HF_OK;
-}
-
-HF_STATUS deps_get(struct service *service, const struct caller *caller,
-                   const char *tenant, const char *dep, struct dep_view *out,
-                   struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "deps_get", tenant, dep, problem));
-    fill_dep(out, tenant, "mail");
-    return HF_OK;
-}
-
-HF_STATUS deps_update(struct service *service, const struct caller *caller,
-                      const struct dep_update *request, struct dep_view *out,
-                      struct problem *problem)
-{
-    (void)service;
-    double_say("set=%d%d%d%d%d enabled=%d lease=%lld", request->set_name,
-               request->set_description, request->set_enabled,
-               request->set_residency, request->set_key_lease, request->enabled,
-               (long long)request->key_lease_ms);
-    HF_TRY(use_case(caller, "deps_update", request->tenant, request->dep,
-                    problem));
-    fill_dep(out, request->tenant, "mail");
-    return HF_OK;
-}
-
-HF_STATUS deps_test(struct service *service, const struct caller *caller,
-                    const char *tenant, const char *dep,
-                    struct validation_report *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "deps_test", tenant, dep, problem));
-    fill_report(out);
-    return HF_OK;
-}
-
-HF_STATUS deps_list(struct service *service, const struct caller *caller,
-                    const char *tenant, const struct page_request *page,
-                    struct dep_list *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "deps_list", tenant, page->token, problem));
-    out->count = page->size;
-    for (size_t i = 0; i < out->count; i++) {
-        fill_dep(&out->views[i], tenant, "mail");
-    }
-    return HF_OK;
-}
-
-static void fill_mailbox(struct mailbox_view *out, const char *tenant,
-                         const char *id)
-{
-    *out = (struct mailbox_view){.state = MAILBOX_ENCRYPTED};
-    FILL(out->tenant, tenant);
-    FILL(out->record.id, id);
-    out->record.kind = MAILBOX_SHARED;
-    out->record.assigned = the_dep;
-    out->record.effective = (struct dep_ref){the_dep, 2};
-    out->effective_is_service_managed = strcmp(id, "managed") == 0;
-}
-
-HF_STATUS mailboxes_register(struct service *service,
-                             const struct caller *caller,
-                             const struct mailbox_register *request,
-                             struct mailbox_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "mailboxes_register", request->tenant, request->id,
-                    problem));
-    fill_mailbox(out, request->tenant, request->id);
-    return HF_OK;
-}
-
-HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
-                           const struct mailbox_assign *request,
-                           struct mailbox_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "mailboxes_assign", request->tenant, request->id,
-                    problem));
-    fill_mailbox(out, request->tenant, request->id);
-    return HF_OK;
-}
-
-HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,
-                        const char *tenant, const char *id,
-                        struct mailbox_view *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "mailboxes_get", tenant, id, problem));
-    fill_mailbox(out, tenant, id);
-    return HF_OK;
-}
-
-HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
-                         const struct mailbox_list_request *request,
-                         struct mailbox_list *out, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "mailboxes_list", request->tenant,
-                    request->filter.assigned_dep, problem));
-    out->count = request->page.size;
-    for (size_t i = 0; i < out->count; i++) {
-        fill_mailbox(&out->views[i], request->tenant, "box");
-    }
-    return HF_OK;
-}
-
-HF_STATUS audit_list(struct service *service, const struct caller *caller,
-                     struct audit_query *query, audit_record_fn *each,
-                     void *context, struct problem *problem)
-{
-    (void)service;
-    HF_TRY(use_case(caller, "audit_list", query->tenant, query->activity,
-                    problem));
-    static const char body[] = "{\"activity\":\"Say \\\"hi\\\"\",\"actor\":"
-                               "\"spiffe://x/y\",\"object\":\"tenants/a\"}";
-    static struct audit_link link;
-    link.index = 5;
-    link.time_ms = TIME_MS;
-    link.body_len = sizeof body - 1;
-    memcpy(link.body, body, sizeof body - 1);
-    HF_TRY(each(context, &link));
-    FILL(query->next, "more");
-    return HF_OK;
 }
 
 /* --- health -------------------------------------------------------------- */

@@ -26,6 +26,11 @@ struct service *double_start(void);
 void double_stop(struct service *service);
 /* double_command: one line of the above but quit. */
 void double_command(struct service *service, const char *line);
+/* What its two files share: the number behind "wait-" and the like, -1 when the
+ * name does not begin so; the one DEP there is. */
+long double_number_in(const char *name, const char *word);
+extern const struct hf_id double_dep;
+
 /* double_hurry: from now on nothing waits and nothing is said (for fuzzing). */
 void double_hurry(void);
 /* double_say: one line on standard output. Threads: any. */
