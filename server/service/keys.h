@@ -67,7 +67,6 @@ struct key_call {
     uint32_t tries;
     bool has_results; /* what an attempt shared with this call came to */
     uint8_t results[HF_CUSTOMER_KEYS_PER_DEP];
-    unsigned results_mask; /* of the keys the caller might use then */
     struct hf_id results_dep;
     uint32_t results_generation;
     uint64_t results_revision;
