@@ -226,6 +226,40 @@ static void an_opening_that_a_revocation_overtakes_is_dropped(void **state)
     assert_true(out.status != HF_OK);
 }
 
+/* One who waited for another's attempt shares what it came to, but not against
+ * what was revoked meanwhile: TRANSIENT + TRANSIENT of before would give a user
+ * the availability key, DENIED + TRANSIENT of now does not. */
+static void shared_results_bow_to_a_revocation(void **state)
+{
+    static struct outcome outs[2];
+    pthread_t callers[2];
+    (void)state;
+    pass(LEASE_MS + 1);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP,
+                            HF_E_UNREACHABLE);
+        token_fake_hold(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        pthread_create(&callers[i], NULL, call_once, &outs[i]);
+    }
+    while (token_fake_held(world.customer_fake[0], TOKEN_OP_UNWRAP) +
+               token_fake_held(world.customer_fake[1], TOKEN_OP_UNWRAP) ==
+           0) {
+        usleep(1000);
+    }
+    usleep(100000); /* the other one is parked */
+    world_revoke(&world, "ck1", &world.workload);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_release(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(callers[i], NULL);
+        assert_false(outs[i].has_key);
+        assert_true(outs[i].status != HF_OK);
+    }
+}
+
 static void set_enabled(const char *name, bool enabled)
 {
     struct customer_key_update request = {
@@ -374,6 +408,7 @@ int main(void)
         PLAIN(a_stale_object_is_no_failed_call),
         PLAIN(a_revocation_waits_for_calls_in_flight),
         PLAIN(an_opening_that_a_revocation_overtakes_is_dropped),
+        PLAIN(shared_results_bow_to_a_revocation),
         PLAIN(disabling_a_key_ends_its_leases),
         PLAIN(many_cold_calls_share_one_opening),
         PLAIN(a_known_outage_asks_no_token),
