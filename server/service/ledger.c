@@ -25,11 +25,6 @@ const struct store *ledger_store(struct ledger *ledger)
     return ledger->store;
 }
 
-static const enum record_kind sealed_kinds[] = {
-    RECORD_TENANT, RECORD_TOKEN, RECORD_CUSTOMER_KEY, RECORD_KEY_VERSION,
-    RECORD_GRANT,  RECORD_DEP,   RECORD_GENERATION,
-};
-
 struct root_walk {
     const struct seals *seals;
     struct root root;
@@ -53,8 +48,11 @@ static HF_STATUS walk_sealed(struct ledger *ledger, struct root_walk *walk)
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     const struct store_page all = {.max = SIZE_MAX};
     HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
-    for (size_t i = 0; i < HF_COUNT(sealed_kinds); i++) {
-        HF_TRY(store_list(txn, sealed_kinds[i], &all, root_walk_step, walk));
+    for (size_t i = 0; record_kind_at(i) != 0; i++) {
+        enum record_kind kind = record_kind_at(i);
+        if (record_kind_is_sealed(kind)) {
+            HF_TRY(store_list(txn, kind, &all, root_walk_step, walk));
+        }
     }
     return HF_OK;
 }

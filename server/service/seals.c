@@ -7,27 +7,6 @@
 
 #include <string.h>
 
-bool record_kind_is_sealed(enum record_kind kind)
-{
-    switch (kind) {
-    case RECORD_TENANT:
-    case RECORD_TOKEN:
-    case RECORD_CUSTOMER_KEY:
-    case RECORD_KEY_VERSION:
-    case RECORD_GRANT:
-    case RECORD_DEP:
-    case RECORD_GENERATION:
-        return true;
-    case RECORD_RESOURCE:
-    case RECORD_NAME:
-    case RECORD_ASSIGNED:
-    case RECORD_REQUEST:
-    case RECORD_SEALS:
-        return false;
-    }
-    return true;
-}
-
 static HF_STATUS token_mac(const struct seals *seals, struct bytes input,
                            uint8_t out[HF_SHA256_BYTES])
 {

@@ -20,10 +20,6 @@ struct seals {
 HF_STATUS seals_open(const struct token *token, struct seals *out);
 void seals_close(struct seals *seals);
 
-/* Sealed kinds are MACed inside the token and covered by the epoch; all other
- * records are rows, MACed here (R-15.7). */
-bool record_kind_is_sealed(enum record_kind kind);
-
 /* seals_make: fills record->mac. seals_check: HF_OK, HF_E_CORRUPT, or the
  * token's failure. Blocks for sealed kinds. */
 HF_STATUS seals_make(const struct seals *seals, struct record *record);

@@ -13,11 +13,14 @@ static void code_u8(struct codec *codec, uint8_t *value)
     }
 }
 
-static void code_format(struct codec *codec, uint8_t format)
+#define FORMAT_FIRST 1
+
+static void code_format(struct codec *codec, uint8_t newest)
 {
-    uint8_t found = format;
-    code_u8(codec, &found);
-    code_refuse_unless(codec, found == format);
+    codec->format = newest;
+    code_u8(codec, &codec->format);
+    code_refuse_unless(codec, codec->format >= FORMAT_FIRST &&
+                                  codec->format <= newest);
 }
 
 void codec_to_write(struct codec *codec, uint8_t format)
@@ -28,7 +31,7 @@ void codec_to_write(struct codec *codec, uint8_t format)
     code_format(codec, format);
 }
 
-void codec_to_read(struct codec *codec, enum record_kind kind, uint8_t format,
+void codec_to_read(struct codec *codec, enum record_kind kind, uint8_t newest,
                    const struct record *from)
 {
     bool possible = from->kind == kind &&
@@ -38,7 +41,7 @@ void codec_to_read(struct codec *codec, enum record_kind kind, uint8_t format,
     codec->refused = !possible;
     codec->reader = byte_reader_on(
         (struct bytes){from->body, possible ? from->body_len : 0});
-    code_format(codec, format);
+    code_format(codec, newest);
 }
 
 HF_STATUS codec_written(const struct codec *codec, enum record_kind kind,

@@ -13,15 +13,19 @@
 struct codec {
     bool writing;
     bool refused;
+    uint8_t format; /* of the body: being written, or found */
     struct byte_writer writer;
     struct byte_reader reader;
     uint8_t scratch[RECORD_BODY_MAX_BYTES]; /* the body being written */
 };
 
-/* codec_to_write, codec_to_read: ready for the fields of a body of the given
- * format. The codec must stay where it is until its end. */
+/* codec_to_write: ready for the fields of a body of this format.
+ * codec_to_read: of this format or an older one: stores of before stay
+ * readable. A field that came with format n is coded if codec->format >= n; the
+ * reader leaves it as it is for older bodies, so that its zero must be what
+ * such a record means. The codec must stay where it is until its end. */
 void codec_to_write(struct codec *codec, uint8_t format);
-void codec_to_read(struct codec *codec, enum record_kind kind, uint8_t format,
+void codec_to_read(struct codec *codec, enum record_kind kind, uint8_t newest,
                    const struct record *from);
 
 /* codec_written: HF_OK and out's kind, key and body; HF_E_INVALID and out

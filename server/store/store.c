@@ -10,9 +10,47 @@
 /* Versions, indexes and counters are signed 64-bit in every backend. */
 #define NUMBER_MAX ((uint64_t)INT64_MAX)
 
+struct kind {
+    enum record_kind kind;
+    enum { SEALED, ROW } mac;
+};
+
+static const struct kind kinds[] = {
+#define X(word, number, mac) {RECORD_##word, mac},
+    RECORD_KIND_TABLE(X)
+#undef X
+};
+
+static const struct kind *kind_of(int number)
+{
+    for (size_t i = 0; i < HF_COUNT(kinds); i++) {
+        if ((int)kinds[i].kind == number) {
+            return &kinds[i];
+        }
+    }
+    return NULL;
+}
+
+bool record_kind_is_known(int kind)
+{
+    return kind_of(kind) != NULL;
+}
+
+bool record_kind_is_sealed(enum record_kind kind)
+{
+    const struct kind *found = kind_of((int)kind);
+    CHECK(found != NULL);
+    return found->mac == SEALED;
+}
+
+enum record_kind record_kind_at(size_t index)
+{
+    return index < HF_COUNT(kinds) ? kinds[index].kind : (enum record_kind)0;
+}
+
 static bool kind_is_known(enum record_kind kind)
 {
-    return kind >= RECORD_TENANT && kind <= RECORD_SEALS;
+    return record_kind_is_known((int)kind);
 }
 
 static bool key_is_possible(struct bytes key)

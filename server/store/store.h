@@ -22,24 +22,40 @@
 #include "hsm/base/own.h"
 #include "hsm/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Stored numbers: never reuse one. */
+/* Every kind of record: its word, its stored number (never reuse one), and what
+ * its MAC is made under (R-15.7): SEALED under the record MAC key inside the
+ * service's token, ROW under a subkey in the daemon's memory. */
+#define RECORD_KIND_TABLE(X)                                                   \
+    X(TENANT, 1, SEALED)                                                       \
+    X(TOKEN, 2, SEALED)        /* an enrolled token                        */  \
+    X(CUSTOMER_KEY, 3, SEALED) /* name and current version                 */  \
+    X(KEY_VERSION, 4, SEALED)                                                  \
+    X(GRANT, 5, SEALED)                                                        \
+    X(DEP, 6, SEALED)                                                          \
+    X(GENERATION, 7, SEALED) /* the wrapped copies of one DEP key        */    \
+    X(RESOURCE, 8, ROW)      /* a mailbox, ...: assignment and stored key */   \
+    X(NAME, 9, ROW)          /* index: scope and folded name -> id       */    \
+    X(ASSIGNED, 10, ROW)     /* index: DEP -> resource                   */    \
+    X(REQUEST, 11, ROW)      /* idempotency: request id -> what came of it */  \
+    X(SEALS, 12, ROW)        /* seals reserved per generation            */    \
+    X(OPERATION, 13, ROW)    /* a long-running operation                 */
+
 enum record_kind {
-    RECORD_TENANT = 1,
-    RECORD_TOKEN = 2,        /* an enrolled token                        */
-    RECORD_CUSTOMER_KEY = 3, /* name and current version                 */
-    RECORD_KEY_VERSION = 4,
-    RECORD_GRANT = 5,
-    RECORD_DEP = 6,
-    RECORD_GENERATION = 7, /* the wrapped copies of one DEP key          */
-    RECORD_RESOURCE = 8,   /* mailbox: assignment and stored wrapped key */
-    RECORD_NAME = 9,       /* index: scope and folded name -> id         */
-    RECORD_ASSIGNED = 10,  /* index: DEP -> resource                     */
-    RECORD_REQUEST = 11,   /* idempotency: request id -> what came of it */
-    RECORD_SEALS = 12,     /* seals reserved per generation              */
+#define X(word, number, mac) RECORD_##word = (number),
+    RECORD_KIND_TABLE(X)
+#undef X
 };
+
+/* record_kind_is_known: for numbers from outside.
+ * record_kind_is_sealed: see above.
+ * record_kind_at: every kind, from 0; 0 behind the last. */
+bool record_kind_is_known(int kind);
+bool record_kind_is_sealed(enum record_kind kind);
+enum record_kind record_kind_at(size_t index);
 
 #define RECORD_KEY_MAX_BYTES  96
 #define RECORD_BODY_MAX_BYTES 8192

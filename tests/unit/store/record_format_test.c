@@ -1,8 +1,9 @@
 /* The bytes of every record type: round trips, the golden ones in golden/, and
  * nothing but the canonical ones accepted.
  *
- * With the argument "write", prints the golden files of today instead: for a
- * new record type, never for a changed one (old stores must stay readable).
+ * golden/NAME_{smallest,largest}.hex are bodies of format 1, NAME_formatN_...
+ * of a later one. None is ever changed: a store of then must stay readable.
+ * With the argument "write", writes those of today that are missing.
  */
 #include "server/store/record.h"
 
@@ -85,13 +86,31 @@ static void golden_text(const struct record_case *of, bool largest, char *out,
 
 #define GOLDEN_MAX_BYTES 20000
 
-static void golden_path(const struct record_case *of, bool largest, char *out,
-                        size_t cap)
+static void golden_path(const struct record_case *of, bool largest, int format,
+                        char *out, size_t cap)
 {
     const char *source = getenv("HF_SOURCE");
-    snprintf(out, cap, "%s/tests/unit/store/golden/%s_%s.hex",
-             source != NULL ? source : ".", of->name,
+    char infix[16] = "";
+    if (format > 1) {
+        snprintf(infix, sizeof infix, "format%d_", format);
+    }
+    snprintf(out, cap, "%s/tests/unit/store/golden/%s_%s%s.hex",
+             source != NULL ? source : ".", of->name, infix,
              largest ? "largest" : "smallest");
+}
+
+static void golden_read(const struct record_case *of, bool largest, int format,
+                        char *out, size_t cap)
+{
+    char path[4096];
+    golden_path(of, largest, format, path, sizeof path);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        fail_msg("%s is missing", path);
+    }
+    size_t len = fread(out, 1, cap - 1, file);
+    fclose(file);
+    out[len] = '\0';
 }
 
 static void the_format_is_what_it_always_was(void **state)
@@ -99,29 +118,61 @@ static void the_format_is_what_it_always_was(void **state)
     (void)state;
     for (size_t i = 0; i < 2 * record_case_count; i++) {
         const struct record_case *of = &record_cases[i / 2];
-        char path[4096];
         static char today[GOLDEN_MAX_BYTES];
         static char golden[GOLDEN_MAX_BYTES];
-        golden_path(of, i % 2 == 1, path, sizeof path);
+        golden_read(of, i % 2 == 1, of->newest, golden, sizeof golden);
         golden_text(of, i % 2 == 1, today, sizeof today);
-        FILE *file = fopen(path, "r");
-        if (file == NULL) {
-            fail_msg("%s is missing", path);
-        }
-        size_t len = fread(golden, 1, sizeof golden - 1, file);
-        fclose(file);
-        golden[len] = '\0';
         assert_string_equal(golden, today);
+    }
+}
+
+/* The record whose key and body a golden file holds. */
+static void golden_record(const struct record_case *of, bool largest,
+                          int format, struct record *out)
+{
+    static char text[GOLDEN_MAX_BYTES];
+    golden_read(of, largest, format, text, sizeof text);
+    char *rest = NULL;
+    char *line = strtok_r(text, "\n", &rest);
+    assert_non_null(line);
+    *out = (struct record){.kind = of->kind};
+    assert_ok(hex_decode(line, out->key, sizeof out->key, &out->key_len));
+    while ((line = strtok_r(NULL, "\n", &rest)) != NULL) {
+        size_t len = 0;
+        assert_ok(hex_decode(line, out->body + out->body_len,
+                             sizeof out->body - out->body_len, &len));
+        out->body_len += len;
+    }
+}
+
+static void what_older_versions_wrote_is_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * record_case_count; i++) {
+        const struct record_case *of = &record_cases[i / 2];
+        for (int format = 1; format < of->newest; format++) {
+            static struct record old;
+            struct record now = {.kind = of->kind};
+            union room decoded;
+            memset(&decoded, 0, sizeof decoded);
+            golden_record(of, i % 2 == 1, format, &old);
+            assert_ok(of->decode(&old, &decoded));
+            assert_ok(of->encode(&decoded, &now));
+            assert_int_equal(now.body[0], of->newest);
+            assert_int_equal(now.key_len, old.key_len);
+            assert_memory_equal(now.key, old.key, old.key_len);
+        }
     }
 }
 
 static int write_golden(void)
 {
     for (size_t i = 0; i < 2 * record_case_count; i++) {
+        const struct record_case *of = &record_cases[i / 2];
         char path[4096];
         static char today[GOLDEN_MAX_BYTES];
-        golden_path(&record_cases[i / 2], i % 2 == 1, path, sizeof path);
-        golden_text(&record_cases[i / 2], i % 2 == 1, today, sizeof today);
+        golden_path(of, i % 2 == 1, of->newest, path, sizeof path);
+        golden_text(of, i % 2 == 1, today, sizeof today);
         FILE *file = fopen(path, "wx"); /* never over one that is there */
         if (file != NULL) {
             fputs(today, file);
@@ -178,13 +229,13 @@ static void another_format_or_kind_is_refused(void **state)
     for (size_t i = 0; i < record_case_count; i++) {
         struct record record = encoded(&record_cases[i], true);
         for (int format = 0; format < 256; format++) {
-            if (format != 1) {
+            if (format != record_cases[i].newest) {
                 record.body[0] = (uint8_t)format;
                 assert_corrupt(&record_cases[i], &record);
             }
         }
         record = encoded(&record_cases[i], true);
-        for (int kind = 0; kind <= RECORD_SEALS + 1; kind++) {
+        for (int kind = 0; kind < 256; kind++) {
             if (kind != (int)record_cases[i].kind) {
                 record.kind = (enum record_kind)kind;
                 assert_corrupt(&record_cases[i], &record);
@@ -329,6 +380,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_sample_comes_back),
         cmocka_unit_test(encoding_leaves_version_and_macs_alone),
         cmocka_unit_test(the_format_is_what_it_always_was),
+        cmocka_unit_test(what_older_versions_wrote_is_read),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_byte_left_over_is_refused),
         cmocka_unit_test(another_format_or_kind_is_refused),
