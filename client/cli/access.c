@@ -67,7 +67,7 @@ enum cli_exit access_begin(struct cli *cli, const char *mailbox,
     if (code == CLI_OK) {
         code = cli_connect(cli);
     }
-    access->request.mailbox = access->mailbox;
+    access->request.resource = access->mailbox;
     access->request.request_id = access->request_id;
     return code;
 }

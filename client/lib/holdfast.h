@@ -215,7 +215,7 @@ enum hf_purpose {
 #define HF_DEP_NAME_TEXT      192
 
 struct hf_key_request {
-    const char *mailbox;        /* tenants/{tenant}/mailboxes/{mailbox} */
+    const char *resource;       /* tenants/{tenant}/mailboxes/{mailbox} */
     const uint8_t *wrapped_key; /* unwrap, rewrap; NULL: the stored one */
     size_t wrapped_len;
     const struct hf_secret *key; /* wrap: 32 bytes */

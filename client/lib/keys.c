@@ -53,12 +53,12 @@ static enum hf_code bad_answer(struct hf_error *error, const char *what)
 static enum hf_code prepare(struct key_call *call)
 {
     const struct hf_key_request *request = call->request;
-    if (request->mailbox == NULL ||
+    if (request->resource == NULL ||
         request->wrapped_len > HF_WRAPPED_MAX_BYTES) {
         return error_set(
             call->error, HF_CODE_INVALID_ARGUMENT, "CLIENT_SETTINGS",
-            request->mailbox == NULL ? "no mailbox is named"
-                                     : "the wrapped key is too long");
+            request->resource == NULL ? "no resource is named"
+                                      : "the wrapped key is too long");
     }
     if (request->request_id == NULL) {
         if (hf_request_id(call->answer.request_id) != HF_CODE_OK) {
@@ -148,9 +148,9 @@ static struct key_call key_call_of(struct hf_client *client,
 }
 
 /* The generated structs want writable pointers and write nothing. */
-static char *mailbox_of(const struct key_call *call)
+static char *resource_of(const struct key_call *call)
 {
-    return (char *)(uintptr_t)call->request->mailbox;
+    return (char *)(uintptr_t)call->request->resource;
 }
 
 static ProtobufCBinaryData wrapped_of(const struct key_call *call)
@@ -172,7 +172,7 @@ enum hf_code hf_generate_key(struct hf_client *client,
     }
     Holdfast__V1__GenerateKeyRequest message =
         HOLDFAST__V1__GENERATE_KEY_REQUEST__INIT;
-    message.mailbox = mailbox_of(&call);
+    message.resource = resource_of(&call);
     message.access = &call.access;
     ProtobufCMessage *got = NULL;
     code =
@@ -206,7 +206,7 @@ enum hf_code hf_unwrap_key(struct hf_client *client,
     }
     Holdfast__V1__UnwrapKeyRequest message =
         HOLDFAST__V1__UNWRAP_KEY_REQUEST__INIT;
-    message.mailbox = mailbox_of(&call);
+    message.resource = resource_of(&call);
     message.wrapped_key = wrapped_of(&call);
     message.access = &call.access;
     ProtobufCMessage *got = NULL;
@@ -245,7 +245,7 @@ enum hf_code hf_wrap_key(struct hf_client *client,
                          "a key to wrap must be 32 bytes long");
     }
     Holdfast__V1__WrapKeyRequest message = HOLDFAST__V1__WRAP_KEY_REQUEST__INIT;
-    message.mailbox = mailbox_of(&call);
+    message.resource = resource_of(&call);
     message.plaintext_key = (ProtobufCBinaryData){
         .len = HF_RESOURCE_KEY_BYTES,
         .data = (uint8_t *)(uintptr_t)hf_secret_bytes(request->key)};
@@ -280,7 +280,7 @@ enum hf_code hf_rewrap_key(struct hf_client *client,
     }
     Holdfast__V1__RewrapKeyRequest message =
         HOLDFAST__V1__REWRAP_KEY_REQUEST__INIT;
-    message.mailbox = mailbox_of(&call);
+    message.resource = resource_of(&call);
     message.wrapped_key = wrapped_of(&call);
     message.access = &call.access;
     ProtobufCMessage *got = NULL;

@@ -8,7 +8,7 @@ static const char *const methods[VERB_COUNT] = {
 #undef X
 };
 
-/* Who may call what; '.' is no. A caller of a tenant stands in the first ten
+/* Who may call what; '.' is no. A caller of a tenant stands in the first twelve
  * columns, and only for things of its tenant:
  *
  *   T tenant-admin       every administrative verb that is not the operator's;
@@ -18,7 +18,9 @@ static const char *const methods[VERB_COUNT] = {
  *   V vault-admin        registers and validates customer keys; does not change
  *                        or grant them (R-13.3)
  *   v vault-contributor  grants, revokes, changes customer keys
- *   W workload-exchange  the data plane, and its mailboxes
+ *   W workload-exchange  the data plane of mailboxes, and its mailboxes
+ *   F workload-sharepoint, M workload-m365   the same for sites and files, and
+ *                        for the workloads of multi-workload DEPs (R-1.11)
  *   Y system-workload    the data plane, as SYSTEM too
  *   A auditor            reads everything of its tenant, changes nothing
  *
@@ -28,7 +30,7 @@ static const char *const methods[VERB_COUNT] = {
  *                        elevation is not ours to give (R-1.10)
  *   a auditor            the service's own records
  */
-#define COLUMNS_OF_TENANT  10
+#define COLUMNS_OF_TENANT  12
 #define COLUMNS_OF_SERVICE 2
 
 #define COLUMNS            (COLUMNS_OF_TENANT + COLUMNS_OF_SERVICE)
@@ -36,8 +38,9 @@ static const char *const methods[VERB_COUNT] = {
 static const uint32_t columns[COLUMNS] = {
     ROLE_TENANT_ADMIN,     ROLE_COMPLIANCE_ADMIN,  ROLE_EXCHANGE_ADMIN,
     ROLE_SHAREPOINT_ADMIN, ROLE_VAULT_ADMIN,       ROLE_VAULT_CONTRIBUTOR,
-    ROLE_PURGE_APPROVER,   ROLE_WORKLOAD_EXCHANGE, ROLE_SYSTEM_WORKLOAD,
-    ROLE_AUDITOR,          ROLE_OPERATOR,          ROLE_AUDITOR,
+    ROLE_PURGE_APPROVER,   ROLE_WORKLOAD_EXCHANGE, ROLE_WORKLOAD_SHAREPOINT,
+    ROLE_WORKLOAD_M365,    ROLE_SYSTEM_WORKLOAD,   ROLE_AUDITOR,
+    ROLE_OPERATOR,         ROLE_AUDITOR,
 };
 
 /* What the verb is about. */
@@ -56,41 +59,46 @@ struct row {
 
 /* clang-format off */
 static const struct row table[VERB_COUNT] = {
-    /*                                             TCESVvPWYAOa */
-    [VERB_CREATE_TENANT] =         {SUBJECT_SERVICE, "..........O."},
-    [VERB_GET_TENANT] =            {SUBJECT_TENANT,  "TCESVvPWYAO."},
-    [VERB_LIST_TENANTS] =          {SUBJECT_SERVICE, "..........O."},
-    [VERB_UPDATE_TENANT] =         {SUBJECT_TENANT,  "..........O."},
+    /*                                             TCESVvPWFMYAOa */
+    [VERB_CREATE_TENANT] =         {SUBJECT_SERVICE, "............O."},
+    [VERB_GET_TENANT] =            {SUBJECT_TENANT,  "TCESVvPWFMYAO."},
+    [VERB_LIST_TENANTS] =          {SUBJECT_SERVICE, "............O."},
+    [VERB_UPDATE_TENANT] =         {SUBJECT_TENANT,  "............O."},
 
-    [VERB_ENROLL_TOKEN] =          {SUBJECT_TENANT,  "..........O."},
-    [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV....AO."},
-    [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV....AO."},
+    [VERB_ENROLL_TOKEN] =          {SUBJECT_TENANT,  "............O."},
+    [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV......AO."},
+    [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV......AO."},
 
-    [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V......."},
-    [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.E.Vv...A.."},
-    [VERB_LIST_CUSTOMER_KEYS] =    {SUBJECT_TENANT,  "T.E.Vv...A.."},
-    [VERB_UPDATE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v......"},
-    [VERB_VALIDATE_CUSTOMER_KEYS] ={SUBJECT_TENANT,  "T...V......."},
-    [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v......"},
-    [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v......"},
+    [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V........."},
+    [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.E.Vv.....A.."},
+    [VERB_LIST_CUSTOMER_KEYS] =    {SUBJECT_TENANT,  "T.E.Vv.....A.."},
+    [VERB_UPDATE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
+    [VERB_VALIDATE_CUSTOMER_KEYS] ={SUBJECT_TENANT,  "T...V........."},
+    [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
+    [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
 
-    [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "T.E........."},
-    [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P..AO."},
-    [VERB_LIST_DEPS] =             {SUBJECT_TENANT,  "TCES..P..AO."},
-    [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "T.E........."},
-    [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "T.E........."},
+    [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_LIST_DEPS] =             {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "T.E..........."},
 
-    [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W...."},
-    [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E........."},
-    [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W.A.."},
-    [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E......A.."},
+    [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W......"},
+    [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W...A.."},
+    [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E........A.."},
 
-    [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......WY..."},
-    [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......WY..."},
-    [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......WY..."},
-    [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......WY..."},
+    [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......W..Y..."},
+    [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......W..Y..."},
+    [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
+    [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
 
-    [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T........AOa"},
+    [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
+    [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
+    [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},
+
+    [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
 };
 /* clang-format on */
 
@@ -175,9 +183,10 @@ static const char *const role_texts[ROLE_BITS] = {
     "tenant-admin",     "compliance-admin",  "exchange-admin",
     "sharepoint-admin", "vault-admin",       "vault-contributor",
     "purge-approver",   "workload-exchange", "system-workload",
-    "operator",         "auditor",
+    "operator",         "auditor",           "workload-sharepoint",
+    "workload-m365",
 };
-_Static_assert(ROLE_AUDITOR == 1 << (ROLE_BITS - 1), "one text per bit");
+_Static_assert(ROLE_WORKLOAD_M365 == 1 << (ROLE_BITS - 1), "one text per bit");
 
 const char *role_text(enum role role)
 {
@@ -202,5 +211,6 @@ uint32_t role_parse(const char *text)
 bool roles_conflict(uint32_t roles)
 {
     return (roles & ROLE_VAULT_CONTRIBUTOR) != 0 &&
-           (roles & (ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD)) != 0;
+           (roles & (ROLE_WORKLOAD_EXCHANGE | ROLE_WORKLOAD_SHAREPOINT |
+                     ROLE_WORKLOAD_M365 | ROLE_SYSTEM_WORKLOAD)) != 0;
 }

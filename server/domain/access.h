@@ -21,8 +21,10 @@ enum role {
     ROLE_SYSTEM_WORKLOAD = 1 << 8, /* may say SYSTEM */
     ROLE_OPERATOR = 1 << 9,
     ROLE_AUDITOR = 1 << 10,
+    ROLE_WORKLOAD_SHAREPOINT = 1 << 11,
+    ROLE_WORKLOAD_M365 = 1 << 12, /* "Microsoft 365 data at rest" */
 };
-#define ROLE_BITS 11
+#define ROLE_BITS 13
 
 /* One row per RPC: the verb's word is the method's name. */
 #define VERB_TABLE(X)                                                          \
@@ -53,6 +55,10 @@ enum role {
     X(WRAP_KEY, "WrapKey")                                                     \
     X(UNWRAP_KEY, "UnwrapKey")                                                 \
     X(REWRAP_KEY, "RewrapKey")                                                 \
+    X(REWRAP_DEP, "RewrapDep")                                                 \
+    X(GET_OPERATION, "GetOperation")                                           \
+    X(LIST_OPERATIONS, "ListOperations")                                       \
+    X(CANCEL_OPERATION, "CancelOperation")                                     \
     X(LIST_AUDIT_RECORDS, "ListAuditRecords")
 
 enum verb {

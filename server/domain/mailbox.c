@@ -26,14 +26,13 @@ enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
                : MAILBOX_ENCRYPTED;
 }
 
-struct dep_ref mailbox_wanted(const struct dep_ref *assigned,
-                              const struct dep_ref *multi_workload,
-                              const struct dep_ref *service_managed)
+enum home home_of(enum resource_type type, bool assigned, bool multi_workload)
 {
-    if (!id_is_nil(&assigned->dep)) {
-        return *assigned;
+    if (assigned) {
+        return HOME_ASSIGNED;
     }
-    return id_is_nil(&multi_workload->dep) ? *service_managed : *multi_workload;
+    return multi_workload && type != RESOURCE_SITE ? HOME_MULTI_WORKLOAD
+                                                   : HOME_SERVICE_MANAGED;
 }
 
 /* R-5.8: users and mail users need a licence each; the others live on the

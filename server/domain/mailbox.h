@@ -36,18 +36,22 @@ struct mailbox_facts {
     bool has_key;
     struct dep_ref effective;     /* wrapped by; nil: no key */
     struct hf_id service_managed; /* the tenant's built-in DEP */
-    /* where it should be: the assigned mailbox DEP with its newest generation,
-     * else the tenant's multi-workload DEP, else service-managed */
+    /* where it should be: the newest generation of its home */
     struct dep_ref wanted;
 };
 
 enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts);
 /* mailbox_needs_rewrap: on the next access. */
 bool mailbox_needs_rewrap(const struct mailbox_facts *facts);
-/* mailbox_wanted: precedence, R-5.6. nil ids for what does not exist. */
-struct dep_ref mailbox_wanted(const struct dep_ref *assigned,
-                              const struct dep_ref *multi_workload,
-                              const struct dep_ref *service_managed);
+/* home_of: which DEP the key of a resource should be under: precedence, R-5.6.
+ * assigned: it is assigned to a DEP of its own; multi_workload: its tenant is
+ * assigned to one. A site knows no multi-workload DEP (R-5.2). */
+enum home {
+    HOME_ASSIGNED = 1,
+    HOME_MULTI_WORKLOAD = 2,
+    HOME_SERVICE_MANAGED = 3
+};
+enum home home_of(enum resource_type type, bool assigned, bool multi_workload);
 
 /* mailbox_may_assign: R-5.8, R-5.10, R-5.7. Assigning none is always allowed.
  * Returns   HF_OK; HF_E_PRECONDITION with *out_reason LICENCE_REQUIRED or

@@ -61,6 +61,7 @@ enum answer_code {
     X(TOKEN_OF_TENANT, NOT_FOUND)            /* */                     \
     X(TEST_TOKEN, FAILED_PRECONDITION)       /* */                       \
     X(SEALS_EXHAUSTED, FAILED_PRECONDITION)  /* crypto.md: 2^31 */             \
+    X(OPERATION_NOT_CANCELLABLE, FAILED_PRECONDITION)                          \
     X(ETAG_MISMATCH, ABORTED)                                                  \
     X(CONFLICT, ABORTED) /* lost every race; repeat */                         \
     /* the keys and the service */                                             \

@@ -42,12 +42,18 @@ enum initiator {
     INITIATOR_SYSTEM = 2,
 };
 
+/* The hierarchy a resource belongs to (R-1.11): rows of the workload catalogue
+ * follow as 16-bit numbers of their own. */
 enum workload {
     WORKLOAD_EXCHANGE = 1,
+    WORKLOAD_SHAREPOINT = 2,
 };
 
+/* What has a key of its own below a DEP key or TIK. */
 enum resource_type {
     RESOURCE_MAILBOX = 1,
+    RESOURCE_WORKLOAD = 2, /* a workload of a multi-workload DEP */
+    RESOURCE_SITE = 3,     /* a SharePoint site, under a TIK     */
 };
 
 /* Purpose of a wrap, bound into its context. */

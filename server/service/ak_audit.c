@@ -1,5 +1,7 @@
 #include "server/service/ak_audit.h"
 
+#include "server/service/resources.h"
+
 #include <jansson.h>
 
 #include <stdio.h>
@@ -74,9 +76,8 @@ HF_STATUS ak_audit_use(struct service *service,
                        const struct key_call *call,
                        const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
 {
-    char object[HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32];
-    snprintf(object, sizeof object, "tenants/%s/mailboxes/%s", call->tenant,
-             call->resource);
+    char object[RESOURCE_NAME_BYTES];
+    resource_name(call->tenant, call->type, call->resource, object);
     struct audit_entry entry = {
         .caller = call->caller,
         .activity = AK_AUDIT_ACTIVITY,

@@ -29,7 +29,8 @@ struct tenant_entry {
     struct tenant_record record;
     char folded[HF_NAME_MAX_BYTES + 1];
     struct stamp stamp;
-    struct tenant_entry *next; /* in order of creation */
+    struct dep_entry *multi_workload; /* assigned to the tenant; NULL: none */
+    struct tenant_entry *next;        /* in order of creation */
 };
 
 struct token_entry {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const struct caller service_itself = {.identity = "holdfast"};
+
 int64_t service_wall_ms(const struct service *service)
 {
     return clock_wall_ms(service->settings.clock);
@@ -89,6 +91,12 @@ HF_STATUS service_admit_call(struct service *service,
                              struct tenant_entry **out_tenant,
                              struct problem *problem)
 {
+    if (call->caller == &service_itself) {
+        *out_tenant = catalogue_tenant(&service->catalogue, call->tenant);
+        return *out_tenant != NULL
+                   ? HF_OK
+                   : refuse(problem, REASON_NOT_FOUND, call->verb);
+    }
     struct access_facts facts = {
         .verb = call->verb,
         .initiator = call->initiator,
@@ -233,8 +241,8 @@ static bool fill_audit(json_t *object, const struct audit_entry *entry,
     if (!id_is_nil(&entry->tenant)) {
         id_format(&entry->tenant, tenant);
     }
-    const char *actor =
-        entry->caller == NULL ? "holdfast" : entry->caller->identity;
+    const char *actor = entry->caller == NULL ? service_itself.identity
+                                              : entry->caller->identity;
     return add_text(object, "time", time) &&
            add_text(object, "activity", entry->activity) &&
            add_text(object, "organisation", tenant) &&

@@ -11,6 +11,7 @@
 #include "server/service/pool.h"
 #include "server/service/service.h"
 
+struct operations;
 struct rows;
 struct scheduler;
 
@@ -20,6 +21,7 @@ struct service {
     struct catalogue catalogue;
     struct pool *pool;
     struct rows *rows;
+    struct operations *operations;
     struct scheduler *scheduler;
     /* Held from the last look at the facts to the change of the catalogue by
      * every administrative change: what was decided is what is recorded. Token
@@ -35,6 +37,12 @@ struct service {
     atomic_uint_fast64_t overloaded;
     atomic_uint_fast64_t leases;
 };
+
+/* service_itself: the caller of what the service does on its own account, such
+ * as a background rewrap. Known by its address: nobody's certificate can say
+ * it. It is let in everywhere, may say SYSTEM, and holds what any identity
+ * holds on a customer key: the service works for whoever was granted. */
+extern const struct caller service_itself;
 
 /* service_admit: the one place where a caller is let in: tenant first, then
  * role, then initiator (server/domain/access.h). tenant "" for verbs without.

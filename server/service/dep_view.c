@@ -141,12 +141,19 @@ void dep_find_workload(struct service *service,
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
                             const struct dep_record *dep, const char *details)
 {
+    return dep_finish_order(admin, change, dep, details, &dep->id);
+}
+
+HF_STATUS dep_finish_order(const struct admin *admin, struct change *change,
+                           const struct dep_record *dep, const char *details,
+                           const struct hf_id *made)
+{
     char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];
     char id[HF_ID_TEXT];
     id_format(&dep->id, id);
     snprintf(object, sizeof object, "tenants/%s/deps/%s",
              admin->tenant->record.name, id);
-    return admin_finish_change(admin, change, object, details, &dep->id);
+    return admin_finish_change(admin, change, object, details, made);
 }
 
 /* every check, live, with the workload identity; the whole list. */

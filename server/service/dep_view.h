@@ -35,3 +35,8 @@ HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
                      const struct dep_entry *dep, struct dep_step *step);
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
                             const struct dep_record *dep, const char *details);
+/* dep_finish_order: the same for a verb that makes something else: the
+ * operation it began. */
+HF_STATUS dep_finish_order(const struct admin *admin, struct change *change,
+                           const struct dep_record *dep, const char *details,
+                           const struct hf_id *made);

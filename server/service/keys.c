@@ -5,6 +5,7 @@
 #include "server/service/aead.h"
 #include "server/service/keys_slow.h"
 #include "server/service/opening.h"
+#include "server/service/resources.h"
 #include "server/service/rows.h"
 
 #include <string.h>
@@ -71,17 +72,14 @@ static bool may_open(const struct row *row,
     return false;
 }
 
-/* R-5.11: where the key should be is the assigned DEP's newest generation, or
- * the tenant's service-managed one. */
+/* under the newest generation of the DEP it should be under. */
 static bool is_where_it_should_be(struct service *service,
                                   const struct tenant_entry *tenant,
+                                  enum resource_type type,
                                   const struct row *row)
 {
-    const struct dep_entry *wanted = row->assigned;
-    if (wanted == NULL) {
-        wanted = catalogue_dep_by_id(&service->catalogue,
-                                     &tenant->record.service_managed);
-    }
+    const struct dep_entry *wanted =
+        resource_wanted_dep(service, tenant, type, row->assigned);
     return wanted != NULL && row->effective != NULL &&
            row->effective->dep == wanted &&
            row->effective->record.generation == wanted->record.generation;
@@ -95,8 +93,8 @@ static void fill_context(struct key_call *call,
         .tenant = generation->record.tenant,
         .dep = generation->record.dep,
         .generation = generation->record.generation,
-        .workload = WORKLOAD_EXCHANGE,
-        .resource_type = RESOURCE_MAILBOX,
+        .workload = resource_workload(call->type),
+        .resource_type = call->type,
         .purpose = PURPOSE_RESOURCE_KEY,
     };
     memcpy(context.resource_hash, hash, sizeof context.resource_hash);
@@ -128,10 +126,10 @@ static enum lane look_up(struct service *service, struct key_call *call,
         return LANE_SLOW;
     }
     struct record_key key =
-        key_of_resource(&tenant->record.id, RESOURCE_MAILBOX, call->resource);
+        key_of_resource(&tenant->record.id, call->type, call->resource);
     const struct row *row = rows_get(service->rows, &key);
     if (row == NULL || row->effective == NULL ||
-        !is_where_it_should_be(service, tenant, row)) {
+        !is_where_it_should_be(service, tenant, call->type, row)) {
         return LANE_SLOW;
     }
     if (call->wrapped_len == 0) {

@@ -34,6 +34,7 @@ struct key_call {
     enum verb verb; /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY */
     const struct caller *caller;
     char tenant[HF_NAME_MAX_BYTES + 1];
+    enum resource_type type;
     char resource[HF_RESOURCE_ID_MAX_BYTES + 1];
     uint8_t wrapped[ENVELOPE_MAX_BYTES];
     size_t wrapped_len;       /* UNWRAP, REWRAP; 0: the stored one */

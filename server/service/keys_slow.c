@@ -59,7 +59,7 @@ static enum step rewrap_on_access(struct slow *slow, const struct secret *key)
         memcpy(call->envelope, envelope, sizeof envelope);
         call->envelope_len = sizeof envelope;
     } else if (hf_status_class(status) != HF_CLASS_CONFLICT) {
-        log_event(LOG_WARN, "mailbox.rewrap_failed",
+        log_event(LOG_WARN, "key.rewrap_failed",
                   LOG_TEXT("tenant", call->tenant),
                   LOG_TEXT("status", hf_status_name(status)));
     }
@@ -73,7 +73,7 @@ static void run_unwrap(struct slow *slow)
     struct bytes blob = blob_of(slow);
     if (blob.len == 0) {
         slow_refuse(slow, REASON_STATE_CONFLICT,
-                    "this mailbox has no key yet: GenerateKey makes one");
+                    "this resource has no key yet: GenerateKey makes one");
         return;
     }
     if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
@@ -92,7 +92,7 @@ static void run_unwrap(struct slow *slow)
 
 /* --- GenerateKey -------------------------------------------------------- */
 
-/* The content of a GenerateKey is its verb and mailbox. */
+/* The content of a GenerateKey is its verb and resource. */
 static HF_STATUS generate_mutation(const struct slow *slow,
                                    struct mutation *mutation)
 {
@@ -125,7 +125,7 @@ static enum step generate_repeated(struct slow *slow,
     }
     if (!seen) {
         return slow_refuse(slow, REASON_ALREADY_REGISTERED,
-                           "this mailbox has a key; UnwrapKey opens it");
+                           "this resource has a key; UnwrapKey opens it");
     }
     const struct bytes stored = {slow->view.record.envelope,
                                  slow->view.record.envelope_len};
@@ -187,7 +187,7 @@ static void run_generate(struct slow *slow)
     status = record_generated(slow, &repeat, envelope);
     if (hf_status_class(status) == HF_CLASS_CONFLICT) {
         slow_refuse(slow, REASON_CONFLICT,
-                    "this mailbox was changed meanwhile; repeat");
+                    "this resource was changed meanwhile; repeat");
         return;
     }
     if (status != HF_OK) {
@@ -223,7 +223,7 @@ static enum step note_wrap(struct slow *slow)
     }
     if (hf_status_class(status) == HF_CLASS_CONFLICT) {
         return slow_refuse(slow, REASON_CONFLICT,
-                           "this mailbox was changed meanwhile; repeat");
+                           "this resource was changed meanwhile; repeat");
     }
     return status == HF_OK ? STEP_ON : slow_fail(slow, status);
 }
@@ -268,7 +268,7 @@ static void run_rewrap(struct slow *slow)
     HF_OWNED(secret_freep) struct secret *key = NULL;
     if (blob.len == 0) {
         slow_refuse(slow, REASON_STATE_CONFLICT,
-                    "this mailbox has no key yet: GenerateKey makes one");
+                    "this resource has no key yet: GenerateKey makes one");
         return;
     }
     /* opened even where nothing moves: the caller's grants decide */
@@ -296,7 +296,7 @@ static void run_rewrap(struct slow *slow)
     enum hf_status status = slow_record_rewrap(slow, envelope);
     if (hf_status_class(status) == HF_CLASS_CONFLICT) {
         slow_refuse(slow, REASON_CONFLICT,
-                    "this mailbox was changed meanwhile; repeat");
+                    "this resource was changed meanwhile; repeat");
     } else if (status != HF_OK) {
         slow_fail(slow, status);
     } else {
@@ -315,9 +315,11 @@ static HF_STATUS load(struct slow *slow)
         service_admit_call(slow->service, call, &tenant, &call->problem);
     pthread_rwlock_unlock(&slow->service->catalogue.lock);
     HF_TRY(status);
-    status = resource_load(slow->service, tenant, call->resource, &slow->view);
+    status = resource_load(slow->service, tenant, call->type, call->resource,
+                           &slow->view);
     if (status == HF_E_NOT_FOUND) {
-        return problem_set(&call->problem, REASON_NOT_FOUND, "no such mailbox");
+        return problem_set(&call->problem, REASON_NOT_FOUND, "no such %s",
+                           resource_noun(call->type));
     }
     return problem_of_status(&call->problem, status);
 }

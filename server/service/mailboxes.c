@@ -10,14 +10,13 @@
 #include <string.h>
 
 /* Assignments race with rewraps on access: read again and decide again. */
-#define RACES_MAX         5
+#define RACES_MAX 5
 
-#define OBJECT_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
-
-static void object_name(const struct resource_view *view, char *out, size_t cap)
+static void object_name(const struct resource_view *view,
+                        char out[RESOURCE_NAME_BYTES])
 {
-    snprintf(out, cap, "tenants/%s/mailboxes/%s", view->tenant->record.name,
-             view->record.id);
+    resource_name(view->tenant->record.name, RESOURCE_MAILBOX, view->record.id,
+                  out);
 }
 
 static void fill_view(const struct resource_view *view,
@@ -36,7 +35,8 @@ static HF_STATUS load(struct service *service, struct tenant_entry *tenant,
                       const char *id, struct resource_view *view,
                       struct problem *problem)
 {
-    enum hf_status status = resource_load(service, tenant, id, view);
+    enum hf_status status =
+        resource_load(service, tenant, RESOURCE_MAILBOX, id, view);
     if (status == HF_E_NOT_FOUND) {
         return problem_set(problem, REASON_NOT_FOUND, "no such mailbox");
     }
@@ -76,10 +76,10 @@ static bool id_is_valid(const char *id)
 static HF_STATUS record_new(const struct admin *admin,
                             struct resource_view *view)
 {
-    char object[OBJECT_NAME_BYTES];
+    char object[RESOURCE_NAME_BYTES];
     const struct hf_id none = {{0}};
     HF_OWNED(change_freep) struct change *change = NULL;
-    object_name(view, object, sizeof object);
+    object_name(view, object);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, NULL));
     HF_TRY(admin_finish_change(admin, change, object, NULL, &none));
@@ -203,7 +203,7 @@ static HF_STATUS record_assignment(const struct admin *admin,
 {
     struct service *service = admin->service;
     struct dep_entry *from = view->assigned;
-    char object[OBJECT_NAME_BYTES];
+    char object[RESOURCE_NAME_BYTES];
     char before[HF_ID_TEXT];
     char after[HF_ID_TEXT];
     char details[2 * HF_ID_TEXT + 64];
@@ -214,7 +214,7 @@ static HF_STATUS record_assignment(const struct admin *admin,
     view->record.assigned = dep == NULL ? none : dep->record.id;
     view->record.assigned_ms = service_wall_ms(service);
     id_format(&view->record.assigned, after);
-    object_name(view, object, sizeof object);
+    object_name(view, object);
     snprintf(details, sizeof details, "{\"before\":\"%s\",\"after\":\"%s\"}",
              before, after);
     HF_TRY(change_new(&change));

@@ -32,12 +32,27 @@ struct facts {
     uint64_t revision;
 };
 
+/* What the caller may do with one of the keys. The service itself works for
+ * whoever holds a grant (renewal, rewrap), and is never a stranger. */
+static struct customer_key_verdict
+verdict_of(struct service *service, const struct generation_entry *generation,
+           size_t slot, const struct caller *caller)
+{
+    const struct key_entry *key = generation->keys[slot];
+    const struct key_version_entry *version = generation->versions[slot];
+    int64_t wall_ms = service_wall_ms(service);
+    if (caller == &service_itself) {
+        return (struct customer_key_verdict){
+            .allowed = key_serves_anyone(key, version, wall_ms)};
+    }
+    return key_verdict(key, version, caller->identity, KEY_USE_UNWRAP, wall_ms);
+}
+
 static void read_facts_locked(struct service *service,
                               struct generation_entry *generation,
-                              const char *identity, struct facts *facts)
+                              const struct caller *caller, struct facts *facts)
 {
     const struct dep_record *dep = &generation->dep->record;
-    int64_t wall_ms = service_wall_ms(service);
     facts->type = dep->type;
     facts->state = dep->state;
     facts->ak_state = dep->ak_state;
@@ -49,9 +64,7 @@ static void read_facts_locked(struct service *service,
         return;
     }
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
-        facts->verdicts[slot] =
-            key_verdict(generation->keys[slot], generation->versions[slot],
-                        identity, KEY_USE_UNWRAP, wall_ms);
+        facts->verdicts[slot] = verdict_of(service, generation, slot, caller);
         if (facts->verdicts[slot].allowed) {
             facts->mask |= 1u << slot;
         }
@@ -61,11 +74,11 @@ static void read_facts_locked(struct service *service,
 
 static void read_facts(struct service *service,
                        struct generation_entry *generation,
-                       const char *identity, struct facts *facts)
+                       const struct caller *caller, struct facts *facts)
 {
     facts->revision = generation_revision(generation);
     pthread_rwlock_rdlock(&service->catalogue.lock);
-    read_facts_locked(service, generation, identity, facts);
+    read_facts_locked(service, generation, caller, facts);
     pthread_rwlock_unlock(&service->catalogue.lock);
 }
 
@@ -74,7 +87,7 @@ struct lease *opening_take(struct service *service,
                            const struct key_call *call, int64_t now_ms)
 {
     struct facts facts = {.revision = 0};
-    read_facts_locked(service, generation, call->caller->identity, &facts);
+    read_facts_locked(service, generation, call->caller, &facts);
     if (facts.gate != GATE_OPEN || !dep_may_unwrap(facts.state)) {
         return NULL;
     }
@@ -96,10 +109,10 @@ static enum opening refuse_by(struct key_call *call, enum reason reason)
         const char *text;
     } texts[] = {
         {ANSWER_PERMISSION_DENIED,
-         "access to the keys of this mailbox is refused"                     },
-        {ANSWER_DATA_LOSS,           "the wrapped key does not open"         },
-        {ANSWER_FAILED_PRECONDITION, "the keys of this mailbox are destroyed"},
-        {ANSWER_RESOURCE_EXHAUSTED,  "the service is busy; repeat later"     },
+         "access to the keys of this resource is refused"                     },
+        {ANSWER_DATA_LOSS,           "the wrapped key does not open"          },
+        {ANSWER_FAILED_PRECONDITION, "the keys of this resource are destroyed"},
+        {ANSWER_RESOURCE_EXHAUSTED,  "the service is busy; repeat later"      },
     };
     for (size_t i = 0; i < HF_COUNT(texts); i++) {
         if (reason_code(reason) == texts[i].code) {
@@ -107,13 +120,13 @@ static enum opening refuse_by(struct key_call *call, enum reason reason)
         }
     }
     return refuse(call, reason,
-                  "the keys of this mailbox cannot be reached just now");
+                  "the keys of this resource cannot be reached just now");
 }
 
 static enum opening refuse_changed(struct key_call *call)
 {
     return refuse(call, REASON_KEY_UNAVAILABLE,
-                  "the keys of this mailbox changed meanwhile; repeat");
+                  "the keys of this resource changed meanwhile; repeat");
 }
 
 /* --- customer keys ------------------------------------------------------ */
@@ -404,10 +417,10 @@ enum opening opening_get(struct service *service,
         return refuse(call, REASON_OVERLOADED,
                       "the service is busy; repeat later");
     }
-    read_facts(service, generation, call->caller->identity, &facts);
+    read_facts(service, generation, call->caller, &facts);
     if (!dep_may_unwrap(facts.state)) {
         return refuse(call, REASON_KEY_DESTROYED,
-                      "the keys of this mailbox are destroyed");
+                      "the keys of this resource are destroyed");
     }
     if (facts.gate == GATE_STRANGER) {
         return refuse_by(call, REASON_KEY_ACCESS_DENIED);
@@ -433,31 +446,12 @@ enum opening opening_get(struct service *service,
 
 /* --- ahead of expiry ---------------------------------------------------- */
 
-/* The service renews for whoever holds a grant: with a key that is enabled and
- * granted to somebody. Each call is still held against its own grants. */
-static void renewal_facts(struct service *service,
-                          struct generation_entry *generation,
-                          struct facts *facts)
-{
-    facts->revision = generation_revision(generation);
-    pthread_rwlock_rdlock(&service->catalogue.lock);
-    read_facts_locked(service, generation, "", facts);
-    for (size_t slot = 0; facts->type != DEP_TYPE_SERVICE_MANAGED &&
-                          slot < HF_CUSTOMER_KEYS_PER_DEP;
-         slot++) {
-        facts->verdicts[slot].allowed = key_serves_anyone(
-            generation->keys[slot], generation->versions[slot],
-            service_wall_ms(service));
-    }
-    pthread_rwlock_unlock(&service->catalogue.lock);
-}
-
 void opening_renew(struct service *service, struct generation_entry *generation)
 {
     struct facts facts;
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP];
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
-    renewal_facts(service, generation, &facts);
+    read_facts(service, generation, &service_itself, &facts);
     enum hf_status status =
         facts.type == DEP_TYPE_SERVICE_MANAGED
             ? attempt_service_root(service, generation, 0, &lease)

@@ -1,6 +1,61 @@
 #include "server/service/resources.h"
 
+#include "hsm/base/check.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+
+/* One row per type: how it is called, and what its wraps are bound to. */
+struct type_row {
+    const char *noun;
+    const char *collection;
+    enum workload workload;
+};
+
+static const struct type_row *row_of(enum resource_type type)
+{
+    static const struct type_row rows[] = {
+        {"mailbox",  "mailboxes", WORKLOAD_EXCHANGE  },
+        {"workload", "workloads", WORKLOAD_EXCHANGE  },
+        {"site",     "sites",     WORKLOAD_SHAREPOINT},
+    };
+    CHECK(type >= RESOURCE_MAILBOX && type <= RESOURCE_SITE);
+    return &rows[type - RESOURCE_MAILBOX];
+}
+
+void resource_name(const char *tenant, enum resource_type type, const char *id,
+                   char out[RESOURCE_NAME_BYTES])
+{
+    snprintf(out, RESOURCE_NAME_BYTES, "tenants/%s/%s/%s", tenant,
+             row_of(type)->collection, id);
+}
+
+const char *resource_noun(enum resource_type type)
+{
+    return row_of(type)->noun;
+}
+
+enum workload resource_workload(enum resource_type type)
+{
+    return row_of(type)->workload;
+}
+
+struct dep_entry *resource_wanted_dep(struct service *service,
+                                      const struct tenant_entry *tenant,
+                                      enum resource_type type,
+                                      struct dep_entry *assigned)
+{
+    switch (home_of(type, assigned != NULL, tenant->multi_workload != NULL)) {
+    case HOME_ASSIGNED:
+        return assigned;
+    case HOME_MULTI_WORKLOAD:
+        return tenant->multi_workload;
+    case HOME_SERVICE_MANAGED:
+        break;
+    }
+    return catalogue_dep_by_id(&service->catalogue,
+                               &tenant->record.service_managed);
+}
 
 static struct generation_entry *entry_of(struct service *service,
                                          const struct dep_ref *ref)
@@ -28,9 +83,6 @@ static struct dep_ref ref_of(const struct generation_entry *generation)
 static HF_STATUS look_up(struct service *service, struct resource_view *view)
 {
     const struct resource_record *record = &view->record;
-    struct dep_entry *service_managed = catalogue_dep_by_id(
-        &service->catalogue, &view->tenant->record.service_managed);
-    const struct dep_ref no_multi_workload = {.generation = 0};
     if (!id_is_nil(&record->assigned)) {
         view->assigned =
             catalogue_dep_by_id(&service->catalogue, &record->assigned);
@@ -44,16 +96,13 @@ static HF_STATUS look_up(struct service *service, struct resource_view *view)
             return HF_E_CORRUPT;
         }
     }
-    struct dep_ref assigned = ref_of(newest(view->assigned));
-    struct dep_ref managed = ref_of(newest(service_managed));
-    struct dep_ref wanted =
-        mailbox_wanted(&assigned, &no_multi_workload, &managed);
-    view->wanted = entry_of(service, &wanted);
+    view->wanted = newest(resource_wanted_dep(service, view->tenant,
+                                              record->type, view->assigned));
     view->facts = (struct mailbox_facts){
         .has_key = record->envelope_len > 0,
         .effective = record->effective,
         .service_managed = view->tenant->record.service_managed,
-        .wanted = wanted,
+        .wanted = ref_of(view->wanted),
     };
     return view->wanted == NULL ? HF_E_CORRUPT : HF_OK;
 }
@@ -67,10 +116,11 @@ HF_STATUS resource_look_up(struct service *service, struct resource_view *view)
 }
 
 HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
-                        const char *resource_id, struct resource_view *out)
+                        enum resource_type type, const char *resource_id,
+                        struct resource_view *out)
 {
     struct record_key key =
-        key_of_resource(&tenant->record.id, RESOURCE_MAILBOX, resource_id);
+        key_of_resource(&tenant->record.id, type, resource_id);
     struct record *record = malloc(sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;

@@ -1,5 +1,5 @@
-/* resources: the record of one mailbox, read and written by the use cases that
- * change it, with what it refers to looked up. */
+/* resources: the record of one mailbox, workload or site, read and written by
+ * the use cases that change it, with what it refers to looked up. */
 #pragma once
 
 #include "server/domain/mailbox.h"
@@ -19,7 +19,25 @@ struct resource_view {
 
 /* resource_load: HF_OK; HF_E_NOT_FOUND; HF_E_CORRUPT; the store's failures. */
 HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
-                        const char *resource_id, struct resource_view *out);
+                        enum resource_type type, const char *resource_id,
+                        struct resource_view *out);
+
+/* resource_name: tenants/{tenant}/COLLECTION/{id}. resource_noun: "mailbox". */
+#define RESOURCE_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
+void resource_name(const char *tenant, enum resource_type type, const char *id,
+                   char out[RESOURCE_NAME_BYTES]);
+const char *resource_noun(enum resource_type type);
+
+/* resource_workload: the workload its wraps are bound to. */
+enum workload resource_workload(enum resource_type type);
+
+/* resource_wanted_dep: the DEP its key should be under; what the administrator
+ * assigned it to comes first (R-5.6). The catalogue's lock is held. NULL: a
+ * record that leads nowhere. */
+struct dep_entry *resource_wanted_dep(struct service *service,
+                                      const struct tenant_entry *tenant,
+                                      enum resource_type type,
+                                      struct dep_entry *assigned);
 
 /* resource_look_up: fills what a view's record refers to; its tenant and
  * record are set. HF_OK; HF_E_CORRUPT. */

@@ -3,6 +3,7 @@
 #include "server/domain/lease.h"
 
 #include "server/service/opening.h"
+#include "server/service/operations.h"
 
 #include <stdlib.h>
 
@@ -170,6 +171,7 @@ static void run_round(struct service *service, struct round *round)
         .service = service,
         .now_ms = service_monotonic_ms(service),
     };
+    operations_round(service, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

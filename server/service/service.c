@@ -4,6 +4,7 @@
 #include "server/service/keys.h"
 #include "server/service/leases.h"
 #include "server/service/opening.h"
+#include "server/service/operations.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
 
@@ -46,6 +47,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(ledger_open(settings->store, settings->service_token,
                        settings->clock, &service->ledger, problem));
     HF_TRY(catalogue_load(service, problem));
+    HF_TRY(operations_open(service, problem));
     enum hf_status status = rows_new(settings->row_cache_max, &service->rows);
     if (status == HF_OK) {
         status = pool_start(&pool, &service->pool);
@@ -91,6 +93,7 @@ void service_stop(struct service *service)
     scheduler_stop(service->scheduler);
     pool_stop(service->pool);
     end_all_leases(service);
+    operations_close(service->operations);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);

@@ -44,13 +44,6 @@ bool slow_is_cancelled(const struct slow *slow)
     return call->cancelled != NULL && call->cancelled(call);
 }
 
-static void object_name(const struct slow *slow, char *out, size_t cap)
-{
-    snprintf(out, cap, "tenants/%s/mailboxes/%s", slow->call->tenant,
-             slow->call->resource);
-}
-#define OBJECT_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
-
 /* --- opening and sealing ------------------------------------------------ */
 
 static void fill_context(const struct slow *slow,
@@ -61,8 +54,8 @@ static void fill_context(const struct slow *slow,
         .tenant = generation->record.tenant,
         .dep = generation->record.dep,
         .generation = generation->record.generation,
-        .workload = WORKLOAD_EXCHANGE,
-        .resource_type = RESOURCE_MAILBOX,
+        .workload = resource_workload(slow->view.record.type),
+        .resource_type = slow->view.record.type,
         .purpose = PURPOSE_RESOURCE_KEY,
     };
     resource_hash(slow->view.record.id, context.resource_hash);
@@ -203,7 +196,7 @@ enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
     if (!slow_may_wrap(slow, wanted)) {
         return slow_refuse(
             slow, REASON_DEP_NOT_ENABLED,
-            "the DEP of this mailbox is not enabled: it opens keys, "
+            "the DEP of this resource is not enabled: it opens keys, "
             "but wraps none");
     }
     if (get_lease(slow, wanted, &lease) == STEP_OVER) {
@@ -227,13 +220,14 @@ enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
 HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
                                const char *activity)
 {
-    char object[OBJECT_NAME_BYTES];
+    char object[RESOURCE_NAME_BYTES];
     char from[HF_ID_TEXT];
     char to[HF_ID_TEXT];
     char details[2 * HF_ID_TEXT + 96];
     struct resource_view *view = &slow->view;
     struct stamp next;
-    object_name(slow, object, sizeof object);
+    resource_name(slow->call->tenant, view->record.type, view->record.id,
+                  object);
     id_format(&view->facts.effective.dep, from);
     id_format(&view->record.effective.dep, to);
     snprintf(details, sizeof details,
@@ -275,7 +269,7 @@ HF_STATUS slow_record_rewrap(struct slow *slow,
     HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
     slow_set_effective(slow, envelope);
     enum hf_status status =
-        slow_record_resource(slow, change, "RewrapMailboxKey");
+        slow_record_resource(slow, change, verb_method(VERB_REWRAP_KEY));
     if (status != HF_OK) {
         slow->view.record = before;
     }

@@ -13,6 +13,7 @@
 #include "server/domain/dep.h"
 #include "server/domain/envelope.h"
 #include "server/domain/mailbox.h"
+#include "server/domain/operation.h"
 
 #include "server/store/store.h"
 
@@ -128,8 +129,8 @@ struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     struct hf_id tenant;
     enum resource_type type;
     char id[HF_RESOURCE_ID_MAX_BYTES + 1];
-    enum mailbox_kind kind;
-    bool licensed;
+    enum mailbox_kind kind;               /* 0 for what is no mailbox */
+    bool licensed;                        /* mailboxes */
     struct hf_id assigned;                /* nil: none */
     struct dep_ref effective;             /* nil: no key yet */
     uint8_t envelope[ENVELOPE_KEY_BYTES]; /* the current wrapped key */
@@ -149,6 +150,30 @@ struct request_record { /* key: tenant | request */
     uint8_t digest[HF_SHA256_BYTES];  /* of the request's content */
     struct hf_id object;              /* what it made or changed; may be nil */
     int64_t created_ms;
+};
+
+/* A long-running operation: what is to be done and how far it is. */
+#define OPERATION_ERROR_MAX_BYTES 256
+struct operation_record { /* key: tenant | operation */
+    struct hf_id id;
+    struct hf_id tenant;
+    enum operation_kind kind;
+    enum operation_state state;
+    struct hf_id object; /* what it is about: a DEP, ...; nil: the tenant */
+    uint32_t number;     /* the kind's own: a generation, a version, ... */
+    /* where the next step goes on: the key of the last record that was dealt
+     * with; empty: from the start */
+    uint8_t cursor[RECORD_KEY_MAX_BYTES];
+    size_t cursor_len;
+    uint64_t done; /* of total; counts of resources */
+    uint64_t total;
+    uint64_t failed;  /* since the cursor was at the start: come again */
+    uint32_t percent; /* never falls */
+    char error[OPERATION_ERROR_MAX_BYTES + 1]; /* the last one met; "": none */
+    char requester[HF_URI_MAX_BYTES + 1];      /* "": the service itself */
+    int64_t created_ms;
+    int64_t updated_ms;
+    int64_t ended_ms; /* 0: not yet */
 };
 
 struct seals_record { /* key: dep | generation u32 */
@@ -197,6 +222,10 @@ HF_STATUS request_encode(const struct request_record *in, struct record *out);
 HF_STATUS request_decode(const struct record *in, struct request_record *out);
 HF_STATUS seals_encode(const struct seals_record *in, struct record *out);
 HF_STATUS seals_decode(const struct record *in, struct seals_record *out);
+HF_STATUS operation_encode(const struct operation_record *in,
+                           struct record *out);
+HF_STATUS operation_decode(const struct record *in,
+                           struct operation_record *out);
 /* name index: body is the id. */
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
                       const char *folded_name, const struct hf_id *id,

@@ -1,4 +1,4 @@
-/* Resources (mailboxes), and what came of a request. */
+/* Resources, and what came of a request. */
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
@@ -25,11 +25,13 @@ static void resource_fields(struct codec *codec,
 {
     code_own_id(codec, &resource->tenant);
     resource->type = (enum resource_type)code_choice(
-        codec, (int)resource->type, RESOURCE_MAILBOX, RESOURCE_MAILBOX);
+        codec, (int)resource->type, RESOURCE_MAILBOX, RESOURCE_SITE);
     code_text(codec, resource->id, sizeof resource->id);
     code_refuse_unless(codec, resource->id[0] != '\0');
+    bool is_mailbox = resource->type == RESOURCE_MAILBOX;
     resource->kind = (enum mailbox_kind)code_choice(
-        codec, (int)resource->kind, MAILBOX_USER, MAILBOX_SHARED);
+        codec, (int)resource->kind, is_mailbox ? MAILBOX_USER : 0,
+        is_mailbox ? MAILBOX_SHARED : 0);
     code_bool(codec, &resource->licensed);
     code_id(codec, &resource->assigned);
     code_dep_ref(codec, &resource->effective);

@@ -176,7 +176,7 @@ class Server(deployment.Deployment):
 
     def unwrap(self, box, initiator=USER, who=None, request_id=None, **fields):
         return self.outcome(who or WHO[initiator], "UnwrapKey",
-                            mailbox=f"{PARENT}/mailboxes/{box}",
+                            resource=f"{PARENT}/mailboxes/{box}",
                             access=self.access(initiator, request_id),
                             **fields)
 
@@ -189,7 +189,7 @@ class Server(deployment.Deployment):
                        "--residency", residency, "--key-lease", key_lease)
         self.mailbox(name, name)
         made = self.call("workload", "GenerateKey",
-                         mailbox=f"{PARENT}/mailboxes/{name}")
+                         resource=f"{PARENT}/mailboxes/{name}")
         return dep, made
 
     def customer_key(self, name, token, residency="token", bits=2048):

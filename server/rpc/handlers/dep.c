@@ -3,8 +3,10 @@
 #include "hsm/base/own.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
+#include "server/service/dep_rewrap.h"
 #include "server/service/deps.h"
 
 #include <holdfast/v1/dep_service.pb-c.h>
@@ -304,6 +306,25 @@ static HF_STATUS test(struct admin_work *work)
     return HF_OK;
 }
 
+static HF_STATUS rewrap(struct admin_work *work)
+{
+    const Holdfast__V1__RewrapDepRequest *in =
+        (const Holdfast__V1__RewrapDepRequest *)work->request;
+    struct dep_rewrap request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    struct operation_view view;
+    HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
+                      work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(deps_rewrap(work->service, work->caller, &request, &view,
+                       work->problem));
+    work->reply = operation_put_message(work->arena, &view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
 static HF_STATUS list(struct admin_work *work)
 {
     const Holdfast__V1__ListDepsRequest *in =
@@ -370,6 +391,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_TEST_DEP,
      .request = &holdfast__v1__test_dep_request__descriptor,
      .admin = test,
+     },
+    {
+     .path = PATH "RewrapDep",
+     .lane = LANE_ADMIN,
+     .verb = VERB_REWRAP_DEP,
+     .request = &holdfast__v1__rewrap_dep_request__descriptor,
+     .admin = rewrap,
      },
 };
 const struct method_list dep_methods = {

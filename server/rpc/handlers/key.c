@@ -10,11 +10,12 @@
 
 #define PATH "/holdfast.v1.KeyService/"
 
-static HF_STATUS decode_mailbox(const char *text, struct key_call *call,
-                                struct problem *problem)
+static HF_STATUS decode_resource(const char *text, struct key_call *call,
+                                 struct problem *problem)
 {
+    call->type = RESOURCE_MAILBOX;
     const struct codec_name what = {
-        .field = "mailbox",
+        .field = "resource",
         .collection = "mailboxes",
         .out_tenant = call->tenant,
         .out_id = call->resource,
@@ -60,7 +61,7 @@ static HF_STATUS generate_decode(const ProtobufCMessage *message,
 {
     const Holdfast__V1__GenerateKeyRequest *request =
         (const Holdfast__V1__GenerateKeyRequest *)message;
-    HF_TRY(decode_mailbox(request->mailbox, call, problem));
+    HF_TRY(decode_resource(request->resource, call, problem));
     return decode_access(request->access, call, problem);
 }
 
@@ -69,7 +70,7 @@ static HF_STATUS wrap_decode(const ProtobufCMessage *message,
 {
     const Holdfast__V1__WrapKeyRequest *request =
         (const Holdfast__V1__WrapKeyRequest *)message;
-    HF_TRY(decode_mailbox(request->mailbox, call, problem));
+    HF_TRY(decode_resource(request->resource, call, problem));
     HF_TRY(decode_access(request->access, call, problem));
     if (request->plaintext_key.len != HF_KEY_BYTES) {
         return problem_field(problem, "plaintext_key",
@@ -90,7 +91,7 @@ static HF_STATUS unwrap_decode(const ProtobufCMessage *message,
 {
     const Holdfast__V1__UnwrapKeyRequest *request =
         (const Holdfast__V1__UnwrapKeyRequest *)message;
-    HF_TRY(decode_mailbox(request->mailbox, call, problem));
+    HF_TRY(decode_resource(request->resource, call, problem));
     decode_wrapped(request->wrapped_key, call);
     return decode_access(request->access, call, problem);
 }
@@ -100,7 +101,7 @@ static HF_STATUS rewrap_decode(const ProtobufCMessage *message,
 {
     const Holdfast__V1__RewrapKeyRequest *request =
         (const Holdfast__V1__RewrapKeyRequest *)message;
-    HF_TRY(decode_mailbox(request->mailbox, call, problem));
+    HF_TRY(decode_resource(request->resource, call, problem));
     decode_wrapped(request->wrapped_key, call);
     return decode_access(request->access, call, problem);
 }

@@ -79,7 +79,7 @@ static void make_mailbox(const struct work *work, size_t i)
     assign.dep = dep;
     call(work->admin, "holdfast.v1.AssignmentService/AssignMailbox",
          &assign.base, &holdfast__v1__mailbox__descriptor, "AssignMailbox");
-    const struct hf_key_request generate = {.mailbox = name};
+    const struct hf_key_request generate = {.resource = name};
     struct hf_key_answer answer = {0};
     struct hf_error error = {0};
     check(hf_generate_key(work->workload, &generate, &answer, &error), &error,
@@ -90,7 +90,7 @@ static void make_mailbox(const struct work *work, size_t i)
     context.initiator = HOLDFAST__V1__INITIATOR__INITIATOR_USER;
     context.workload = HOLDFAST__V1__WORKLOAD__WORKLOAD_EXCHANGE;
     context.request_id = (char *)"00000000-0000-4000-8000-000000000000";
-    unwrap.mailbox = name;
+    unwrap.resource = name;
     unwrap.wrapped_key.data = answer.wrapped_key;
     unwrap.wrapped_key.len = answer.wrapped_len;
     unwrap.access = &context;

@@ -272,7 +272,7 @@ static void test_the_same_request_id_each_time(void **state)
     (void)state;
     struct hf_error error = {0};
     struct hf_key_answer answer = {0};
-    const struct hf_key_request request = {.mailbox = "tenants/t/mailboxes/m"};
+    const struct hf_key_request request = {.resource = "tenants/t/mailboxes/m"};
     tell(GENERATE, "[{\"code\": 14}, {\"code\": 8, \"retry_ms\": 1}, "
                    "{\"response\": {\"plaintextKey\": \"" KEY_BASE64 "\", "
                    "\"wrappedKey\": \"AAAA\", \"generation\": 3}}]");
@@ -427,7 +427,7 @@ static void test_keys_are_wiped_behind_us(void **state)
     struct hf_error error = {0};
     struct hf_secret *key = NULL;
     struct hf_key_answer answer = {0};
-    struct hf_key_request request = {.mailbox = "tenants/t/mailboxes/m"};
+    struct hf_key_request request = {.resource = "tenants/t/mailboxes/m"};
     tell(UNWRAP, "[{\"response\": {\"plaintextKey\": \"" KEY_BASE64 "\", "
                  "\"dep\": \"tenants/t/deps/d\"}}]");
     freed_with_key = 0;
@@ -466,7 +466,7 @@ static void test_requests_that_cannot_be_sent(void **state)
     tell(UNWRAP, "[]");
     assert_int_equal(hf_unwrap_key(client, &request, &answer, &error),
                      HF_CODE_INVALID_ARGUMENT);
-    request.mailbox = "m";
+    request.resource = "m";
     request.wrapped_key = wrapped;
     request.wrapped_len = sizeof wrapped;
     assert_int_equal(hf_rewrap_key(client, &request, &answer, &error),
@@ -543,7 +543,7 @@ static void *unwrap_often(void *out_bad)
     for (size_t i = 0; i < PER_THREAD; i++) {
         struct hf_key_answer answer = {0};
         struct hf_error error = {0};
-        const struct hf_key_request request = {.mailbox = "m"};
+        const struct hf_key_request request = {.resource = "m"};
         bool fine =
             hf_unwrap_key(client, &request, &answer, &error) == HF_CODE_OK &&
             hf_secret_len(answer.key) == HF_RESOURCE_KEY_BYTES;

@@ -52,16 +52,20 @@ REQUESTS = {
     "UpdateDep": dict(dep=Dep(name="tenants/{t}/deps/absent"),
                       update_mask=Mask(paths=["enabled"])),
     "TestDep": dict(name="tenants/{t}/deps/absent"),
+    "RewrapDep": dict(name="tenants/{t}/deps/absent"),
+    "GetOperation": dict(name="tenants/{t}/operations/absent"),
+    "ListOperations": dict(parent="tenants/{t}"),
+    "CancelOperation": dict(name="tenants/{t}/operations/absent"),
     "RegisterMailbox": dict(parent="tenants/{t}", mailbox_id="seen",
                             validate_only=True),
     "AssignMailbox": dict(name="tenants/{t}/mailboxes/absent"),
     "GetMailbox": dict(name="tenants/{t}/mailboxes/absent"),
     "ListMailboxes": dict(parent="tenants/{t}"),
-    "GenerateKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
-    "WrapKey": dict(mailbox="tenants/{t}/mailboxes/absent",
+    "GenerateKey": dict(resource="tenants/{t}/mailboxes/absent"),
+    "WrapKey": dict(resource="tenants/{t}/mailboxes/absent",
                     plaintext_key=b"k" * 32),
-    "UnwrapKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
-    "RewrapKey": dict(mailbox="tenants/{t}/mailboxes/absent"),
+    "UnwrapKey": dict(resource="tenants/{t}/mailboxes/absent"),
+    "RewrapKey": dict(resource="tenants/{t}/mailboxes/absent"),
     "ListAuditRecords": dict(parent="tenants/{t}"),
 }
 # These name no tenant.
@@ -96,6 +100,13 @@ MAY = {
     "ListDeps": LOOKERS,
     "UpdateDep": {"admin", "mailadmin"},
     "TestDep": {"admin", "mailadmin"},
+    "RewrapDep": {"admin", "mailadmin"},
+    "GetOperation": {"admin", "compliance", "mailadmin", "sharepoint",
+                     "looker", "operator"},
+    "ListOperations": {"admin", "compliance", "mailadmin", "sharepoint",
+                       "looker", "operator"},
+    "CancelOperation": {"admin", "compliance", "mailadmin", "sharepoint",
+                        "operator"},
     "RegisterMailbox": {"admin", "mailadmin", "exchange", "system"},
     "AssignMailbox": {"admin", "mailadmin"},
     "GetMailbox": {"admin", "mailadmin", "exchange", "system", "looker"},
@@ -181,7 +192,7 @@ class Access(unittest.TestCase):
                 theirs.text.replace(thing.split("/")[1], ""),
                 absent.text.replace(thing.split("/")[1][:-1] + "0", ""))
         refusal = world.refused("otherwork", "UnwrapKey",
-                                mailbox="tenants/zeta/mailboxes/"
+                                resource="tenants/zeta/mailboxes/"
                                 "alice@acme.example",
                                 wrapped_key=world.wrapped)
         self.assertEqual(refusal.code, "NOT_FOUND")
@@ -215,10 +226,10 @@ class Access(unittest.TestCase):
         system = API.message("holdfast.v1.AccessContext")(
             initiator=2, system_purpose=1)
         refusal = self.world.refused("exchange", "UnwrapKey",
-                                     mailbox=self.world.box, access=system)
+                                     resource=self.world.box, access=system)
         self.assertEqual((refusal.code, refusal.reason),
                          ("PERMISSION_DENIED", "SYSTEM_NOT_ALLOWED"))
-        reply = self.world.call("system", "UnwrapKey", mailbox=self.world.box,
+        reply = self.world.call("system", "UnwrapKey", resource=self.world.box,
                                 access=system)
         self.assertEqual(reply.plaintext_key, self.world.plaintext)
 
@@ -250,7 +261,7 @@ class Access(unittest.TestCase):
             ordered += [f for f in files if set(f.dependency) <= known]
             files = [f for f in files if f not in ordered]
         api = Api(files=ordered)
-        reply = api.call(channel, PATHS["UnwrapKey"], mailbox=self.world.box)
+        reply = api.call(channel, PATHS["UnwrapKey"], resource=self.world.box)
         self.assertEqual(reply.plaintext_key, self.world.plaintext)
 
 

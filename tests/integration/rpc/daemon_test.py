@@ -53,7 +53,7 @@ class MainJob(unittest.TestCase):
     def test_unwrap(self):
         for world in self.worlds.values():
             for blob in (world.wrapped, b""):
-                reply = world.call("exchange", "UnwrapKey", mailbox=world.box,
+                reply = world.call("exchange", "UnwrapKey", resource=world.box,
                                    wrapped_key=blob)
                 self.assertEqual(reply.plaintext_key, world.plaintext)
                 self.assertEqual(reply.dep, world.dep.name)
@@ -62,7 +62,7 @@ class MainJob(unittest.TestCase):
     def test_key_is_nowhere_else(self):
         """N42, as far as the disk and the log go."""
         for world in self.worlds.values():
-            world.call("exchange", "UnwrapKey", mailbox=world.box)
+            world.call("exchange", "UnwrapKey", resource=world.box)
             self.assertEqual(len(world.plaintext), 32)
             for folder, _, names in os.walk(world.folder):
                 for name in names:
@@ -84,7 +84,7 @@ class MainJob(unittest.TestCase):
             blob[i // 8] ^= 1 << i % 8
             blobs.append(bytes(blob))
         for blob in blobs:
-            refusal = world.refused("exchange", "UnwrapKey", mailbox=world.box,
+            refusal = world.refused("exchange", "UnwrapKey", resource=world.box,
                                     wrapped_key=blob)
             answers.add((refusal.code, refusal.reason, refusal.raw))
         self.assertEqual({a[:2] for a in answers},
@@ -117,7 +117,7 @@ class MainJob(unittest.TestCase):
                     world.call("admin", "RevokeCustomerKey", name=name,
                                identity=uri_of(who))
             self.assertEqual(next(stream).status, 2)
-            refusal = world.refused("exchange", "UnwrapKey", mailbox=world.box)
+            refusal = world.refused("exchange", "UnwrapKey", resource=world.box)
             self.assertEqual((refusal.code, refusal.reason),
                              ("PERMISSION_DENIED", "KEY_ACCESS_DENIED"))
         finally:
@@ -128,7 +128,7 @@ class MainJob(unittest.TestCase):
         self.assertEqual(next(stream).status, 1)
         self.assertEqual(
             world.call("exchange", "UnwrapKey",
-                       mailbox=world.box).plaintext_key, world.plaintext)
+                       resource=world.box).plaintext_key, world.plaintext)
         stream.cancel()
 
     def test_idempotency(self):
@@ -138,9 +138,9 @@ class MainJob(unittest.TestCase):
         world.call("admin", "RegisterMailbox", parent="tenants/acme",
                    mailbox_id="twice", licensed=True)
         box = "tenants/acme/mailboxes/twice"
-        first = world.call("exchange", "GenerateKey", mailbox=box,
+        first = world.call("exchange", "GenerateKey", resource=box,
                            access=access)
-        again = world.call("exchange", "GenerateKey", mailbox=box,
+        again = world.call("exchange", "GenerateKey", resource=box,
                            access=access)
         self.assertEqual(first.plaintext_key, again.plaintext_key)
 
@@ -149,7 +149,7 @@ class MainJob(unittest.TestCase):
         world = self.worlds["memory"]
         channels = [world.new_channel(who) for who in
                     ("exchange", "system", "exchange", "system")]
-        request = API.request(PATHS["UnwrapKey"], mailbox=world.box,
+        request = API.request(PATHS["UnwrapKey"], resource=world.box,
                               wrapped_key=world.wrapped)
         stubs = [API.stub(c, PATHS["UnwrapKey"]) for c in channels]
         for _ in range(10):
@@ -164,7 +164,7 @@ class MainJob(unittest.TestCase):
         world = self.worlds["token"]
         self.assertEqual(world.stop(), 0)
         world.start()
-        reply = world.call("exchange", "UnwrapKey", mailbox=world.box,
+        reply = world.call("exchange", "UnwrapKey", resource=world.box,
                            wrapped_key=world.wrapped)
         self.assertEqual(reply.plaintext_key, world.plaintext)
 
@@ -172,7 +172,7 @@ class MainJob(unittest.TestCase):
         world = self.worlds["token"]
         self.assertEqual(world.stop(signal.SIGKILL), -signal.SIGKILL)
         world.start()
-        reply = world.call("exchange", "UnwrapKey", mailbox=world.box)
+        reply = world.call("exchange", "UnwrapKey", resource=world.box)
         self.assertEqual(reply.plaintext_key, world.plaintext)
 
 

@@ -324,7 +324,7 @@ class World:
         self.call("admin", "RegisterMailbox", parent="tenants/acme",
                   mailbox_id="alice@acme.example", licensed=True)
         self.call("admin", "AssignMailbox", name=self.box, dep=self.dep.name)
-        made = self.call("exchange", "GenerateKey", mailbox=self.box)
+        made = self.call("exchange", "GenerateKey", resource=self.box)
         self.plaintext = made.plaintext_key
         self.wrapped = made.wrapped_key
         return self

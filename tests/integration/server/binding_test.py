@@ -29,10 +29,10 @@ class Binding(unittest.TestCase):
         for box in ("one", "two", "three", "third"):
             if box != "third":
                 server.call("workload", "GenerateKey",
-                            mailbox=f"{PARENT}/mailboxes/{box}")
+                            resource=f"{PARENT}/mailboxes/{box}")
             cls.keys[box] = server.unwrap(box).key
             cls.blobs[box] = server.call(
-                "workload", "WrapKey", mailbox=f"{PARENT}/mailboxes/{box}",
+                "workload", "WrapKey", resource=f"{PARENT}/mailboxes/{box}",
                 plaintext_key=cls.keys[box],
                 access=server.access(USER)).wrapped_key
             assert len(cls.blobs[box]) == LENGTH
@@ -103,7 +103,7 @@ class Binding(unittest.TestCase):
         """N17 to N19: parts of good envelopes put together."""
         one, two = self.blobs["one"], self.blobs["two"]
         again = self.server.call(
-            "workload", "WrapKey", mailbox=f"{PARENT}/mailboxes/one",
+            "workload", "WrapKey", resource=f"{PARENT}/mailboxes/one",
             plaintext_key=b"k" * 32,
             access=self.server.access(USER)).wrapped_key
         pairs = []
@@ -127,8 +127,8 @@ class Binding(unittest.TestCase):
                     parent="tenants/fabrikam", mailbox_id="one",
                     licensed=True)
         box = "tenants/fabrikam/mailboxes/one"
-        made = server.call("other-workload", "GenerateKey", mailbox=box)
-        outcome = server.outcome("other-workload", "UnwrapKey", mailbox=box,
+        made = server.call("other-workload", "GenerateKey", resource=box)
+        outcome = server.outcome("other-workload", "UnwrapKey", resource=box,
                                  wrapped_key=self.blobs["one"])
         self.assertEqual(outcome.answer, DAMAGED)
         # and the other way round
@@ -158,7 +158,7 @@ class Binding(unittest.TestCase):
         server = self.server
         server.mailbox("mover", "mail")
         box = f"{PARENT}/mailboxes/mover"
-        made = server.call("workload", "GenerateKey", mailbox=box)
+        made = server.call("workload", "GenerateKey", resource=box)
         server.cli("admin", "mailbox", "assign", "mover", "--dep", "memo")
         first = server.unwrap("mover", wrapped_key=made.wrapped_key)
         self.assertEqual(first.key, made.plaintext_key)

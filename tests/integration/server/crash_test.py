@@ -44,7 +44,7 @@ class Kill(unittest.TestCase):
                 request = str(uuid.uuid4())
                 self.asked[name] = request
                 made = make(API.request(
-                    PATHS["GenerateKey"], mailbox=name,
+                    PATHS["GenerateKey"], resource=name,
                     access=Context(request_id=request)), timeout=10)
                 self.made[name] = made
                 count += 1
@@ -82,7 +82,7 @@ class Kill(unittest.TestCase):
             # what was not acknowledged can be asked for again, and is one key
             lost = [name for name in self.asked if name not in self.made]
             for name in lost:
-                again = [server.call("workload", "GenerateKey", mailbox=name,
+                again = [server.call("workload", "GenerateKey", resource=name,
                                      access=Context(
                                          request_id=self.asked[name]))
                          for _ in range(2)]

@@ -42,7 +42,7 @@ class FirstChoice(unittest.TestCase):
         self.watch()
         stub = API.stub(self.server.channel("workload"), PATHS["UnwrapKey"])
         request = API.request(PATHS["UnwrapKey"],
-                              mailbox=f"{PARENT}/mailboxes/mail",
+                              resource=f"{PARENT}/mailboxes/mail",
                               access=self.server.access(USER))
         calls = [stub.future(request, timeout=60) for _ in range(OUTSTANDING)]
         for i in range(CALLS):

@@ -34,7 +34,7 @@ class Base(unittest.TestCase):
         for i in range(count):
             who = (USER, SYSTEM)[i % 2]
             futures.append(stubs[who].future(API.request(
-                PATHS["UnwrapKey"], mailbox=f"{PARENT}/mailboxes/mail",
+                PATHS["UnwrapKey"], resource=f"{PARENT}/mailboxes/mail",
                 access=self.server.access(who)), timeout=timeout))
         outcomes = []
         for future in futures:

@@ -33,7 +33,7 @@ class Hammer:
         channel = self.server.new_channel(self.who)
         stub = API.stub(channel, PATHS["UnwrapKey"])
         request = API.request(PATHS["UnwrapKey"],
-                              mailbox=f"{PARENT}/mailboxes/{self.box}",
+                              resource=f"{PARENT}/mailboxes/{self.box}",
                               access=self.server.access(USER))
         while not self.over:
             began = time.monotonic()

@@ -158,12 +158,12 @@ class Secrecy(unittest.TestCase):
         """Replies with a key in plain: GenerateKey's and UnwrapKey's."""
         box = f"{PARENT}/mailboxes/memo"
         key = self.keys["memo"]
-        made = self.server.call("workload", "WrapKey", mailbox=box,
+        made = self.server.call("workload", "WrapKey", resource=box,
                                 plaintext_key=key,
                                 access=self.server.access(1))
-        again = self.server.call("workload", "RewrapKey", mailbox=box,
+        again = self.server.call("workload", "RewrapKey", resource=box,
                                  access=self.server.access(1))
-        told = self.server.call("workload", "UnwrapKey", mailbox=box,
+        told = self.server.call("workload", "UnwrapKey", resource=box,
                                 wrapped_key=made.wrapped_key,
                                 access=self.server.access(1))
         self.assertEqual(told.plaintext_key, key)

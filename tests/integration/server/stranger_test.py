@@ -49,7 +49,7 @@ class Stranger(unittest.TestCase):
                 for method, fields in (
                         ("UnwrapKey", {}), ("RewrapKey", {}),
                         ("WrapKey", {"plaintext_key": b"k" * 32})):
-                    outcome = self.server.outcome(who, method, mailbox=name,
+                    outcome = self.server.outcome(who, method, resource=name,
                                                   access=access, **fields)
                     if method == "RewrapKey" and outcome.code == "OK":
                         # nothing to be done is done for everybody: it gives

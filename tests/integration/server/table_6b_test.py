@@ -89,7 +89,7 @@ class Base(unittest.TestCase):
         before = self.server.audit_end()
         request = str(uuid.uuid4())
         outcome = self.server.outcome(
-            WHO[initiator], method, mailbox=f"{PARENT}/mailboxes/{box}",
+            WHO[initiator], method, resource=f"{PARENT}/mailboxes/{box}",
             access=self.server.access(initiator, request), **fields)
         return outcome, request, self.server.ak_records(after=before)
 

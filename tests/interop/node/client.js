@@ -133,7 +133,7 @@ function createDepNamed(name, more) {
 }
 
 function unwrap(wrapped) {
-  return call(keys, "UnwrapKey", { mailbox: MAILBOX, wrapped_key: wrapped, access: access() });
+  return call(keys, "UnwrapKey", { resource: MAILBOX, wrapped_key: wrapped, access: access() });
 }
 
 async function createDep() {
@@ -156,7 +156,7 @@ async function useKeys(policy) {
   });
   const box = await call(mailboxes, "AssignMailbox", { name: MAILBOX, dep: policy.name });
   expect("assigned", box.assigned_dep, policy.name);
-  const made = await call(keys, "GenerateKey", { mailbox: MAILBOX, access: access() });
+  const made = await call(keys, "GenerateKey", { resource: MAILBOX, access: access() });
   expect("lengths", [made.plaintext_key.length, made.wrapped_key.length],
     [KEY_BYTES, WRAPPED_BYTES]);
   for (const wrapped of [made.wrapped_key, Buffer.alloc(0)]) {
@@ -166,7 +166,7 @@ async function useKeys(policy) {
   }
   const own = Buffer.from([...Array(KEY_BYTES).keys()]);
   const wrapped = await call(keys, "WrapKey", {
-    mailbox: MAILBOX,
+    resource: MAILBOX,
     plaintext_key: own,
     access: access(),
   });

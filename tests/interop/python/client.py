@@ -134,21 +134,21 @@ def use_keys(policy):
     box = MAILBOXES.AssignMailbox(assignment.AssignMailboxRequest(
         name=MAILBOX, dep=policy.name), timeout=CALL_S)
     expect("assigned", box.assigned_dep, policy.name)
-    made = KEYS.GenerateKey(key.GenerateKeyRequest(mailbox=MAILBOX, access=context()),
+    made = KEYS.GenerateKey(key.GenerateKeyRequest(resource=MAILBOX, access=context()),
                             timeout=CALL_S)
     expect("lengths", (len(made.plaintext_key), len(made.wrapped_key)),
            (KEY_BYTES, WRAPPED_BYTES))
     expect("wrapped by", made.dep, policy.name)
     for wrapped in (made.wrapped_key, b""):
         opened = KEYS.UnwrapKey(key.UnwrapKeyRequest(
-            mailbox=MAILBOX, wrapped_key=wrapped, access=context()), timeout=CALL_S)
+            resource=MAILBOX, wrapped_key=wrapped, access=context()), timeout=CALL_S)
         expect("the key", opened.plaintext_key == made.plaintext_key, True)
         expect("opened by", (opened.dep, opened.rewrapped_key), (policy.name, b""))
     own = bytes(range(KEY_BYTES))
     wrapped = KEYS.WrapKey(key.WrapKeyRequest(
-        mailbox=MAILBOX, plaintext_key=own, access=context()), timeout=CALL_S).wrapped_key
+        resource=MAILBOX, plaintext_key=own, access=context()), timeout=CALL_S).wrapped_key
     expect("our own key", KEYS.UnwrapKey(key.UnwrapKeyRequest(
-        mailbox=MAILBOX, wrapped_key=wrapped, access=context()),
+        resource=MAILBOX, wrapped_key=wrapped, access=context()),
         timeout=CALL_S).plaintext_key, own)
     say("generated, wrapped and unwrapped keys")
     return made.wrapped_key
@@ -177,10 +177,10 @@ def read_refusals(wrapped):
     expect("all have codes", all(part.code for part in report.results), True)
     bad = wrapped[:-1] + bytes([wrapped[-1] ^ 1])
     expect("a flipped bit", refusal(KEYS.UnwrapKey, key.UnwrapKeyRequest(
-        mailbox=MAILBOX, wrapped_key=bad, access=context())).answer,
+        resource=MAILBOX, wrapped_key=bad, access=context())).answer,
         ("DATA_LOSS", "BLOB_INVALID"))
     expect("nobody's mailbox", refusal(KEYS.UnwrapKey, key.UnwrapKeyRequest(
-        mailbox=MAILBOX + "x", access=context())).answer, ("NOT_FOUND", "NOT_FOUND"))
+        resource=MAILBOX + "x", access=context())).answer, ("NOT_FOUND", "NOT_FOUND"))
     other = dep_grpc.DepServiceStub(WORKLOAD)
     expect("a workload's DEP", refusal(other.CreateDep, dep_request("mine")).answer,
            ("PERMISSION_DENIED", "ROLE_REQUIRED"))
@@ -256,7 +256,7 @@ def give_back(grants):
 
 
 def unwrap():
-    return key.UnwrapKeyRequest(mailbox=MAILBOX, access=context())
+    return key.UnwrapKeyRequest(resource=MAILBOX, access=context())
 
 
 def watch_health(policy):

@@ -173,14 +173,14 @@ def main_job(api, version):
     api.call(admin, boxes, "AssignMailbox", name=mailbox, dep=made.name)
     keys = "holdfast.v1.KeyService"
     access = {"initiator": "INITIATOR_USER", "request_id": str(uuid.uuid4())}
-    key = api.call(workload, keys, "GenerateKey", mailbox=mailbox, access=access)
-    opened = api.call(workload, keys, "UnwrapKey", mailbox=mailbox,
+    key = api.call(workload, keys, "GenerateKey", resource=mailbox, access=access)
+    opened = api.call(workload, keys, "UnwrapKey", resource=mailbox,
                       wrapped_key=key.wrapped_key)
     expect("the key", (len(opened.plaintext_key),
                        opened.plaintext_key == key.plaintext_key, opened.dep),
            (32, True, made.name))
     expect("a cut key", refusal(api, lambda: api.call(
-        workload, keys, "UnwrapKey", mailbox=mailbox,
+        workload, keys, "UnwrapKey", resource=mailbox,
         wrapped_key=key.wrapped_key[:-1])), ("DATA_LOSS", "BLOB_INVALID"))
     say(f"opened a key by {version}")
 

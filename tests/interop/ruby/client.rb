@@ -111,7 +111,7 @@ def create_dep
 end
 
 def unwrap(wrapped = "")
-  KEYS.unwrap_key(UnwrapKeyRequest.new(mailbox: MAILBOX, wrapped_key: wrapped, access: access))
+  KEYS.unwrap_key(UnwrapKeyRequest.new(resource: MAILBOX, wrapped_key: wrapped, access: access))
 end
 
 def use_keys(policy)
@@ -120,7 +120,7 @@ def use_keys(policy)
                              ))
   box = MAILBOXES.assign_mailbox(AssignMailboxRequest.new(name: MAILBOX, dep: policy.name))
   expect("assigned", box.assigned_dep, policy.name)
-  made = KEYS.generate_key(GenerateKeyRequest.new(mailbox: MAILBOX, access: access))
+  made = KEYS.generate_key(GenerateKeyRequest.new(resource: MAILBOX, access: access))
   expect("lengths", [made.plaintext_key.bytesize, made.wrapped_key.bytesize],
          [KEY_BYTES, WRAPPED_BYTES])
   [made.wrapped_key, ""].each do |wrapped|
@@ -129,7 +129,7 @@ def use_keys(policy)
     expect("opened by", opened.dep, policy.name)
   end
   own = (0...KEY_BYTES).to_a.pack("C*")
-  wrapped = KEYS.wrap_key(WrapKeyRequest.new(mailbox: MAILBOX, plaintext_key: own,
+  wrapped = KEYS.wrap_key(WrapKeyRequest.new(resource: MAILBOX, plaintext_key: own,
                                              access: access)).wrapped_key
   expect("our own key", unwrap(wrapped).plaintext_key, own)
   say("generated, wrapped and unwrapped keys")

@@ -31,6 +31,10 @@ static const enum verb tenant_admin[] = {
     VERB_ASSIGN_MAILBOX,
     VERB_GET_MAILBOX,
     VERB_LIST_MAILBOXES,
+    VERB_REWRAP_DEP,
+    VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS,
+    VERB_CANCEL_OPERATION,
     VERB_LIST_AUDIT_RECORDS,
 };
 static const enum verb exchange_admin[] = {
@@ -38,11 +42,18 @@ static const enum verb exchange_admin[] = {
     VERB_GET_CUSTOMER_KEY, VERB_LIST_CUSTOMER_KEYS, VERB_CREATE_DEP,
     VERB_GET_DEP,          VERB_LIST_DEPS,          VERB_UPDATE_DEP,
     VERB_TEST_DEP,         VERB_REGISTER_MAILBOX,   VERB_ASSIGN_MAILBOX,
-    VERB_GET_MAILBOX,      VERB_LIST_MAILBOXES,
+    VERB_GET_MAILBOX,      VERB_LIST_MAILBOXES,     VERB_REWRAP_DEP,
+    VERB_GET_OPERATION,    VERB_LIST_OPERATIONS,    VERB_CANCEL_OPERATION,
 };
-static const enum verb other_dep_admin[] = {
-    VERB_GET_TENANT, VERB_GET_TOKEN, VERB_LIST_TOKENS,
-    VERB_GET_DEP,    VERB_LIST_DEPS,
+static const enum verb compliance_admin[] = {
+    VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
+    VERB_GET_DEP,         VERB_LIST_DEPS,        VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
+};
+static const enum verb sharepoint_admin[] = {
+    VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
+    VERB_GET_DEP,         VERB_LIST_DEPS,        VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
 };
 static const enum verb vault_admin[] = {
     VERB_GET_TENANT,
@@ -74,13 +85,15 @@ static const enum verb auditor[] = {
     VERB_GET_TENANT,         VERB_GET_TOKEN,          VERB_LIST_TOKENS,
     VERB_GET_CUSTOMER_KEY,   VERB_LIST_CUSTOMER_KEYS, VERB_GET_DEP,
     VERB_LIST_DEPS,          VERB_GET_MAILBOX,        VERB_LIST_MAILBOXES,
-    VERB_LIST_AUDIT_RECORDS,
+    VERB_LIST_AUDIT_RECORDS, VERB_GET_OPERATION,      VERB_LIST_OPERATIONS,
 };
 static const enum verb operator[] = {
-    VERB_CREATE_TENANT, VERB_GET_TENANT,   VERB_LIST_TENANTS,
-    VERB_UPDATE_TENANT, VERB_ENROLL_TOKEN, VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,   VERB_GET_DEP,      VERB_LIST_DEPS,
+    VERB_CREATE_TENANT, VERB_GET_TENANT,      VERB_LIST_TENANTS,
+    VERB_UPDATE_TENANT, VERB_ENROLL_TOKEN,    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,   VERB_GET_DEP,         VERB_LIST_DEPS,
+    VERB_GET_OPERATION, VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
 };
+static const enum verb workload_only[] = {VERB_GET_TENANT};
 static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};
 
 #define LIST(verbs) (verbs), HF_COUNT(verbs)
@@ -98,24 +111,28 @@ struct row {
 };
 
 static const struct row matrix[ROLE_BITS] = {
-    {ROLE_TENANT_ADMIN,      "tenant-admin",      LIST(tenant_admin),      NOTHING,        NOTHING             },
-    {ROLE_COMPLIANCE_ADMIN,  "compliance-admin",  LIST(other_dep_admin),   NOTHING,
-     NOTHING                                                                                                   },
-    {ROLE_EXCHANGE_ADMIN,    "exchange-admin",    LIST(exchange_admin),    NOTHING,
-     NOTHING                                                                                                   },
-    {ROLE_SHAREPOINT_ADMIN,  "sharepoint-admin",  LIST(other_dep_admin),   NOTHING,
-     NOTHING                                                                                                   },
-    {ROLE_VAULT_ADMIN,       "vault-admin",       LIST(vault_admin),       NOTHING,        NOTHING             },
-    {ROLE_VAULT_CONTRIBUTOR, "vault-contributor", LIST(vault_contributor),
-     NOTHING,                                                                              NOTHING             },
-    {ROLE_PURGE_APPROVER,    "purge-approver",    LIST(purge_approver),    NOTHING,
-     NOTHING                                                                                                   },
-    {ROLE_WORKLOAD_EXCHANGE, "workload-exchange", LIST(workload_exchange),
-     NOTHING,                                                                              NOTHING             },
-    {ROLE_SYSTEM_WORKLOAD,   "system-workload",   LIST(system_workload),   NOTHING,
-     NOTHING                                                                                                   },
-    {ROLE_OPERATOR,          "operator",          NOTHING,                 LIST(operator), LIST(of_the_service)},
-    {ROLE_AUDITOR,           "auditor",           LIST(auditor),           NOTHING,        LIST(of_the_service)},
+    {ROLE_TENANT_ADMIN,        "tenant-admin",        LIST(tenant_admin),      NOTHING,        NOTHING             },
+    {ROLE_COMPLIANCE_ADMIN,    "compliance-admin",    LIST(compliance_admin),  NOTHING,
+     NOTHING                                                                                                       },
+    {ROLE_EXCHANGE_ADMIN,      "exchange-admin",      LIST(exchange_admin),    NOTHING,
+     NOTHING                                                                                                       },
+    {ROLE_SHAREPOINT_ADMIN,    "sharepoint-admin",    LIST(sharepoint_admin),  NOTHING,
+     NOTHING                                                                                                       },
+    {ROLE_VAULT_ADMIN,         "vault-admin",         LIST(vault_admin),       NOTHING,        NOTHING             },
+    {ROLE_VAULT_CONTRIBUTOR,   "vault-contributor",   LIST(vault_contributor),
+     NOTHING,                                                                                  NOTHING             },
+    {ROLE_PURGE_APPROVER,      "purge-approver",      LIST(purge_approver),    NOTHING,
+     NOTHING                                                                                                       },
+    {ROLE_WORKLOAD_EXCHANGE,   "workload-exchange",   LIST(workload_exchange),
+     NOTHING,                                                                                  NOTHING             },
+    {ROLE_SYSTEM_WORKLOAD,     "system-workload",     LIST(system_workload),   NOTHING,
+     NOTHING                                                                                                       },
+    {ROLE_OPERATOR,            "operator",            NOTHING,                 LIST(operator), LIST(of_the_service)},
+    {ROLE_AUDITOR,             "auditor",             LIST(auditor),           NOTHING,        LIST(of_the_service)},
+    {ROLE_WORKLOAD_SHAREPOINT, "workload-sharepoint", LIST(workload_only),
+     NOTHING,                                                                                  NOTHING             },
+    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_only),     NOTHING,
+     NOTHING                                                                                                       },
 };
 
 static bool lists(const enum verb *verbs, size_t count, int verb)
@@ -410,6 +427,8 @@ static void test_conflicts(void **state)
     for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
         bool contributor = (roles & ROLE_VAULT_CONTRIBUTOR) != 0;
         bool workload = (roles & ROLE_WORKLOAD_EXCHANGE) != 0 ||
+                        (roles & ROLE_WORKLOAD_SHAREPOINT) != 0 ||
+                        (roles & ROLE_WORKLOAD_M365) != 0 ||
                         (roles & ROLE_SYSTEM_WORKLOAD) != 0;
         assert_int_equal(roles_conflict(roles), contributor && workload);
     }

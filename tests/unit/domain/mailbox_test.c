@@ -51,29 +51,32 @@ static void test_states(void **state)
     }
 }
 
-/* */
+/* every type, with and without each. */
 static void test_precedence(void **state)
 {
     (void)state;
     const struct {
-        struct dep_ref assigned;
-        struct dep_ref multi;
-        struct dep_ref service;
-        struct dep_ref wanted;
+        enum resource_type type;
+        bool assigned;
+        bool multi;
+        enum home home;
     } rows[] = {
-        {a2,   b1,   own1, a2  },
-        {a2,   none, own1, a2  },
-        {a2,   none, none, a2  },
-        {none, b1,   own1, b1  },
-        {none, b1,   none, b1  },
-        {none, none, own1, own1},
-        {none, none, none, none},
+        {RESOURCE_MAILBOX,  true,  true,  HOME_ASSIGNED       },
+        {RESOURCE_MAILBOX,  true,  false, HOME_ASSIGNED       },
+        {RESOURCE_MAILBOX,  false, true,  HOME_MULTI_WORKLOAD },
+        {RESOURCE_MAILBOX,  false, false, HOME_SERVICE_MANAGED},
+        {RESOURCE_WORKLOAD, true,  true,  HOME_ASSIGNED       },
+        {RESOURCE_WORKLOAD, true,  false, HOME_ASSIGNED       },
+        {RESOURCE_WORKLOAD, false, true,  HOME_MULTI_WORKLOAD },
+        {RESOURCE_WORKLOAD, false, false, HOME_SERVICE_MANAGED},
+        {RESOURCE_SITE,     true,  true,  HOME_ASSIGNED       },
+        {RESOURCE_SITE,     true,  false, HOME_ASSIGNED       },
+        {RESOURCE_SITE,     false, true,  HOME_SERVICE_MANAGED},
+        {RESOURCE_SITE,     false, false, HOME_SERVICE_MANAGED},
     };
     for (size_t i = 0; i < HF_COUNT(rows); i++) {
-        struct dep_ref wanted =
-            mailbox_wanted(&rows[i].assigned, &rows[i].multi, &rows[i].service);
-        assert_true(id_equal(&wanted.dep, &rows[i].wanted.dep));
-        assert_int_equal(wanted.generation, rows[i].wanted.generation);
+        assert_int_equal(home_of(rows[i].type, rows[i].assigned, rows[i].multi),
+                         rows[i].home);
     }
 }
 

@@ -129,7 +129,7 @@ class Case(unittest.TestCase):
 class DataPlane(Case):
     def test_unwrap(self):
         for name in ("ok", "later"):
-            reply = self.call(KEYS + "UnwrapKey", mailbox=BOX + name,
+            reply = self.call(KEYS + "UnwrapKey", resource=BOX + name,
                               wrapped_key=b"w" * 85)
             self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
             self.assertEqual(reply.rewrapped_key, b"")
@@ -141,31 +141,31 @@ class DataPlane(Case):
             "purpose=0 request= plaintext=0")
 
     def test_service_managed_has_no_dep(self):
-        reply = self.call(KEYS + "UnwrapKey", mailbox=BOX + "managed")
+        reply = self.call(KEYS + "UnwrapKey", resource=BOX + "managed")
         self.assertEqual(reply.dep, "")
 
     def test_other_verbs(self):
-        reply = self.call(KEYS + "GenerateKey", mailbox=BOX + "later")
+        reply = self.call(KEYS + "GenerateKey", resource=BOX + "later")
         self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
         self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
-        reply = self.call(KEYS + "WrapKey", mailbox=BOX + "later",
+        reply = self.call(KEYS + "WrapKey", resource=BOX + "later",
                           plaintext_key=b"p" * 32)
         self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
         self.assertIn("plaintext=32", self.server.wait_for("key WrapKey"))
-        reply = self.call(KEYS + "RewrapKey", mailbox=BOX + "later")
+        reply = self.call(KEYS + "RewrapKey", resource=BOX + "later")
         self.assertEqual(reply.generation, 7)
 
     def test_access_context(self):
         access = API.message("holdfast.v1.AccessContext")(
             initiator=2, system_purpose=3, workload=1,
             request_id="ABCDEF01-2345-4789-8ABC-DEF012345678")
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-", access=access)
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok-", access=access)
         line = self.server.wait_for("key UnwrapKey")
         self.assertIn("initiator=2 purpose=3 "
                       "request=abcdef01-2345-4789-8abc-def012345678", line)
 
     def test_too_long_a_blob_is_cut_to_a_wrong_length(self):
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-",
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok-",
                   wrapped_key=b"w" * 40000)
         self.assertIn("wrapped=293", self.server.wait_for("key UnwrapKey"))
 
@@ -176,7 +176,7 @@ class DataPlane(Case):
                 ("missing", "NOT_FOUND", "NOT_FOUND", None),
                 ("down", "UNAVAILABLE", "KEY_UNAVAILABLE", 200),
                 ("overload", "RESOURCE_EXHAUSTED", "OVERLOADED", 200)):
-            refusal = self.refused(KEYS + "UnwrapKey", mailbox=BOX + name)
+            refusal = self.refused(KEYS + "UnwrapKey", resource=BOX + name)
             self.assertRefused(refusal, code, reason)
             self.assertEqual(refusal.retry_ms, retry)
             self.assertEqual(refusal.text, "refused: " + reason)
@@ -188,7 +188,7 @@ class DataPlane(Case):
 
     def test_many_at_once(self):
         stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
-        request = API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        request = API.request(KEYS + "UnwrapKey", resource=BOX + "ok")
         for _ in range(40):
             calls = [stub.future(request, timeout=10) for _ in range(12)]
             for call in calls:
@@ -199,11 +199,11 @@ class DataPlane(Case):
         stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
         for wait in range(0, 40):
             request = API.request(KEYS + "UnwrapKey",
-                                  mailbox=BOX + "wait-%d" % (wait % 5))
+                                  resource=BOX + "wait-%d" % (wait % 5))
             call = stub.future(request, timeout=5)
             time.sleep(wait % 7 / 2000)
             call.cancel()
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
 
 
 class Cancellation(Case):
@@ -212,7 +212,7 @@ class Cancellation(Case):
     def effect(self, method, wait_ms, leave):
         stub = API.stub(self.server.channel(), KEYS + method)
         fields = {"plaintext_key": b"p" * 32} if method == "WrapKey" else {}
-        request = API.request(KEYS + method, mailbox=BOX + "effect-%d"
+        request = API.request(KEYS + method, resource=BOX + "effect-%d"
                               % wait_ms, **fields)
         call = stub.future(request, timeout=10)
         if leave:
@@ -232,7 +232,7 @@ class Cancellation(Case):
 
     def test_deadline_is_a_cancellation(self):
         refusal = self.refused(KEYS + "GenerateKey", timeout=0.1,
-                               mailbox=BOX + "effect-300")
+                               resource=BOX + "effect-300")
         self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
         self.server.wait_for("cancelled effect-300")
 
@@ -285,7 +285,7 @@ class Identity(Case):
 
     def test_reason(self):
         refusal = self.refused(KEYS + "UnwrapKey", door="stranger",
-                               mailbox=BOX + "ok")
+                               resource=BOX + "ok")
         self.assertRefused(refusal, "UNAUTHENTICATED", "IDENTITY_UNKNOWN")
 
     def test_metadata_is_no_identity(self):
@@ -294,7 +294,7 @@ class Identity(Case):
         for key in ("x-spiffe-id", "authorization", "identity",
                     "x-forwarded-client-cert"):
             with self.assertRaises(grpc.RpcError) as caught:
-                stub(API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok"),
+                stub(API.request(KEYS + "UnwrapKey", resource=BOX + "ok"),
                      metadata=[(key, "spiffe://t/workload")], timeout=5)
             self.assertEqual(caught.exception.code().name, "UNAUTHENTICATED")
 
@@ -382,6 +382,8 @@ class Administration(Case):
         for path, size, most, fields in (
                 ("/holdfast.v1.TenantService/ListTenants", 1000, 1000, {}),
                 (DEPS + "ListDeps", 1000, 500, {"parent": "tenants/acme"}),
+                ("/holdfast.v1.OperationService/ListOperations", 0, 100,
+                 {"parent": "tenants/acme"}),
                 ("/holdfast.v1.CustomerKeyService/ListCustomerKeys", 1000, 50,
                  {"parent": "tenants/acme"}),
                 ("/holdfast.v1.AssignmentService/ListMailboxes", 1000, 1000,
@@ -391,6 +393,25 @@ class Administration(Case):
             reply = self.call(path, door="operator", page_size=size, **fields)
             items = reply.ListFields()[0][1]
             self.assertEqual(len(items), most, path)
+
+    def test_operations(self):
+        operations = "/holdfast.v1.OperationService/"
+        name = "tenants/acme/operations/" + DEP
+        begun = self.call(DEPS + "RewrapDep", name="tenants/acme/deps/mail")
+        found = self.call(operations + "GetOperation", name=name)
+        self.assertEqual(begun, found)
+        self.assertEqual(
+            (found.name, found.kind, found.object, found.state, found.done,
+             found.percent, found.done_count, found.total_count,
+             found.waiting_count, found.error),
+            (name, "rewrap", "tenants/acme/deps/" + DEP, 1, False, 30, 3, 10, 1,
+             "not yet reached"))
+        self.assertFalse(found.HasField("end_time"))
+        ended = self.call(operations + "CancelOperation", name=name)
+        self.assertEqual((ended.state, ended.done), (4, True))
+        for bad in ("tenants/acme/deps/x", "tenants/acme/operations/" + "x" * 37):
+            refusal = self.refused(operations + "GetOperation", name=bad)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
     def test_audit(self):
         reply = self.call("/holdfast.v1.AuditService/ListAuditRecords",
@@ -447,9 +468,9 @@ class Refusing(Case):
     def test_mailboxes(self):
         for name in ("", "tenants/acme/mailboxes/", "x" * 300,
                      BOX + "a/b", BOX + "a\x01", BOX + "\x7f", BOX + "x" * 257):
-            self.assertField(KEYS + "UnwrapKey", "mailbox", mailbox=name)
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-" + "x" * 253)
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok-ü@example.org")
+            self.assertField(KEYS + "UnwrapKey", "resource", resource=name)
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok-" + "x" * 253)
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok-ü@example.org")
 
     def test_request_ids(self):
         Access = API.message("holdfast.v1.AccessContext")
@@ -457,19 +478,19 @@ class Refusing(Case):
                      "11111111222243338444555555555555",
                      "{11111111-2222-4333-8444-555555555555}"):
             self.assertField(KEYS + "UnwrapKey", "access.request_id",
-                             mailbox=BOX + "ok", access=Access(request_id=text))
+                             resource=BOX + "ok", access=Access(request_id=text))
             self.assertField("/holdfast.v1.TenantService/CreateTenant",
                              "request_id", tenant_id="t", request_id=text)
 
     def test_purpose_without_system(self):
         Access = API.message("holdfast.v1.AccessContext")
         self.assertField(KEYS + "UnwrapKey", "access.system_purpose",
-                         mailbox=BOX + "ok", access=Access(system_purpose=1))
+                         resource=BOX + "ok", access=Access(system_purpose=1))
 
     def test_plaintext_length(self):
         for length in (0, 1, 31, 33, 64):
             self.assertField(KEYS + "WrapKey", "plaintext_key",
-                             mailbox=BOX + "ok", plaintext_key=b"k" * length)
+                             resource=BOX + "ok", plaintext_key=b"k" * length)
 
     def test_two_keys(self):
         good = "tenants/acme/customerKeys/a"
@@ -544,11 +565,11 @@ class Refusing(Case):
         for body, field in (
                 # NUL behind what would be a good name
                 (b"\x0a" + bytes([len(name) + 3]) + name + b"\x00cd",
-                 "mailbox"),
-                (b"\x0a\x02\xc0\x80", "mailbox"),          # overlong NUL
-                (b"\x0a\x03\xed\xa0\x80", "mailbox"),      # surrogate
-                (b"\x0a\x04\xf4\x90\x80\x80", "mailbox"),  # above U+10FFFF
-                (b"\x0a\x01\xff", "mailbox"),
+                 "resource"),
+                (b"\x0a\x02\xc0\x80", "resource"),          # overlong NUL
+                (b"\x0a\x03\xed\xa0\x80", "resource"),      # surrogate
+                (b"\x0a\x04\xf4\x90\x80\x80", "resource"),  # above U+10FFFF
+                (b"\x0a\x01\xff", "resource"),
                 (ok + b"\x1a\x02\x08\x03", "access.initiator"),
                 (ok + b"\x1a\x0b\x08" + b"\xff" * 9 + b"\x01",
                  "access.initiator"),
@@ -575,7 +596,7 @@ class Refusing(Case):
         self.assertEqual(reply.generation, 7)
 
     def test_too_large(self):
-        refusal = self.refused(KEYS + "UnwrapKey", mailbox=BOX + "ok",
+        refusal = self.refused(KEYS + "UnwrapKey", resource=BOX + "ok",
                                wrapped_key=b"w" * 70000)
         self.assertEqual(refusal.code, "RESOURCE_EXHAUSTED")
         # small on the wire, large in memory: empty parts without end
@@ -587,7 +608,7 @@ class Refusing(Case):
 
     def test_too_much_metadata(self):
         stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
-        request = API.request(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        request = API.request(KEYS + "UnwrapKey", resource=BOX + "ok")
         stub(request, metadata=[("x", "y" * 6000)], timeout=5)
         with self.assertRaises(grpc.RpcError) as caught:
             stub(request, metadata=[("x", "y" * 20000)], timeout=5)
@@ -630,13 +651,13 @@ class Refusing(Case):
 class Limits(Case):
     def test_deadline_that_has_passed(self):
         refusal = self.refused(KEYS + "UnwrapKey", timeout=0.0001,
-                               mailbox=BOX + "later")
+                               resource=BOX + "later")
         self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
 
     def test_data_plane_admission(self):
         """The server lets 16 in; the others are told at once."""
         stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
-        slow = API.request(KEYS + "UnwrapKey", mailbox=BOX + "wait-700")
+        slow = API.request(KEYS + "UnwrapKey", resource=BOX + "wait-700")
         calls = [stub.future(slow, timeout=10) for _ in range(40)]
         start = time.monotonic()
         outcomes = []
@@ -650,7 +671,7 @@ class Limits(Case):
         refusal = Refusal(API, refused.exception())
         self.assertRefused(refusal, "RESOURCE_EXHAUSTED", "OVERLOADED")
         self.assertEqual(refusal.retry_ms, 100)
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
 
     def test_administration_does_not_delay_the_hot_lane(self):
         stub = API.stub(self.server.channel(), DEPS + "GetDep")
@@ -659,7 +680,7 @@ class Limits(Case):
         self.server.wait_for("deps_get")
         start = time.monotonic()
         for _ in range(20):
-            self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+            self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
             self.assertEqual(self.call(CHECK, service="").status, 1)
         self.assertLess(time.monotonic() - start, 0.5)
         codes = [c.exception().code().name if c.exception() else "OK"
@@ -674,9 +695,9 @@ class Limits(Case):
         self.assertTrue(refusal.retry_ms)
 
     def test_log_lines(self):
-        self.refused(KEYS + "UnwrapKey", mailbox=BOX + "denied",
+        self.refused(KEYS + "UnwrapKey", resource=BOX + "denied",
                      wrapped_key=b"secretblob" * 8)
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
         self.server.command("debug")
         self.call(DEPS + "GetDep", name="tenants/acme/deps/logged")
         time.sleep(0.2)
@@ -868,7 +889,7 @@ class Hostile(Case):
             initiator=2, system_purpose=1, request_id=DEP)
         mask = API.message("google.protobuf.FieldMask")(paths=["enabled"])
         values = {
-            "parent": "tenants/acme", "mailbox": BOX + "ok", "access": access,
+            "parent": "tenants/acme", "resource": BOX + "ok", "access": access,
             "customer_keys": keys, "dep_id": "d", "tenant_id": "t",
             "token_id": "t", "customer_key_id": "k", "mailbox_id": "m",
             "token": "tenants/acme/tokens/t", "uri": "pkcs11:id=%01",
@@ -926,7 +947,7 @@ class Hostile(Case):
                                           "NOT_FOUND"}, codes)
         self.assertGreater(codes["OK"], 100)
         self.assertGreater(codes["INVALID_ARGUMENT"], 200)
-        self.call(KEYS + "UnwrapKey", mailbox=BOX + "ok")
+        self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
 
 
 @unittest.skipIf(os.environ.get("HF_SANITIZERS"),
@@ -957,7 +978,7 @@ class Secrets(Case):
         stub = API.stub(self.server.channel(), KEYS + "WrapKey")
         for name in ("ok", "later", "denied", "wait-2500"):
             call = stub.future(API.request(KEYS + "WrapKey",
-                                           mailbox=BOX + name,
+                                           resource=BOX + name,
                                            plaintext_key=key), timeout=5)
             if name == "wait-2500":
                 # the search finds what is there: one copy, the secret's own
@@ -965,8 +986,8 @@ class Secrets(Case):
                                      "resource=wait-2500")
                 self.assertEqual(self.memory_holds(key), 1)
             call.exception()
-        self.refused(KEYS + "WrapKey", mailbox="no name", plaintext_key=key)
-        self.refused(KEYS + "WrapKey", mailbox=BOX + "ok",
+        self.refused(KEYS + "WrapKey", resource="no name", plaintext_key=key)
+        self.refused(KEYS + "WrapKey", resource=BOX + "ok",
                      plaintext_key=key + b"x")
         time.sleep(0.1)
         self.assertEqual(self.memory_holds(key), 0)
@@ -975,7 +996,7 @@ class Secrets(Case):
         key = b"\x5a" * 32
         for method in ("UnwrapKey", "GenerateKey"):
             for name in ("ok", "later"):
-                self.call(KEYS + method, mailbox=BOX + name)
+                self.call(KEYS + method, resource=BOX + name)
         time.sleep(0.1)
         self.assertEqual(self.memory_holds(key), 0)
 
@@ -985,7 +1006,7 @@ class Drain(unittest.TestCase):
         server = Server()
         unwrap = API.stub(server.channel(), KEYS + "UnwrapKey")
         call = unwrap.future(API.request(KEYS + "UnwrapKey",
-                                         mailbox=BOX + "wait-300"), timeout=5)
+                                         resource=BOX + "wait-300"), timeout=5)
         server.wait_for("key UnwrapKey")
         watch = API.stub(server.channel(), WATCH)(
             API.request(WATCH, service=""), timeout=10)
@@ -1017,12 +1038,12 @@ class Drain(unittest.TestCase):
         server = Server()
         stub = API.stub(server.channel(), KEYS + "UnwrapKey")
         slow = stub.future(API.request(KEYS + "UnwrapKey",
-                                       mailbox=BOX + "wait-400"), timeout=5)
+                                       resource=BOX + "wait-400"), timeout=5)
         server.wait_for("key UnwrapKey")
         server.command("quit")
         time.sleep(0.15)
         refusal = API.refusal(server.channel(), KEYS + "UnwrapKey",
-                              mailbox=BOX + "ok")
+                              resource=BOX + "ok")
         self.assertEqual((refusal.code, refusal.reason),
                          ("UNAVAILABLE", "SERVICE_UNAVAILABLE"))
         self.assertTrue(refusal.retry_ms)
@@ -1035,7 +1056,7 @@ class Drain(unittest.TestCase):
         server = Server()
         unwrap = API.stub(server.channel(), KEYS + "UnwrapKey")
         call = unwrap.future(API.request(KEYS + "UnwrapKey",
-                                         mailbox=BOX + "wait-2000"), timeout=9)
+                                         resource=BOX + "wait-2000"), timeout=9)
         server.wait_for("key UnwrapKey")
         start = time.monotonic()
         server.command("quit")

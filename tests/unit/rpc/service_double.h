@@ -26,10 +26,16 @@ struct service *double_start(void);
 void double_stop(struct service *service);
 /* double_command: one line of the above but quit. */
 void double_command(struct service *service, const char *line);
-/* What its two files share: the number behind "wait-" and the like, -1 when the
+/* What its files share: the number behind "wait-" and the like, -1 when the
  * name does not begin so; the one DEP there is. */
 long double_number_in(const char *name, const char *word);
 extern const struct hf_id double_dep;
+#define DOUBLE_TIME_MS 1750000000123ll
+/* double_use_case: what every blocking use case of the double does: says what
+ * was asked for, and answers by the name of what it is about. */
+HF_STATUS double_use_case(const struct caller *caller, const char *what,
+                          const char *tenant, const char *name,
+                          struct problem *problem);
 
 /* double_hurry: from now on nothing waits and nothing is said (for fuzzing). */
 void double_hurry(void);

@@ -14,10 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TIME_MS 1750000000123ll
-
-/* Every blocking use case: by the name of what it is about. */
-static HF_STATUS use_case(const struct caller *caller, const char *what,
+HF_STATUS double_use_case(const struct caller *caller, const char *what,
                           const char *tenant, const char *name,
                           struct problem *problem)
 {
@@ -56,7 +53,7 @@ static HF_STATUS use_case(const struct caller *caller, const char *what,
 
 static void fill_tenant(struct tenant_view *out, const char *name)
 {
-    *out = (struct tenant_view){.id = double_dep, .created_ms = TIME_MS};
+    *out = (struct tenant_view){.id = double_dep, .created_ms = DOUBLE_TIME_MS};
     FILL(out->name, name);
     FILL(out->etag, "3");
 }
@@ -66,7 +63,8 @@ HF_STATUS tenants_create(struct service *service, const struct caller *caller,
                          struct tenant_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tenants_create", "", request->name, problem));
+    HF_TRY(
+        double_use_case(caller, "tenants_create", "", request->name, problem));
     fill_tenant(out, request->name);
     out->production = request->production;
     out->licensed = request->licensed;
@@ -78,7 +76,7 @@ HF_STATUS tenants_get(struct service *service, const struct caller *caller,
                       struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tenants_get", "", tenant, problem));
+    HF_TRY(double_use_case(caller, "tenants_get", "", tenant, problem));
     fill_tenant(out, tenant);
     return HF_OK;
 }
@@ -88,7 +86,8 @@ HF_STATUS tenants_update(struct service *service, const struct caller *caller,
                          struct tenant_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tenants_update", "", request->name, problem));
+    HF_TRY(
+        double_use_case(caller, "tenants_update", "", request->name, problem));
     fill_tenant(out, request->name);
     return HF_OK;
 }
@@ -98,7 +97,7 @@ HF_STATUS tenants_list(struct service *service, const struct caller *caller,
                        struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tenants_list", "", page->token, problem));
+    HF_TRY(double_use_case(caller, "tenants_list", "", page->token, problem));
     out->count = page->size;
     for (size_t i = 0; i < out->count; i++) {
         fill_tenant(&out->views[i], "acme");
@@ -116,7 +115,7 @@ static void fill_token(struct token_view *out, const char *tenant,
         .retention_days = 90,
         .suite = TOKEN_SUITE_OAEP_SHA1,
         .reachable = true,
-        .enrolled_ms = TIME_MS,
+        .enrolled_ms = DOUBLE_TIME_MS,
     };
     FILL(out->tenant, tenant);
     FILL(out->name, name);
@@ -128,8 +127,8 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
                         struct token_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tokens_enroll", request->tenant, request->name,
-                    problem));
+    HF_TRY(double_use_case(caller, "tokens_enroll", request->tenant,
+                           request->name, problem));
     fill_token(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -139,7 +138,7 @@ HF_STATUS tokens_get(struct service *service, const struct caller *caller,
                      struct token_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tokens_get", tenant, name, problem));
+    HF_TRY(double_use_case(caller, "tokens_get", tenant, name, problem));
     fill_token(out, tenant, name);
     return HF_OK;
 }
@@ -149,7 +148,8 @@ HF_STATUS tokens_list(struct service *service, const struct caller *caller,
                       struct token_views *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "tokens_list", tenant, page->token, problem));
+    HF_TRY(
+        double_use_case(caller, "tokens_list", tenant, page->token, problem));
     out->count = page->size;
     for (size_t i = 0; i < out->count; i++) {
         fill_token(&out->views[i], tenant, "token");
@@ -180,7 +180,7 @@ static void fill_key(struct customer_key_view *out, const char *tenant,
         out->grants[i].permissions = PERMISSION_GET | PERMISSION_UNWRAP;
     }
     out->health.state = KEY_HEALTH_OK;
-    out->health.last_success_ms = TIME_MS;
+    out->health.last_success_ms = DOUBLE_TIME_MS;
 }
 
 HF_STATUS customer_keys_register(struct service *service,
@@ -190,8 +190,8 @@ HF_STATUS customer_keys_register(struct service *service,
                                  struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "customer_keys_register", request->tenant,
-                    request->name, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_register", request->tenant,
+                           request->name, problem));
     fill_key(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -202,7 +202,7 @@ HF_STATUS customer_keys_get(struct service *service,
                             struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "customer_keys_get", tenant, name, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_get", tenant, name, problem));
     fill_key(out, tenant, name);
     return HF_OK;
 }
@@ -214,8 +214,8 @@ HF_STATUS customer_keys_update(struct service *service,
                                struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "customer_keys_update", request->tenant,
-                    request->name, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_update", request->tenant,
+                           request->name, problem));
     fill_key(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -228,8 +228,8 @@ HF_STATUS customer_keys_grant(struct service *service,
 {
     (void)service;
     double_say("permissions=%u", request->permissions);
-    HF_TRY(use_case(caller, "customer_keys_grant", request->tenant,
-                    request->name, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_grant", request->tenant,
+                           request->name, problem));
     fill_key(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -242,8 +242,8 @@ HF_STATUS customer_keys_revoke(struct service *service,
 {
     (void)service;
     double_say("permissions=%u", request->permissions);
-    HF_TRY(use_case(caller, "customer_keys_revoke", request->tenant,
-                    request->name, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_revoke", request->tenant,
+                           request->name, problem));
     fill_key(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -267,8 +267,8 @@ HF_STATUS customer_keys_validate(struct service *service,
                                  struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "customer_keys_validate", request->tenant,
-                    request->keys[0], problem));
+    HF_TRY(double_use_case(caller, "customer_keys_validate", request->tenant,
+                           request->keys[0], problem));
     fill_report(out);
     return HF_OK;
 }
@@ -280,8 +280,8 @@ HF_STATUS customer_keys_list(struct service *service,
                              struct problem *problem)
 {
     (void)service;
-    HF_TRY(
-        use_case(caller, "customer_keys_list", tenant, page->token, problem));
+    HF_TRY(double_use_case(caller, "customer_keys_list", tenant, page->token,
+                           problem));
     out->count = page->size;
     for (size_t i = 0; i < out->count; i++) {
         fill_key(&out->views[i], tenant, "key");
@@ -317,8 +317,8 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
                (long long)request->key_lease_ms, (int)request->residency,
                request->keys[0], request->keys[1],
                request->mutation.validate_only);
-    HF_TRY(use_case(caller, "deps_create", request->tenant, request->name,
-                    problem));
+    HF_TRY(double_use_case(caller, "deps_create", request->tenant,
+                           request->name, problem));
     fill_dep(out, request->tenant, request->name);
     return HF_OK;
 }
@@ -328,7 +328,7 @@ HF_STATUS deps_get(struct service *service, const struct caller *caller,
                    struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "deps_get", tenant, dep, problem));
+    HF_TRY(double_use_case(caller, "deps_get", tenant, dep, problem));
     fill_dep(out, tenant, "mail");
     return HF_OK;
 }
@@ -342,8 +342,8 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
                request->set_description, request->set_enabled,
                request->set_residency, request->set_key_lease, request->enabled,
                (long long)request->key_lease_ms);
-    HF_TRY(use_case(caller, "deps_update", request->tenant, request->dep,
-                    problem));
+    HF_TRY(double_use_case(caller, "deps_update", request->tenant, request->dep,
+                           problem));
     fill_dep(out, request->tenant, "mail");
     return HF_OK;
 }
@@ -353,7 +353,7 @@ HF_STATUS deps_test(struct service *service, const struct caller *caller,
                     struct validation_report *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "deps_test", tenant, dep, problem));
+    HF_TRY(double_use_case(caller, "deps_test", tenant, dep, problem));
     fill_report(out);
     return HF_OK;
 }
@@ -363,7 +363,7 @@ HF_STATUS deps_list(struct service *service, const struct caller *caller,
                     struct dep_list *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "deps_list", tenant, page->token, problem));
+    HF_TRY(double_use_case(caller, "deps_list", tenant, page->token, problem));
     out->count = page->size;
     for (size_t i = 0; i < out->count; i++) {
         fill_dep(&out->views[i], tenant, "mail");
@@ -389,8 +389,8 @@ HF_STATUS mailboxes_register(struct service *service,
                              struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "mailboxes_register", request->tenant, request->id,
-                    problem));
+    HF_TRY(double_use_case(caller, "mailboxes_register", request->tenant,
+                           request->id, problem));
     fill_mailbox(out, request->tenant, request->id);
     return HF_OK;
 }
@@ -400,8 +400,8 @@ HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
                            struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "mailboxes_assign", request->tenant, request->id,
-                    problem));
+    HF_TRY(double_use_case(caller, "mailboxes_assign", request->tenant,
+                           request->id, problem));
     fill_mailbox(out, request->tenant, request->id);
     return HF_OK;
 }
@@ -411,7 +411,7 @@ HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,
                         struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "mailboxes_get", tenant, id, problem));
+    HF_TRY(double_use_case(caller, "mailboxes_get", tenant, id, problem));
     fill_mailbox(out, tenant, id);
     return HF_OK;
 }
@@ -421,8 +421,8 @@ HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
                          struct mailbox_list *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "mailboxes_list", request->tenant,
-                    request->filter.assigned_dep, problem));
+    HF_TRY(double_use_case(caller, "mailboxes_list", request->tenant,
+                           request->filter.assigned_dep, problem));
     out->count = request->page.size;
     for (size_t i = 0; i < out->count; i++) {
         fill_mailbox(&out->views[i], request->tenant, "box");
@@ -435,13 +435,13 @@ HF_STATUS audit_list(struct service *service, const struct caller *caller,
                      void *context, struct problem *problem)
 {
     (void)service;
-    HF_TRY(use_case(caller, "audit_list", query->tenant, query->activity,
-                    problem));
+    HF_TRY(double_use_case(caller, "audit_list", query->tenant, query->activity,
+                           problem));
     static const char body[] = "{\"activity\":\"Say \\\"hi\\\"\",\"actor\":"
                                "\"spiffe://x/y\",\"object\":\"tenants/a\"}";
     static struct audit_link link;
     link.index = 5;
-    link.time_ms = TIME_MS;
+    link.time_ms = DOUBLE_TIME_MS;
     link.body_len = sizeof body - 1;
     memcpy(link.body, body, sizeof body - 1);
     HF_TRY(each(context, &link));

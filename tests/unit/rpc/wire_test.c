@@ -118,7 +118,7 @@ static void make_shapes(struct shape shapes[3])
     access.request_id = id;
     Holdfast__V1__UnwrapKeyRequest unwrap =
         HOLDFAST__V1__UNWRAP_KEY_REQUEST__INIT;
-    unwrap.mailbox = box;
+    unwrap.resource = box;
     unwrap.wrapped_key = (ProtobufCBinaryData){sizeof blob, blob};
     unwrap.access = &access;
     Holdfast__V1__Permission permissions[] = {

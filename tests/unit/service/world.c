@@ -370,6 +370,7 @@ void world_call(struct world *world, const struct call_options *options,
         options->initiator == 0 ? INITIATOR_USER : options->initiator;
     snprintf(call->tenant, sizeof call->tenant, "%s",
              options->tenant == NULL ? WORLD_TENANT : options->tenant);
+    call->type = options->type == 0 ? RESOURCE_MAILBOX : options->type;
     snprintf(call->resource, sizeof call->resource, "%s",
              options->mailbox == NULL ? WORLD_MAILBOX : options->mailbox);
     snprintf(call->request_id, sizeof call->request_id, "%s",

@@ -85,6 +85,7 @@ struct call_options {
     const struct caller *caller;
     enum verb verb;
     enum initiator initiator;
+    enum resource_type type; /* 0: a mailbox */
     const char *mailbox;
     const char *tenant;
     const uint8_t *wrapped;

@@ -41,7 +41,7 @@ static void tenant_fill(void *out, bool largest)
     tenant->created_ms = INT64_MAX;
 }
 
-static void token_fill(void *out, bool largest)
+static void token_record_fill(void *out, bool largest)
 {
     struct token_record *token = out;
     token->id = id_of(0x21);
@@ -207,6 +207,32 @@ static void request_fill(void *out, bool largest)
     request->created_ms = INT64_MAX;
 }
 
+static void operation_fill(void *out, bool largest)
+{
+    struct operation_record *operation = out;
+    operation->id = id_of(0xd1);
+    operation->tenant = id_of(0xd2);
+    operation->kind = OPERATION_REWRAP;
+    operation->state = OPERATION_RUNNING;
+    if (!largest) {
+        return;
+    }
+    operation->state = OPERATION_CANCELLED;
+    operation->object = id_of(0xd3);
+    operation->number = UINT32_MAX;
+    fill_bytes(operation->cursor, sizeof operation->cursor, 17);
+    operation->cursor_len = sizeof operation->cursor;
+    operation->done = UINT64_MAX - 1;
+    operation->total = UINT64_MAX;
+    operation->failed = UINT64_MAX - 2;
+    operation->percent = 100;
+    fill_text(operation->error, sizeof operation->error, 'e');
+    fill_text(operation->requester, sizeof operation->requester, 'r');
+    operation->created_ms = 1700000000007;
+    operation->updated_ms = 1700000000008;
+    operation->ended_ms = INT64_MAX;
+}
+
 static void seals_fill(void *out, bool largest)
 {
     struct seals_record *seals = out;
@@ -252,35 +278,36 @@ BOTH_WAYS(generation)
 BOTH_WAYS(resource)
 BOTH_WAYS(request)
 BOTH_WAYS(seals)
+BOTH_WAYS(operation)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
     return name_decode(in, out);
 }
 
+/* name, kind, struct, prefix of its functions, newest format */
+#define CASE(text, word, type, prefix, format)                                 \
+    {                                                                          \
+        .name = (text), .kind = RECORD_##word, .size = sizeof(type),           \
+        .encode = prefix##_to_record, .decode = prefix##_of_record,            \
+        .fill = prefix##_fill, .key_is_free = RECORD_##word == RECORD_NAME,    \
+        .newest = (format),                                                    \
+    }
+
 const struct record_case record_cases[] = {
-    {"tenant",       RECORD_TENANT,       sizeof(struct tenant_record),       tenant_to_record,
-     tenant_of_record,                                                                                                        tenant_fill,       false},
-    {"token",        RECORD_TOKEN,        sizeof(struct token_record),        token_record_to_record,
-     token_record_of_record,                                                                                                  token_fill,        false},
-    {"customer_key", RECORD_CUSTOMER_KEY, sizeof(struct customer_key_record),
-     customer_key_to_record,                                                                          customer_key_of_record, customer_key_fill, false},
-    {"key_version",  RECORD_KEY_VERSION,  sizeof(struct key_version_record),
-     key_version_to_record,                                                                           key_version_of_record,  key_version_fill,  false},
-    {"grant",        RECORD_GRANT,        sizeof(struct grant_record),        grant_to_record,
-     grant_of_record,                                                                                                         grant_fill,        false},
-    {"dep",          RECORD_DEP,          sizeof(struct dep_record),          dep_to_record,          dep_of_record,
-     dep_fill,                                                                                                                                   false},
-    {"generation",   RECORD_GENERATION,   sizeof(struct generation_record),
-     generation_to_record,                                                                            generation_of_record,   generation_fill,   false},
-    {"resource",     RECORD_RESOURCE,     sizeof(struct resource_record),
-     resource_to_record,                                                                              resource_of_record,     resource_fill,     false},
-    {"request",      RECORD_REQUEST,      sizeof(struct request_record),
-     request_to_record,                                                                               request_of_record,      request_fill,      false},
-    {"seals",        RECORD_SEALS,        sizeof(struct seals_record),        seals_to_record,
-     seals_of_record,                                                                                                         seals_fill,        false},
-    {"name",         RECORD_NAME,         sizeof(struct hf_id),               name_to_record,         name_of_record,
-     name_fill,                                                                                                                                  true },
+    CASE("tenant", TENANT, struct tenant_record, tenant, 1),
+    CASE("token", TOKEN, struct token_record, token_record, 1),
+    CASE("customer_key", CUSTOMER_KEY, struct customer_key_record, customer_key,
+         1),
+    CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 1),
+    CASE("grant", GRANT, struct grant_record, grant, 1),
+    CASE("dep", DEP, struct dep_record, dep, 1),
+    CASE("generation", GENERATION, struct generation_record, generation, 1),
+    CASE("resource", RESOURCE, struct resource_record, resource, 1),
+    CASE("request", REQUEST, struct request_record, request, 1),
+    CASE("seals", SEALS, struct seals_record, seals, 1),
+    CASE("operation", OPERATION, struct operation_record, operation, 1),
+    CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];
 

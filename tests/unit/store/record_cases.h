@@ -17,6 +17,7 @@ struct record_case {
     enum hf_status (*decode)(const struct record *in, void *out);
     void (*fill)(void *out, bool largest);
     bool key_is_free; /* the key says more than the body */
+    uint8_t newest;   /* the format that is written */
 };
 
 extern const struct record_case record_cases[];

@@ -1,0 +1,51 @@
+#include "server/rpc/handlers/operation_encode.h"
+
+#include "server/rpc/codec.h"
+
+#include <holdfast/v1/operation_service.pb-c.h>
+
+/* The resource name of what it is about. */
+static char *object_of(struct rpc_arena *arena,
+                       const struct operation_view *from)
+{
+    const struct operation_record *record = &from->record;
+    if (id_is_nil(&record->object)) {
+        return rpc_arena_text(arena, "tenants/%s", from->tenant);
+    }
+    switch (record->kind) {
+    case OPERATION_REWRAP:
+        return codec_put_dep_name(arena, from->tenant, &record->object);
+    }
+    return NULL;
+}
+
+ProtobufCMessage *operation_put_message(struct rpc_arena *arena,
+                                        const struct operation_view *from)
+{
+    const struct operation_record *record = &from->record;
+    Holdfast__V1__Operation *out =
+        codec_new(arena, Holdfast__V1__Operation, holdfast__v1__operation);
+    if (out == NULL) {
+        return NULL;
+    }
+    if (!id_is_nil(&record->id)) {
+        char id[HF_ID_TEXT];
+        id_format(&record->id, id);
+        out->name = codec_put_name(arena, from->tenant, "operations", id);
+    }
+    out->kind = rpc_arena_text(arena, "%s", operation_kind_text(record->kind));
+    out->object = object_of(arena, from);
+    /* the numbers are the same, see OPERATION_* */
+    out->state = (Holdfast__V1__OperationState)record->state;
+    out->done = record->state != OPERATION_RUNNING;
+    out->percent = record->percent;
+    out->done_count = record->done;
+    out->total_count = record->total;
+    out->waiting_count = record->failed;
+    out->error = rpc_arena_text(arena, "%s", record->error);
+    out->requester = rpc_arena_text(arena, "%s", record->requester);
+    out->create_time = codec_put_timestamp(arena, record->created_ms);
+    out->update_time = codec_put_timestamp(arena, record->updated_ms);
+    out->end_time = codec_put_timestamp(arena, record->ended_ms);
+    return &out->base;
+}

@@ -1,0 +1,12 @@
+#include "server/service/operation_steps.h"
+
+#include "server/service/dep_rewrap.h"
+
+operation_step_fn *operation_step_of(enum operation_kind kind)
+{
+    switch (kind) {
+    case OPERATION_REWRAP:
+        return dep_rewrap_step;
+    }
+    return NULL;
+}

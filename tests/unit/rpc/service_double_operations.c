@@ -1,0 +1,78 @@
+/* The service double's long-running operations. */
+#include "hsm/base/check.h"
+
+#include "server/service/dep_rewrap.h"
+
+#include "tests/unit/rpc/service_double.h"
+
+#include <string.h>
+
+static void fill(struct operation_view *out, const char *tenant)
+{
+    *out = (struct operation_view){
+        .record =
+            {
+                     .id = double_dep,
+                     .kind = OPERATION_REWRAP,
+                     .state = OPERATION_RUNNING,
+                     .object = double_dep,
+                     .done = 3,
+                     .total = 10,
+                     .failed = 1,
+                     .percent = 30,
+                     .created_ms = DOUBLE_TIME_MS,
+                     .updated_ms = DOUBLE_TIME_MS,
+                     },
+    };
+    CHECK(text_copy(out->tenant, sizeof out->tenant, tenant) == HF_OK);
+    CHECK(text_copy(out->record.error, sizeof out->record.error,
+                    "not yet reached") == HF_OK);
+}
+
+HF_STATUS deps_rewrap(struct service *service, const struct caller *caller,
+                      const struct dep_rewrap *request,
+                      struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "deps_rewrap", request->tenant, request->dep,
+                           problem));
+    fill(out, request->tenant);
+    return HF_OK;
+}
+
+HF_STATUS operations_get(struct service *service, const struct caller *caller,
+                         const char *tenant, const char *id,
+                         struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "operations_get", tenant, id, problem));
+    fill(out, tenant);
+    return HF_OK;
+}
+
+HF_STATUS operations_list(struct service *service, const struct caller *caller,
+                          const char *tenant, const struct page_request *page,
+                          struct operation_list *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "operations_list", tenant, page->token,
+                           problem));
+    out->count = page->size;
+    for (size_t i = 0; i < out->count; i++) {
+        fill(&out->views[i], tenant);
+    }
+    return HF_OK;
+}
+
+HF_STATUS operations_cancel(struct service *service,
+                            const struct caller *caller,
+                            const struct operation_cancel *request,
+                            struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "operations_cancel", request->tenant,
+                           request->id, problem));
+    fill(out, request->tenant);
+    out->record.state = OPERATION_CANCELLED;
+    return HF_OK;
+}
