@@ -53,23 +53,23 @@ class KeyServer(Server):
         values = {"dep": DEP["name"], "generation": 1}
         verb = method[len(KEYS):]
         if verb == "GenerateKey":
-            if request.mailbox in self.stored:
+            if request.resource in self.stored:
                 raise Refusal(9, "it has a key", "STATE_CONFLICT")
             key = secrets.token_bytes(32)
-            self.stored[request.mailbox] = self.wrap(request.mailbox, key)
+            self.stored[request.resource] = self.wrap(request.resource, key)
             values["plaintext_key"] = key
-            values["wrapped_key"] = self.stored[request.mailbox]
+            values["wrapped_key"] = self.stored[request.resource]
         elif verb == "WrapKey":
-            values["wrapped_key"] = self.wrap(request.mailbox,
+            values["wrapped_key"] = self.wrap(request.resource,
                                               request.plaintext_key)
         else:
             values.update(self.open(verb, request))
         return self.contract.methods[method][1](**values)
 
     def open(self, verb, request):
-        handle = request.wrapped_key or self.stored.get(request.mailbox, b"")
+        handle = request.wrapped_key or self.stored.get(request.resource, b"")
         mailbox, key = self.wraps.get(handle, (None, None))
-        if mailbox != request.mailbox:
+        if mailbox != request.resource:
             raise Refusal(15, "the wrapped key does not open", "BLOB_INVALID")
         if verb == "RewrapKey":
             return {"wrapped_key": self.wrap(mailbox, key)}
