@@ -7,20 +7,40 @@ struct rule {
     enum dep_event event;
     bool limited; /* guard, for mailbox DEPs     */
     bool unused;  /* guard: nothing may be assigned to it */
-    struct dep_step step;
+    enum dep_state next;
+    enum dep_effect effect;
 };
 
 /* clang-format off */
 static const struct rule rules[] = {
-    /* from         on event                limited unused   go to         and do */
-    { DEP_NONE,     DEP_EV_CREATE,          true,   false, { DEP_ENABLED,  DEP_FX_MAKE_KEYS  } },
-    { DEP_NONE,     DEP_EV_CREATE_DISABLED, true,   false, { DEP_DISABLED, DEP_FX_MAKE_KEYS  } },
-    { DEP_ENABLED,  DEP_EV_DISABLE,         false,  true,  { DEP_DISABLED, DEP_FX_END_LEASES } },
-    { DEP_DISABLED, DEP_EV_ENABLE,          true,   false, { DEP_ENABLED,  DEP_FX_REVALIDATE } },
+    /* from              on event                limited unused   go to                and do */
+    { DEP_NONE,            DEP_EV_CREATE,          true,   false, DEP_ENABLED,         DEP_FX_MAKE_KEYS      },
+    { DEP_NONE,            DEP_EV_CREATE_DISABLED, true,   false, DEP_DISABLED,        DEP_FX_MAKE_KEYS      },
+    { DEP_ENABLED,         DEP_EV_DISABLE,         false,  true,  DEP_DISABLED,        DEP_FX_END_LEASES     },
+    { DEP_DISABLED,        DEP_EV_ENABLE,          true,   false, DEP_ENABLED,         DEP_FX_REVALIDATE     },
+    { DEP_ENABLED,         DEP_EV_REFRESH,         false,  false, DEP_ENABLED,         DEP_FX_NEW_GENERATION },
+    { DEP_ENABLED,         DEP_EV_REPLACE,         false,  false, DEP_ENABLED,         DEP_FX_NEW_GENERATION },
+    { DEP_ENABLED,         DEP_EV_UPDATED,         false,  false, DEP_ENABLED,         DEP_FX_NONE           },
+    { DEP_DISABLED,        DEP_EV_UPDATED,         false,  false, DEP_DISABLED,        DEP_FX_NONE           },
+    { DEP_PURGE_REQUESTED, DEP_EV_UPDATED,         false,  false, DEP_PURGE_REQUESTED, DEP_FX_NONE           },
+    { DEP_PURGING,         DEP_EV_UPDATED,         false,  false, DEP_PURGING,         DEP_FX_NONE           },
+    { DEP_PURGED,          DEP_EV_UPDATED,         false,  false, DEP_PURGED,          DEP_FX_NONE           },
+};
+
+/* What an event does to key_update; no row: it stays as it is. */
+static const struct update_rule {
+    enum dep_event event;
+    bool idle; /* guard: key_update is NONE; else: it is not */
+    enum key_update next;
+} update_rules[] = {
+    { DEP_EV_REFRESH, true,  KEY_UPDATE_REFRESHING },
+    { DEP_EV_REPLACE, true,  KEY_UPDATE_REPLACING  },
+    { DEP_EV_UPDATED, false, KEY_UPDATE_NONE       },
 };
 /* clang-format on */
 
-/* 3.4 has SharePoint's own states; the built-in DEP is made and stays. */
+/* 3.4 has SharePoint's own states; the built-in DEP is made, rolled by the
+ * service (R-15.10), and stays. */
 static bool has_event(enum dep_type type, enum dep_event event)
 {
     switch (type) {
@@ -28,7 +48,8 @@ static bool has_event(enum dep_type type, enum dep_event event)
     case DEP_TYPE_MULTI_WORKLOAD:
         return true;
     case DEP_TYPE_SERVICE_MANAGED:
-        return event == DEP_EV_CREATE;
+        return event == DEP_EV_CREATE || event == DEP_EV_REFRESH ||
+               event == DEP_EV_UPDATED;
     case DEP_TYPE_SHAREPOINT_GEO:
         return false;
     }
@@ -47,8 +68,39 @@ static const struct rule *rule_of(const struct dep_facts *facts,
     return NULL;
 }
 
+static const struct update_rule *update_rule_of(enum dep_event event)
+{
+    for (size_t i = 0; i < HF_COUNT(update_rules); i++) {
+        if (update_rules[i].event == event) {
+            return &update_rules[i];
+        }
+    }
+    return NULL;
+}
+
+static enum reason update_refusal_of(const struct dep_facts *facts,
+                                     const struct rule *rule,
+                                     const struct update_rule *update)
+{
+    bool idle = facts->key_update == KEY_UPDATE_NONE;
+    if (update != NULL && update->idle != idle) {
+        return REASON_STATE_CONFLICT; /* one at a time */
+    }
+    if (rule->effect != DEP_FX_NEW_GENERATION) {
+        return REASON_NONE;
+    }
+    /* the built-in DEP rests on no customer key */
+    if (rule->event == DEP_EV_REFRESH && !facts->newer_version &&
+        facts->type != DEP_TYPE_SERVICE_MANAGED) {
+        return REASON_NOTHING_TO_REFRESH;
+    }
+    return facts->generation >= DEP_GENERATIONS_MAX ? REASON_GENERATION_LIMIT
+                                                    : REASON_NONE;
+}
+
 static enum reason refusal_of(const struct dep_facts *facts,
-                              const struct rule *rule)
+                              const struct rule *rule,
+                              const struct update_rule *update)
 {
     if (rule == NULL) {
         return REASON_STATE_CONFLICT; /* */
@@ -60,21 +112,26 @@ static enum reason refusal_of(const struct dep_facts *facts,
         facts->active_count >= HF_ACTIVE_MAILBOX_DEPS_MAX) {
         return REASON_DEP_LIMIT;
     }
-    return REASON_NONE;
+    return update_refusal_of(facts, rule, update);
 }
 
 HF_STATUS dep_next(const struct dep_facts *facts, enum dep_event event,
                    struct dep_step *out_step, enum reason *out_reason)
 {
     const struct rule *rule = rule_of(facts, event);
-    *out_reason = refusal_of(facts, rule);
+    const struct update_rule *update = update_rule_of(event);
+    *out_reason = refusal_of(facts, rule, update);
     if (*out_reason == REASON_DEP_LIMIT) {
         return HF_E_LIMIT;
     }
     if (*out_reason != REASON_NONE) {
         return HF_E_PRECONDITION;
     }
-    *out_step = rule->step;
+    *out_step = (struct dep_step){
+        .next = rule->next,
+        .effect = rule->effect,
+        .key_update = update == NULL ? facts->key_update : update->next,
+    };
     return HF_OK;
 }
 
@@ -186,6 +243,19 @@ const char *dep_state_text(enum dep_state state)
         return "PURGING";
     case DEP_PURGED:
         return "PURGED";
+    }
+    return "?";
+}
+
+const char *key_update_text(enum key_update update)
+{
+    switch (update) {
+    case KEY_UPDATE_NONE:
+        return "NONE";
+    case KEY_UPDATE_REFRESHING:
+        return "REFRESHING";
+    case KEY_UPDATE_REPLACING:
+        return "REPLACING";
     }
     return "?";
 }

@@ -62,6 +62,8 @@ enum answer_code {
     X(TEST_TOKEN, FAILED_PRECONDITION)       /* */                       \
     X(SEALS_EXHAUSTED, FAILED_PRECONDITION)  /* crypto.md: 2^31 */             \
     X(OPERATION_NOT_CANCELLABLE, FAILED_PRECONDITION)                          \
+    X(NOTHING_TO_REFRESH, FAILED_PRECONDITION) /* */                     \
+    X(GENERATION_LIMIT, FAILED_PRECONDITION)                                   \
     X(ETAG_MISMATCH, ABORTED)                                                  \
     X(CONFLICT, ABORTED) /* lost every race; repeat */                         \
     /* the keys and the service */                                             \

@@ -26,7 +26,15 @@ enum dep_state {
     DEP_PURGED = 5,
 };
 
+/* Whether resources are on their way to a newer generation. */
+enum key_update {
+    KEY_UPDATE_NONE = 0,
+    KEY_UPDATE_REFRESHING = 1, /* new versions of the keys it has */
+    KEY_UPDATE_REPLACING = 2,  /* another pair of keys */
+};
+
 enum ak_state {
+    AK_NONE = 0,
     AK_ACTIVE = 1,
     AK_ROLLING = 2,
     AK_DESTROYED = 3,

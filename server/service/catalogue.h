@@ -15,6 +15,7 @@
 
 #include "server/domain/breaker.h"
 #include "server/domain/customer_key.h"
+#include "server/domain/dep.h"
 #include "server/domain/key_health.h"
 
 #include "server/service/ledger.h"
@@ -100,8 +101,6 @@ struct generation_entry {
     uint64_t seals_next;
     uint64_t seals_end;
 };
-
-#define DEP_GENERATIONS_MAX 256
 
 struct dep_entry {
     struct dep_record record;

@@ -100,6 +100,7 @@ struct dep_record { /* key: tenant | dep */
     uint32_t ak_version;
     int64_t created_ms;
     int64_t updated_ms;
+    enum key_update key_update; /* since format 2 */
 };
 
 struct wrapped_copy {

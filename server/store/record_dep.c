@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define DEP_FORMAT        1
+#define DEP_FORMAT        2
 #define GENERATION_FORMAT 1
 #define SEALS_FORMAT      1
 
@@ -28,6 +28,10 @@ static void dep_fields(struct codec *codec, struct dep_record *dep)
     code_u32(codec, &dep->ak_version);
     code_time(codec, &dep->created_ms);
     code_time(codec, &dep->updated_ms);
+    if (codec->format >= 2) {
+        dep->key_update = (enum key_update)code_choice(
+            codec, (int)dep->key_update, KEY_UPDATE_NONE, KEY_UPDATE_REPLACING);
+    }
 }
 
 HF_STATUS dep_encode(const struct dep_record *in, struct record *out)

@@ -2,6 +2,8 @@
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
+#include "server/domain/availability.h"
+
 #include "server/rpc/codec.h"
 #include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
@@ -47,19 +49,6 @@ static Holdfast__V1__DepKeyRef *encode_key(struct rpc_arena *arena,
         out->health = encode_health(arena, &key->health);
     }
     return out;
-}
-
-static const char *ak_state_text(enum ak_state state)
-{
-    switch (state) {
-    case AK_ACTIVE:
-        return "ACTIVE";
-    case AK_ROLLING:
-        return "ROLLING";
-    case AK_DESTROYED:
-        return "DESTROYED";
-    }
-    return "";
 }
 
 /* An identifier is shown, material never. */

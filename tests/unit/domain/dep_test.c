@@ -9,7 +9,8 @@
 
 #define STATE_COUNT 6
 
-/* T1 to T4 as the specification has them; what is not here is refused. */
+/* T1 to T7 as the specification has them; what is not here is refused (R-3.13).
+ */
 static const struct {
     enum dep_state from;
     enum dep_event event;
@@ -18,11 +19,19 @@ static const struct {
     bool has_limit;   /* */
     bool must_unused; /* T3 */
 } table[] = {
-    {DEP_NONE,     DEP_EV_CREATE,          DEP_ENABLED,  DEP_FX_MAKE_KEYS,  true,  false},
-    {DEP_NONE,     DEP_EV_CREATE_DISABLED, DEP_DISABLED, DEP_FX_MAKE_KEYS,  true,
-     false                                                                              },
-    {DEP_ENABLED,  DEP_EV_DISABLE,         DEP_DISABLED, DEP_FX_END_LEASES, false, true },
-    {DEP_DISABLED, DEP_EV_ENABLE,          DEP_ENABLED,  DEP_FX_REVALIDATE, true,  false},
+  /* clang-format off */
+    {DEP_NONE,            DEP_EV_CREATE,          DEP_ENABLED,         DEP_FX_MAKE_KEYS,      true,  false}, /* T1 */
+    {DEP_NONE,            DEP_EV_CREATE_DISABLED, DEP_DISABLED,        DEP_FX_MAKE_KEYS,      true,  false}, /* T2 */
+    {DEP_ENABLED,         DEP_EV_DISABLE,         DEP_DISABLED,        DEP_FX_END_LEASES,     false, true }, /* T3 */
+    {DEP_DISABLED,        DEP_EV_ENABLE,          DEP_ENABLED,         DEP_FX_REVALIDATE,     true,  false}, /* T4 */
+    {DEP_ENABLED,         DEP_EV_REFRESH,         DEP_ENABLED,         DEP_FX_NEW_GENERATION, false, false}, /* T5 */
+    {DEP_ENABLED,         DEP_EV_REPLACE,         DEP_ENABLED,         DEP_FX_NEW_GENERATION, false, false}, /* T6 */
+    {DEP_ENABLED,         DEP_EV_UPDATED,         DEP_ENABLED,         DEP_FX_NONE,           false, false}, /* T7 */
+    {DEP_DISABLED,        DEP_EV_UPDATED,         DEP_DISABLED,        DEP_FX_NONE,           false, false},
+    {DEP_PURGE_REQUESTED, DEP_EV_UPDATED,         DEP_PURGE_REQUESTED, DEP_FX_NONE,           false, false},
+    {DEP_PURGING,         DEP_EV_UPDATED,         DEP_PURGING,         DEP_FX_NONE,           false, false},
+    {DEP_PURGED,          DEP_EV_UPDATED,         DEP_PURGED,          DEP_FX_NONE,           false, false},
+  /* clang-format on */
 };
 
 static const int types[] = {DEP_TYPE_EXCHANGE_MAILBOX,
@@ -36,15 +45,43 @@ static bool has_event(int type, int event)
 {
     return type == DEP_TYPE_EXCHANGE_MAILBOX ||
            type == DEP_TYPE_MULTI_WORKLOAD ||
-           (type == DEP_TYPE_SERVICE_MANAGED && event == DEP_EV_CREATE);
+           (type == DEP_TYPE_SERVICE_MANAGED &&
+            (event == DEP_EV_CREATE || event == DEP_EV_REFRESH ||
+             event == DEP_EV_UPDATED));
+}
+
+/* T5, T6, T7 and: what key_update becomes, or why not. */
+static enum reason expected_update(const struct dep_facts *facts, int event,
+                                   enum key_update *update)
+{
+    bool begins = event == DEP_EV_REFRESH || event == DEP_EV_REPLACE;
+    *update = facts->key_update;
+    if (!begins && event != DEP_EV_UPDATED) {
+        return REASON_NONE;
+    }
+    if (begins != (facts->key_update == KEY_UPDATE_NONE)) {
+        return REASON_STATE_CONFLICT;
+    }
+    if (event == DEP_EV_REFRESH && !facts->newer_version &&
+        facts->type != DEP_TYPE_SERVICE_MANAGED) {
+        return REASON_NOTHING_TO_REFRESH;
+    }
+    if (begins && facts->generation >= 256) {
+        return REASON_GENERATION_LIMIT;
+    }
+    *update = event == DEP_EV_REFRESH   ? KEY_UPDATE_REFRESHING
+              : event == DEP_EV_REPLACE ? KEY_UPDATE_REPLACING
+                                        : KEY_UPDATE_NONE;
+    return REASON_NONE;
 }
 
 static void expect(const struct dep_facts *facts, int event)
 {
     enum hf_status status = HF_E_PRECONDITION;
     enum reason reason = REASON_STATE_CONFLICT;
-    struct dep_step next = {DEP_PURGED, DEP_FX_NONE};
+    struct dep_step next = {DEP_PURGED, DEP_FX_NONE, KEY_UPDATE_REPLACING};
     for (size_t i = 0; i < HF_COUNT(table); i++) {
+        enum key_update update = KEY_UPDATE_NONE;
         if (table[i].from != facts->state || (int)table[i].event != event ||
             !has_event((int)facts->type, event)) {
             continue;
@@ -56,38 +93,64 @@ static void expect(const struct dep_facts *facts, int event)
             status = HF_E_LIMIT;
             reason = REASON_DEP_LIMIT;
         } else {
+            reason = expected_update(facts, event, &update);
+        }
+        if (reason == REASON_NONE) {
             status = HF_OK;
-            reason = REASON_NONE;
-            next = (struct dep_step){table[i].to, table[i].effect};
+            next = (struct dep_step){table[i].to, table[i].effect, update};
         }
     }
-    struct dep_step step = {DEP_PURGED, DEP_FX_NONE};
+    struct dep_step step = {DEP_PURGED, DEP_FX_NONE, KEY_UPDATE_REPLACING};
     enum reason got = REASON_INTERNAL;
     assert_status(dep_next(facts, (enum dep_event)event, &step, &got), status);
     assert_string_equal(reason_word(got), reason_word(reason));
     assert_int_equal(step.next, next.next); /* untouched when refused */
     assert_int_equal(step.effect, next.effect);
+    assert_int_equal(step.key_update, next.key_update);
+}
+
+/* Every guard against every other; a key_update that cannot be as well. */
+static void expect_with_guards(struct dep_facts facts, int event)
+{
+    static const uint32_t assigned[] = {0, 1, UINT32_MAX};
+    static const uint32_t active[] = {0, 49, 50, 51, UINT32_MAX};
+    static const uint32_t generations[] = {1, 255, 256};
+    for (size_t n = 0; n < 15; n++) {
+        facts.assigned_count = assigned[n % 3];
+        facts.active_count = active[n / 3];
+        for (int update = 0; update <= KEY_UPDATE_REPLACING + 1; update++) {
+            facts.key_update = (enum key_update)update;
+            for (size_t i = 0; i < 2 * HF_COUNT(generations); i++) {
+                facts.generation = generations[i / 2];
+                facts.newer_version = i % 2 == 1;
+                expect(&facts, event);
+            }
+        }
+    }
 }
 
 static void test_every_state_and_event(void **state)
 {
     (void)state;
-    static const uint32_t assigned[] = {0, 1, UINT32_MAX};
-    static const uint32_t active[] = {0, 49, 50, 51, UINT32_MAX};
     for (size_t i = 0; i < HF_COUNT(types); i++) {
         for (int from = -1; from <= STATE_COUNT; from++) {
             for (int event = -1; event <= DEP_EVENT_COUNT; event++) {
-                for (size_t n = 0; n < 15; n++) {
-                    const struct dep_facts facts = {
-                        .type = (enum dep_type)types[i],
-                        .state = (enum dep_state)from,
-                        .assigned_count = assigned[n % 3],
-                        .active_count = active[n / 3],
-                    };
-                    expect(&facts, event);
-                }
+                const struct dep_facts facts = {
+                    .type = (enum dep_type)types[i],
+                    .state = (enum dep_state)from,
+                };
+                expect_with_guards(facts, event);
             }
         }
+    }
+}
+
+static void test_key_update_texts(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"NONE", "REFRESHING", "REPLACING", "?"};
+    for (size_t i = 0; i < HF_COUNT(texts); i++) {
+        assert_string_equal(key_update_text((enum key_update)i), texts[i]);
     }
 }
 
@@ -209,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_state_and_event),
+        cmocka_unit_test(test_key_update_texts),
         cmocka_unit_test(test_fifty),
         cmocka_unit_test(test_rights),
         cmocka_unit_test(test_type_texts),

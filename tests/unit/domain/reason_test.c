@@ -39,6 +39,8 @@ static const struct expected reasons[] = {
     {REASON_TEST_TOKEN,                "TEST_TOKEN",                9 },
     {REASON_SEALS_EXHAUSTED,           "SEALS_EXHAUSTED",           9 },
     {REASON_OPERATION_NOT_CANCELLABLE, "OPERATION_NOT_CANCELLABLE", 9 },
+    {REASON_NOTHING_TO_REFRESH,        "NOTHING_TO_REFRESH",        9 },
+    {REASON_GENERATION_LIMIT,          "GENERATION_LIMIT",          9 },
     {REASON_ETAG_MISMATCH,             "ETAG_MISMATCH",             10},
     {REASON_CONFLICT,                  "CONFLICT",                  10},
     {REASON_BLOB_INVALID,              "BLOB_INVALID",              15},

@@ -140,6 +140,7 @@ static void dep_fill(void *out, bool largest)
     dep->ak_version = 0x01020304;
     dep->created_ms = 1700000000004;
     dep->updated_ms = INT64_MAX;
+    dep->key_update = KEY_UPDATE_REPLACING;
 }
 
 static void generation_fill(void *out, bool largest)
@@ -301,7 +302,7 @@ const struct record_case record_cases[] = {
          1),
     CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 1),
     CASE("grant", GRANT, struct grant_record, grant, 1),
-    CASE("dep", DEP, struct dep_record, dep, 1),
+    CASE("dep", DEP, struct dep_record, dep, 2),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
     CASE("resource", RESOURCE, struct resource_record, resource, 1),
     CASE("request", REQUEST, struct request_record, request, 1),

@@ -68,6 +68,7 @@ static const struct bad_value numbers[] = {
     BAD("dep", dep_record, residency, RESIDENCY_MEMORY + 1),
     BAD("dep", dep_record, ak_state, 0),
     BAD("dep", dep_record, ak_state, AK_DESTROYED + 1),
+    BAD("dep", dep_record, key_update, KEY_UPDATE_REPLACING + 1),
     BAD("dep", dep_record, ak_cka_id_len, HF_CKA_ID_MAX_BYTES + 1),
     BAD("dep", dep_record, created_ms, LONG_PAST),
     BAD("dep", dep_record, updated_ms, LONG_PAST),
