@@ -22,6 +22,7 @@
 
 struct app {
     struct config *config;
+    const struct clock *clock;
     struct app_failure *failure; /* while starting */
     struct token service_token;
     struct token ak_token;
@@ -75,7 +76,7 @@ static HF_STATUS open_token(struct app *app, const struct config_token *from,
         .sync_path = from->sync_path[0] != '\0' ? from->sync_path : NULL,
         .max_sessions = app->config->limits.token_sessions,
         .queue_max = app->config->limits.token_queue,
-        .clock = clock_system(),
+        .clock = app->clock,
     };
     struct pkcs11_refusal refusal = {.text = ""};
     enum hf_status status = pkcs11_open(&settings, out, &refusal);
@@ -168,7 +169,7 @@ static HF_STATUS start_service(struct app *app)
     const struct config_limits *limits = &app->config->limits;
     const struct service_settings settings = {
         .store = &app->store,
-        .clock = clock_system(),
+        .clock = app->clock,
         .rng = rng_system(),
         .service_token = &app->service_token,
         .ak_token = &app->ak_token,
@@ -242,7 +243,7 @@ static HF_STATUS start_rpc(struct app *app, const struct app_extras *extras,
         .service = app->service,
         .peers = {find_connection, find_identity, app},
         .identities = identities,
-        .clock = clock_system(),
+        .clock = app->clock,
         .data_calls_max = config->limits.data_calls,
         .admin_calls_max = config->limits.admin_calls,
         .streams_max = config->limits.streams,
@@ -322,6 +323,7 @@ HF_STATUS app_start(struct config *config, const struct app_extras *extras,
     }
     app->config = config;
     app->failure = out_failure;
+    app->clock = extras->clock != NULL ? extras->clock : clock_system();
     atomic_init(&app->edge, NULL);
     enum hf_status status = start_all(app, extras);
     app->failure = NULL;

@@ -21,6 +21,9 @@ struct app_extras {
     const struct rpc_extra_method *methods;
     size_t method_count;
     struct service **service; /* told before the first call; NULL: not asked */
+    /* what time it is for the service, its tokens and its callers' deadlines;
+     * NULL: clock_system(). Connections always live in real time. */
+    const struct clock *clock;
 };
 
 /* Why it did not start: one line that says what and what to do. */

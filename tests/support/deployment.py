@@ -5,11 +5,13 @@ Everything is made by the programs an operator uses (holdfast-hsm, dev-ca,
 holdfast) in a folder of its own; stop() ends only what was started here.
 """
 
+import datetime
 import json
 import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -44,11 +46,13 @@ class Refused(Exception):
 
 
 class Deployment:
-    def __init__(self, build, where=None, shim=None, limits=None, env=None, spare=None):
+    def __init__(self, build, where=None, shim=None, limits=None, env=None, spare=None,
+                 moving_clock=False):
         """build: the build folder. where: a folder to make ours in (default:
         the system's temporary one). shim: a fault shim in front of SoftHSM for
         every token. limits: of the configuration. spare: more tokens, with
-        their domains, in which no key is made."""
+        their domains, in which no key is made. moving_clock: the daemon is
+        holdfastd-test, whose time advance() moves."""
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
         self.limits = limits or {}
@@ -68,6 +72,11 @@ class Deployment:
         for name in list(self.env):
             if name.startswith("HOLDFAST_") and name != "HOLDFAST_HOME":
                 del self.env[name]
+        self.moving_clock = moving_clock
+        self.clock_file = self.home / "clock"
+        if moving_clock:
+            self.clock_file.write_bytes(struct.pack("=q", 0))
+            self.env["HF_TEST_CLOCK"] = str(self.clock_file)
         self.env.update(env or {})
         if shim:
             self.env["HF_FAULT_MODULE"] = self.softhsm
@@ -172,6 +181,8 @@ class Deployment:
         """Starts holdfastd (or a program made of it) and waits until it is ready."""
         port_file = self.home / "port"
         port_file.unlink(missing_ok=True)
+        if program is None and self.moving_clock:
+            program = self.build / "tests/support/holdfastd-test"
         program = program or self.build / "server/app/holdfastd"
         with open(self.home / "holdfastd.log", "ab") as log:
             self.server = subprocess.Popen(
@@ -187,6 +198,15 @@ class Deployment:
             time.sleep(0.02)
         self.port = int(port_file.read_text())
         self._write_profiles()
+
+    def advance(self, **how_long):
+        """Time passes for the service, whole days at once: days=3, hours=4, ...
+        (a Deployment with moving_clock). What is due happens within a second."""
+        ahead = datetime.timedelta(**how_long) // datetime.timedelta(milliseconds=1)
+        with open(self.clock_file, "r+b") as file:
+            now, = struct.unpack("=q", file.read(8))
+            file.seek(0)
+            file.write(struct.pack("=q", now + ahead))
 
     def _write_profiles(self):
         for name, (_, tenant, _) in PEOPLE.items():

@@ -64,10 +64,11 @@ class Outcome:
 
 
 class Server(deployment.Deployment):
-    def __init__(self, limits=None, shim=True):
+    def __init__(self, limits=None, shim=True, moving_clock=False):
         super().__init__(BUILD, shim=SHIM if shim else None,
                          limits=dict(LIMITS, **(limits or {})),
-                         spare={ANNEX: HEADQUARTERS})
+                         spare={ANNEX: HEADQUARTERS},
+                         moving_clock=moving_clock)
         self.channels = {}
 
     def begin(self, anew=False):
