@@ -32,6 +32,7 @@ static const struct purpose_rule rules[] = {
     [TOKEN_FOR_RECORD_MAC]          = { TOKEN_KEY_GENERIC, false, false,  false, true,  false },
     [TOKEN_FOR_AUDIT_SIGNING]       = { TOKEN_KEY_EC,      false, false,  false, true,  false },
     [TOKEN_FOR_CANARY]              = { TOKEN_KEY_RSA,     true,  true,   false, false, false },
+    [TOKEN_FOR_AVAILABILITY_PAIR]   = { TOKEN_KEY_RSA,     true,  false,  false, false, false },
   /* clang-format on */
 };
 
@@ -235,6 +236,9 @@ static bool is_valid(const struct token_generate *generate)
     }
     if (rules[generate->purpose].type != TOKEN_KEY_RSA) {
         return generate->bits == 0;
+    }
+    if (generate->purpose == TOKEN_FOR_AVAILABILITY_PAIR) {
+        return generate->bits == 2048;
     }
     return generate->bits == 2048 || generate->bits == 3072 ||
            generate->bits == 4096;

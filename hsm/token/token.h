@@ -187,6 +187,7 @@ enum token_purpose {
     TOKEN_FOR_RECORD_MAC,          /* generic secret 256 bits, SIGN    */
     TOKEN_FOR_AUDIT_SIGNING,       /* EC P-256, SIGN                   */
     TOKEN_FOR_CANARY,              /* RSA-2048, UNWRAP and DECRYPT     */
+    TOKEN_FOR_AVAILABILITY_PAIR,   /* RSA-2048, UNWRAP only   */
 };
 
 struct token_generate {

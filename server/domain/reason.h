@@ -64,6 +64,11 @@ enum answer_code {
     X(OPERATION_NOT_CANCELLABLE, FAILED_PRECONDITION)                          \
     X(NOTHING_TO_REFRESH, FAILED_PRECONDITION) /* */                     \
     X(GENERATION_LIMIT, FAILED_PRECONDITION)                                   \
+    X(GEO_NOT_REGISTERED, FAILED_PRECONDITION)     /* */                \
+    X(ROLL_IN_PROGRESS, FAILED_PRECONDITION)       /* S5 */                    \
+    X(RECOVERY_NOT_ENABLED, FAILED_PRECONDITION)   /* S8 */                    \
+    X(SECOND_PERSON_REQUIRED, FAILED_PRECONDITION) /* */                 \
+    X(ROLLBACK_UNSUPPORTED, FAILED_PRECONDITION)   /* S10 */                   \
     X(ETAG_MISMATCH, ABORTED)                                                  \
     X(CONFLICT, ABORTED) /* lost every race; repeat */                         \
     /* the keys and the service */                                             \

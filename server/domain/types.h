@@ -68,6 +68,8 @@ enum resource_type {
 enum wrap_purpose {
     PURPOSE_COMMITMENT = 1,   /* the DEP key's key commitment */
     PURPOSE_RESOURCE_KEY = 2, /* DEP key over a resource key */
+    PURPOSE_SITE_KEY = 3,     /* TIK over a site key         */
+    PURPOSE_BLOB_KEY = 4,     /* site key over a blob key    */
 };
 
 /* Which of a DEP's roots. */

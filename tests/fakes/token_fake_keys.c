@@ -24,26 +24,30 @@ struct purpose_rule {
 static const struct purpose_rule rules[] = {
     [TOKEN_FOR_CUSTOMER_KEY_TOKEN] = {.type = TOKEN_KEY_RSA,
                                       .unwrap = true,
-                                      .unwrap_template = true},
+                                      .unwrap_template = true  },
     [TOKEN_FOR_CUSTOMER_KEY_MEMORY] = {                     .type = TOKEN_KEY_RSA,
                                       .unwrap = true,
                                       .decrypt = true,
                                       .unwrap_template = true},
-    [TOKEN_FOR_AVAILABILITY_KEY] = {                     .type = TOKEN_KEY_AES,
+    [TOKEN_FOR_AVAILABILITY_KEY] = {                       .type = TOKEN_KEY_AES,
                                       .unwrap = true,
                                       .wrap = true,
                                       .destroyable = true,
                                       .unwrap_template = true},
-    [TOKEN_FOR_RECORD_MAC] = {                       .type = TOKEN_KEY_GENERIC,
+    [TOKEN_FOR_RECORD_MAC] = {                         .type = TOKEN_KEY_GENERIC,
                                       .sign = true,
-                                      .destroyable = true    },
+                                      .destroyable = true      },
     [TOKEN_FOR_AUDIT_SIGNING] = {                     .type = TOKEN_KEY_EC,
                                       .sign = true,
-                                      .destroyable = true  },
+                                      .destroyable = true    },
     [TOKEN_FOR_CANARY] = { .type = TOKEN_KEY_RSA,
                                       .unwrap = true,
                                       .decrypt = true,
                                       .destroyable = true},
+    [TOKEN_FOR_AVAILABILITY_PAIR] = {     .type = TOKEN_KEY_RSA,
+                                      .unwrap = true,
+                                      .destroyable = true,
+                                      .unwrap_template = true},
 };
 
 static struct bytes id_of(const struct token_key *key)
@@ -151,6 +155,8 @@ static bool bits_are_sound(const struct token_generate *generate)
                generate->bits == 4096;
     case TOKEN_FOR_CANARY:
         return generate->bits == 0 || generate->bits == 2048;
+    case TOKEN_FOR_AVAILABILITY_PAIR:
+        return generate->bits == 2048;
     case TOKEN_FOR_AVAILABILITY_KEY:
     case TOKEN_FOR_RECORD_MAC:
     case TOKEN_FOR_AUDIT_SIGNING:

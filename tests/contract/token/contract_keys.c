@@ -208,6 +208,61 @@ static void decrypt_is_for_memory_keys(void **state)
                   HF_E_UNSUPPORTED);
 }
 
+static void unwrap_and_open(const struct token *token,
+                            const struct token_key_report *root,
+                            const struct token_mint *mint, size_t copy)
+{
+    struct token_object object;
+    assert_ok(call_unwrap(token, &root->key, mint->copies[copy].suite,
+                          (struct bytes){mint->copies[copy].wrapped,
+                                         mint->copies[copy].wrapped_len},
+                          &object));
+    check_opens(token, &object, mint);
+    assert_ok(call_forget(token, &object));
+}
+
+/* R-15.5, R-2.9: an RSA-2048 availability key opens what was minted for it, as
+ * an object and never as bytes; nothing else does; and when it is destroyed it
+ * opens nothing more. */
+static void an_availability_pair_opens_its_copy(void **state)
+{
+    (void)state;
+    const struct token *own = &contract.token[0];
+    struct token_key_report pair;
+    struct secret *secret = NULL;
+    struct token_object object;
+    assert_status(
+        call_generate(own, TOKEN_FOR_AVAILABILITY_PAIR, 3072, 40, &pair),
+        HF_E_INVALID);
+    assert_ok(call_generate(own, TOKEN_FOR_AVAILABILITY_PAIR, 2048, 40, &pair));
+    assert_int_equal(pair.bits, 2048);
+    assert_true(pair.sensitive && pair.never_extractable && pair.local);
+    assert_true(pair.can_unwrap);
+    assert_false(pair.extractable || pair.can_decrypt || pair.can_wrap ||
+                 pair.can_sign);
+    assert_true(pair.destroyable);
+    struct token_mint mint = mint_for_all();
+    mint.copies[2] = (struct token_mint_copy){
+        .suite = contract.suite,
+        .spki = {pair.spki, pair.spki_len},
+    };
+    assert_ok(call_mint(own, &mint));
+    unwrap_and_open(&contract.token[0], &contract.root[0], &mint, 0);
+    unwrap_and_open(&contract.token[1], &contract.root[1], &mint, 1);
+    unwrap_and_open(own, &pair, &mint, 2);
+    const struct bytes copy = {mint.copies[2].wrapped,
+                               mint.copies[2].wrapped_len};
+    assert_status(call_decrypt(own, &pair.key, contract.suite, copy, &secret),
+                  HF_E_DENIED);
+    assert_status(
+        call_unwrap(own, &contract.root[0].key, contract.suite, copy, &object),
+        HF_E_BAD_BLOB);
+    assert_ok(call_destroy(own, &pair.key));
+    assert_status(call_unwrap(own, &pair.key, contract.suite, copy, &object),
+                  HF_E_NOT_FOUND);
+    assert_ok(call_destroy(own, &pair.key)); /* may run twice */
+}
+
 static struct token_object an_object(void)
 {
     struct wrapped blob;
@@ -292,6 +347,7 @@ size_t contract_keys_tests(struct CMUnitTest *out)
         cmocka_unit_test(bad_blobs_are_bad_blobs),
         cmocka_unit_test(unwrap_gives_the_very_key),
         cmocka_unit_test(decrypt_is_for_memory_keys),
+        cmocka_unit_test(an_availability_pair_opens_its_copy),
         cmocka_unit_test(open_refuses_every_change),
         cmocka_unit_test(objects_do_not_outlive_their_generation),
     };
