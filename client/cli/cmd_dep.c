@@ -14,6 +14,7 @@
 static const struct column columns[] = {
     {"DEP",              "depId",                      NULL,                COLUMN_TEXT },
     {"UID",              "uid",                        NULL,                COLUMN_TEXT },
+    {"TYPE",             "type",                       "DEP_TYPE_",         COLUMN_TEXT },
     {"STATE",            "state",                      "DEP_STATE_",        COLUMN_TEXT },
     {"HEALTH",           "health",                     "DEP_HEALTH_",       COLUMN_TEXT },
     {"KEYS",             "customerKeys.customerKey",   NULL,                COLUMN_LEAF },
@@ -32,7 +33,7 @@ static const struct column columns[] = {
     {"UPDATED",          "updateTime",                 NULL,                COLUMN_TEXT },
     {"ETAG",             "etag",                       NULL,                COLUMN_TEXT },
 };
-#define LIST_COLUMNS 8
+#define LIST_COLUMNS 9
 
 static const struct cli_method create_method = {
     "holdfast.v1.DepService/CreateDep", &holdfast__v1__dep__descriptor};
@@ -54,6 +55,18 @@ static enum cli_exit take_residency(struct cli *cli,
         return cli_usage(cli, "--residency is token or memory");
     }
     *out = (Holdfast__V1__Residency)value;
+    return CLI_OK;
+}
+
+static enum cli_exit take_type(struct cli *cli, Holdfast__V1__DepType *out)
+{
+    const char *word = args_text(cli->args, "type");
+    int value = 0;
+    if (word != NULL && enum_parse(&holdfast__v1__dep_type__descriptor,
+                                   "DEP_TYPE_", word, &value) != HF_OK) {
+        return cli_usage(cli, "--type is exchange-mailbox or multi-workload");
+    }
+    *out = (Holdfast__V1__DepType)value;
     return CLI_OK;
 }
 
@@ -110,6 +123,9 @@ static enum cli_exit fill_create(struct cli *cli, struct create *create)
         code = cli_request_id(cli, create->request_id);
     }
     if (code == CLI_OK) {
+        code = take_type(cli, &create->request.type);
+    }
+    if (code == CLI_OK) {
         code = take_residency(cli, &create->request.residency);
     }
     if (code == CLI_OK) {
@@ -137,7 +153,6 @@ static enum cli_exit run_create(struct cli *cli, const struct args *args)
     create.request.disabled = args_flag(args, "disabled");
     create.request.workload_identity =
         proto_text(args_text(args, "workload-identity"));
-    create.request.type = HOLDFAST__V1__DEP_TYPE__DEP_TYPE_EXCHANGE_MAILBOX;
     create.request.request_id = create.request_id;
     create.request.validate_only = args_flag(args, "validate-only");
     return cli_show(cli, &create_method, &create.request.base, columns,
@@ -153,6 +168,10 @@ static enum cli_exit run_get(struct cli *cli, const struct args *args)
     }
     Holdfast__V1__GetDepRequest request = HOLDFAST__V1__GET_DEP_REQUEST__INIT;
     request.name = name;
+    code = take_type(cli, &request.type);
+    if (code != CLI_OK) {
+        return code;
+    }
     return cli_show(cli, &get_method, &request.base, columns,
                     HF_COUNT(columns));
 }
@@ -168,6 +187,10 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
     Holdfast__V1__ListDepsRequest request =
         HOLDFAST__V1__LIST_DEPS_REQUEST__INIT;
     request.parent = parent;
+    code = take_type(cli, &request.type);
+    if (code != CLI_OK) {
+        return code;
+    }
     const struct cli_list list = {
         .method = {"holdfast.v1.DepService/ListDeps",
                    &holdfast__v1__list_deps_response__descriptor},
@@ -276,11 +299,19 @@ static enum cli_exit run_test(struct cli *cli, const struct args *args)
     return cli_show_report(cli, &test_method, &request.base);
 }
 
+#define OPTION_TYPE                                                            \
+    {                                                                          \
+        "type", "TYPE", "exchange-mailbox or multi-workload", false, false     \
+    }
+
+static const struct option look_options[] = {OPTION_TYPE};
+
 static const struct option create_options[] = {
+    OPTION_TYPE,
     {"customer-key",      "KEY",     "exactly two",               true,  true },
     {"workload-identity", "URI",
-     "whose get, wrap and unwrap on both keys are "
-     "checked (SPIFFE)",                                          false, false},
+      "whose get, wrap and unwrap on both keys are "
+     "checked (SPIFFE)",                                           false, false},
     {"description",       "TEXT",    "for people",                false, false},
     {"disabled",          NULL,      "create it disabled",        false, false},
     {"residency",         "WHERE",   "token (default) or memory", false, false},
@@ -316,6 +347,8 @@ static const struct command get_command = {
     .verb = "get",
     .summary = "Show one DEP, by name or UUID.",
     .operands = "DEP",
+    .options = look_options,
+    .option_count = HF_COUNT(look_options),
     .example = "holdfast --as admin dep get mail",
     .run = run_get,
 };
@@ -324,7 +357,9 @@ static const struct command list_command = {
     .group = "dep",
     .verb = "list",
     .summary = "List the DEPs of the tenant.",
-    .example = "holdfast --as admin dep list",
+    .options = look_options,
+    .option_count = HF_COUNT(look_options),
+    .example = "holdfast --as admin dep list --type multi-workload",
     .run = run_list,
 };
 

@@ -13,7 +13,8 @@ static const char *const methods[VERB_COUNT] = {
  *
  *   T tenant-admin       every administrative verb that is not the operator's;
  *                        never the data plane
- *   C compliance-admin   S sharepoint-admin   P purge-approver   look at DEPs
+ *   C compliance-admin   multi-workload DEPs (access_manages)
+ *   S sharepoint-admin   P purge-approver   look at DEPs
  *   E exchange-admin     mailbox DEPs, mailboxes and their assignments
  *   V vault-admin        registers and validates customer keys; does not change
  *                        or grant them (R-13.3)
@@ -77,11 +78,11 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
     [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
 
-    [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P....AO."},
     [VERB_LIST_DEPS] =             {SUBJECT_TENANT,  "TCES..P....AO."},
-    [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
-    [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
+    [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "TCE..........."},
 
     [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W......"},
     [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},
@@ -93,7 +94,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
     [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
 
-    [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},
@@ -166,6 +167,25 @@ uint32_t access_roles_of(enum verb verb)
 {
     const struct row *row = row_of(verb);
     return row == NULL ? 0 : roles_in(row, 0, COLUMNS);
+}
+
+bool access_manages(uint32_t roles, enum dep_type type)
+{
+    uint32_t sufficient = 0;
+    switch (type) {
+    case DEP_TYPE_EXCHANGE_MAILBOX:
+        sufficient = ROLE_TENANT_ADMIN | ROLE_EXCHANGE_ADMIN;
+        break;
+    case DEP_TYPE_MULTI_WORKLOAD:
+        sufficient = ROLE_TENANT_ADMIN | ROLE_COMPLIANCE_ADMIN;
+        break;
+    case DEP_TYPE_SHAREPOINT_GEO:
+        sufficient = ROLE_TENANT_ADMIN | ROLE_SHAREPOINT_ADMIN;
+        break;
+    case DEP_TYPE_SERVICE_MANAGED:
+        break; /* the service's alone */
+    }
+    return (roles & sufficient) != 0;
 }
 
 bool access_is_data_plane(enum verb verb)

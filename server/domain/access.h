@@ -88,6 +88,9 @@ enum reason access_decide(const struct access_facts *facts);
 
 /* access_roles_of: every role that may call it, of tenant and service. */
 uint32_t access_roles_of(enum verb verb);
+/* access_manages: may one with these roles make, change and assign a DEP of
+ * this type (R-1.9)? Beside the verb's own row. */
+bool access_manages(uint32_t roles, enum dep_type type);
 bool access_is_data_plane(enum verb verb);
 const char *verb_method(enum verb verb);
 /* role_text / role_parse: "tenant-admin", ...; role_parse gives 0 if unknown.

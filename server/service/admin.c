@@ -88,23 +88,30 @@ HF_STATUS name_check(const char *field, const char *name,
     return HF_OK;
 }
 
-HF_STATUS put_name(struct change *change, enum name_scope scope,
-                   const struct hf_id *owner, const char *name,
-                   const struct hf_id *id)
+HF_STATUS put_folded_name(struct change *change, enum name_scope scope,
+                          const struct hf_id *owner, const char *folded,
+                          const struct hf_id *id)
 {
-    char folded[HF_NAME_MAX_BYTES + 1];
     const struct stamp none = {.version = 0};
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
     }
-    name_fold(name, folded);
     enum hf_status status = name_encode(scope, owner, folded, id, record);
     if (status == HF_OK) {
         status = change_put(change, record, &none, NULL);
     }
     free(record);
     return status;
+}
+
+HF_STATUS put_name(struct change *change, enum name_scope scope,
+                   const struct hf_id *owner, const char *name,
+                   const struct hf_id *id)
+{
+    char folded[HF_NAME_MAX_BYTES + 1];
+    name_fold(name, folded);
+    return put_folded_name(change, scope, owner, folded, id);
 }
 
 HF_STATUS page_begin(const struct page_request *page, size_t cap,

@@ -47,6 +47,10 @@ HF_STATUS name_check(const char *field, const char *name,
 HF_STATUS put_name(struct change *change, enum name_scope scope,
                    const struct hf_id *owner, const char *name,
                    const struct hf_id *id);
+/* put_folded_name: the same, for a name as it stands in the index. */
+HF_STATUS put_folded_name(struct change *change, enum name_scope scope,
+                          const struct hf_id *owner, const char *folded,
+                          const struct hf_id *id);
 
 /* Pages over lists of the catalogue: the token is the id of the last one shown.
  */

@@ -60,30 +60,34 @@ struct key_entry *catalogue_key(struct catalogue *catalogue,
 
 /* A SERVICE_MANAGED DEP is not listed and not addressed. */
 static bool is_shown(const struct dep_entry *dep,
-                     const struct tenant_entry *tenant)
+                     const struct tenant_entry *tenant, enum dep_type type)
 {
     return dep->tenant == tenant &&
-           dep->record.type != DEP_TYPE_SERVICE_MANAGED;
+           dep->record.type != DEP_TYPE_SERVICE_MANAGED &&
+           ((int)type == 0 || dep->record.type == type);
 }
 
 struct dep_entry *catalogue_dep(struct catalogue *catalogue,
                                 const struct tenant_entry *tenant,
-                                const char *id_or_name)
+                                const char *id_or_name, enum dep_type type)
 {
     struct hf_id id;
+    struct dep_entry *found = NULL;
     if (id_parse(id_or_name, &id) == HF_OK) {
         struct dep_entry *dep = catalogue_dep_by_id(catalogue, &id);
-        if (dep != NULL && is_shown(dep, tenant)) {
+        if (dep != NULL && is_shown(dep, tenant, type)) {
             return dep;
         }
     }
     for (struct dep_entry *dep = catalogue->deps; dep != NULL;
          dep = dep->next) {
-        if (is_shown(dep, tenant) && same_name(dep->record.name, id_or_name)) {
-            return dep;
+        if (is_shown(dep, tenant, type) &&
+            same_name(dep->record.name, id_or_name) &&
+            (found == NULL || dep->record.type < found->record.type)) {
+            found = dep;
         }
     }
-    return NULL;
+    return found;
 }
 
 struct dep_entry *catalogue_dep_by_id(struct catalogue *catalogue,

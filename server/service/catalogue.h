@@ -142,9 +142,11 @@ struct token_entry *catalogue_token(struct catalogue *catalogue,
 struct key_entry *catalogue_key(struct catalogue *catalogue,
                                 const struct tenant_entry *tenant,
                                 const char *name);
+/* type 0: any; of a name that DEPs of several types have, the one of the lowest
+ * type: the mailbox DEP. */
 struct dep_entry *catalogue_dep(struct catalogue *catalogue,
                                 const struct tenant_entry *tenant,
-                                const char *id_or_name);
+                                const char *id_or_name, enum dep_type type);
 struct dep_entry *catalogue_dep_by_id(struct catalogue *catalogue,
                                       const struct hf_id *id);
 struct generation_entry *catalogue_generation(const struct dep_entry *dep,

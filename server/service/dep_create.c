@@ -27,6 +27,7 @@ static void making_free(struct making *making)
 static HF_STATUS check_request(const struct admin *admin,
                                const struct dep_create *request)
 {
+    HF_TRY(dep_admit(admin, request->type));
     HF_TRY(name_check("dep_id", request->name, admin->problem));
     if (request->workload_identity[0] == '\0') {
         return problem_field(admin->problem, "workload_identity",
@@ -70,7 +71,7 @@ static HF_STATUS making_new(const struct admin *admin,
     struct dep_record *dep = &making->dep->record;
     HF_TRY(rng_id(service->settings.rng, &dep->id));
     dep->tenant = admin->tenant->record.id;
-    dep->type = DEP_TYPE_EXCHANGE_MAILBOX;
+    dep->type = request->type;
     memcpy(dep->name, request->name, sizeof dep->name);
     memcpy(dep->description, request->description, sizeof dep->description);
     dep->residency = request->residency;
@@ -101,8 +102,7 @@ static HF_STATUS put_parts(struct making *making, struct change *change)
     }
     free(record);
     HF_TRY(status);
-    return put_name(change, NAME_DEP, &making->dep->record.tenant,
-                    making->dep->record.name, &making->dep->record.id);
+    return dep_put_name(change, &making->dep->record);
 }
 
 static HF_STATUS take_over(struct service *service, struct making *making)
@@ -113,6 +113,11 @@ static HF_STATUS take_over(struct service *service, struct making *making)
     return HF_OK;
 }
 
+static enum dep_event event_of(const struct dep_create *request)
+{
+    return request->disabled ? DEP_EV_CREATE_DISABLED : DEP_EV_CREATE;
+}
+
 /* record_lock is held. */
 static HF_STATUS record_locked(const struct admin *admin,
                                const struct dep_create *request,
@@ -121,9 +126,7 @@ static HF_STATUS record_locked(const struct admin *admin,
     struct service *service = admin->service;
     struct dep_step step;
     HF_OWNED(change_freep) struct change *change = NULL;
-    HF_TRY(dep_decide(
-        admin, request->disabled ? DEP_EV_CREATE_DISABLED : DEP_EV_CREATE, NULL,
-        &step));
+    HF_TRY(dep_decide_new(admin, event_of(request), request->type, &step));
     making->dep->record.state = step.next;
     enum hf_status status = change_new(&change);
     if (status == HF_OK) {
@@ -196,7 +199,7 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     struct facts_request keys = {
         .identity = request->workload_identity,
         .residency = request->residency,
-        .dep_type = DEP_TYPE_EXCHANGE_MAILBOX,
+        .dep_type = request->type,
     };
     struct making making = {.dep = NULL};
     struct dep_step step;
@@ -205,15 +208,14 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     if (admin.seen) {
         return dep_show_by_id(&admin, &admin.object, out);
     }
-    if (dep_find(service, admin.tenant, request->name) != NULL) {
+    if (dep_find_typed(service, admin.tenant, request->name, request->type) !=
+        NULL) {
         return problem_set(problem, REASON_NAME_TAKEN, "DEP %s exists",
                            request->name);
     }
     keys.tenant = admin.tenant;
     HF_TRY(find_keys(&admin, request, keys.keys));
-    HF_TRY(dep_decide(
-        &admin, request->disabled ? DEP_EV_CREATE_DISABLED : DEP_EV_CREATE,
-        NULL, &step));
+    HF_TRY(dep_decide_new(&admin, event_of(request), request->type, &step));
     HF_TRY(dep_validate(&admin, &keys));
     if (request->mutation.validate_only) {
         dep_preview(&admin, request, step.next, out);
@@ -223,5 +225,5 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     making_free(&making);
     HF_TRY(status);
     health_refresh(service);
-    return dep_show_named(&admin, request->name, out);
+    return dep_show_named(&admin, request->name, request->type, out);
 }

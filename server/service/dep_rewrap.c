@@ -74,6 +74,7 @@ HF_STATUS deps_rewrap(struct service *service, const struct caller *caller,
     if (dep == NULL) {
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
+    HF_TRY(dep_admit(&admin, dep->record.type));
     struct operation_order order = {
         .kind = OPERATION_REWRAP,
         .object = dep->record.id,

@@ -3,15 +3,55 @@
 #include <stdio.h>
 #include <string.h>
 
+struct dep_entry *dep_find_typed(struct service *service,
+                                 const struct tenant_entry *tenant,
+                                 const char *id_or_name, enum dep_type type)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_entry *dep =
+        catalogue_dep(&service->catalogue, tenant, id_or_name, type);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return dep;
+}
+
 struct dep_entry *dep_find(struct service *service,
                            const struct tenant_entry *tenant,
                            const char *id_or_name)
 {
-    pthread_rwlock_rdlock(&service->catalogue.lock);
-    struct dep_entry *dep =
-        catalogue_dep(&service->catalogue, tenant, id_or_name);
-    pthread_rwlock_unlock(&service->catalogue.lock);
-    return dep;
+    return dep_find_typed(service, tenant, id_or_name, (enum dep_type)0);
+}
+
+HF_STATUS dep_admit(const struct admin *admin, enum dep_type type)
+{
+    if (access_manages(admin->caller->roles, type)) {
+        return HF_OK;
+    }
+    return problem_set(admin->problem, REASON_ROLE_REQUIRED,
+                       "%s of a DEP of type %s is not for any role of this "
+                       "identity",
+                       verb_method(admin->verb), dep_type_text(type));
+}
+
+static void name_in_index(const struct dep_record *dep,
+                          char out[NAME_OF_DEP_BYTES])
+{
+    char folded[HF_NAME_MAX_BYTES + 1];
+    name_fold(dep->name, folded);
+    name_of_dep(dep->type, folded, out);
+}
+
+HF_STATUS dep_put_name(struct change *change, const struct dep_record *dep)
+{
+    char name[NAME_OF_DEP_BYTES];
+    name_in_index(dep, name);
+    return put_folded_name(change, NAME_DEP, &dep->tenant, name, &dep->id);
+}
+
+struct record_key dep_name_key(const struct dep_record *dep)
+{
+    char name[NAME_OF_DEP_BYTES];
+    name_in_index(dep, name);
+    return key_of_name(NAME_DEP, &dep->tenant, name);
 }
 
 uint32_t dep_count_active(struct service *service,
@@ -77,9 +117,10 @@ static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
 }
 
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
-                         struct dep_view *out)
+                         enum dep_type type, struct dep_view *out)
 {
-    return show(admin, dep_find(admin->service, admin->tenant, id_or_name),
+    return show(admin,
+                dep_find_typed(admin->service, admin->tenant, id_or_name, type),
                 out);
 }
 
@@ -98,7 +139,7 @@ void dep_preview(const struct admin *admin, const struct dep_create *request,
 {
     memset(out, 0, sizeof *out);
     memcpy(out->tenant, admin->tenant->record.name, sizeof out->tenant);
-    out->record.type = DEP_TYPE_EXCHANGE_MAILBOX;
+    out->record.type = request->type;
     out->record.state = state;
     out->record.residency = request->residency;
     out->record.key_lease_ms = request->key_lease_ms == -1
@@ -176,18 +217,12 @@ HF_STATUS dep_validate(const struct admin *admin, struct facts_request *request)
     return status;
 }
 
-/* record_lock is held for the decision that counts. */
-HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
-                     const struct dep_entry *dep, struct dep_step *step)
+static HF_STATUS decide(const struct admin *admin,
+                        const struct dep_facts *facts, enum dep_event event,
+                        struct dep_step *step)
 {
     enum reason reason = REASON_NONE;
-    const struct dep_facts facts = {
-        .type = dep == NULL ? DEP_TYPE_EXCHANGE_MAILBOX : dep->record.type,
-        .state = dep == NULL ? DEP_NONE : dep->record.state,
-        .assigned_count = dep == NULL ? 0 : atomic_load(&dep->assigned_count),
-        .active_count = dep_count_active(admin->service, admin->tenant),
-    };
-    if (dep_next(&facts, event, step, &reason) == HF_OK) {
+    if (dep_next(facts, event, step, &reason) == HF_OK) {
         return HF_OK;
     }
     if (reason == REASON_DEP_LIMIT) {
@@ -200,9 +235,33 @@ HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
         return problem_set(admin->problem, reason,
                            "%u mailboxes are assigned to this DEP; assign them "
                            "elsewhere first",
-                           facts.assigned_count);
+                           facts->assigned_count);
     }
     return problem_set(admin->problem, reason,
                        "a DEP that is %s cannot do this",
-                       dep_state_text(facts.state));
+                       dep_state_text(facts->state));
+}
+
+/* record_lock is held for the decision that counts. */
+HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
+                     const struct dep_entry *dep, struct dep_step *step)
+{
+    const struct dep_facts facts = {
+        .type = dep->record.type,
+        .state = dep->record.state,
+        .assigned_count = atomic_load(&dep->assigned_count),
+        .active_count = dep_count_active(admin->service, admin->tenant),
+    };
+    return decide(admin, &facts, event, step);
+}
+
+HF_STATUS dep_decide_new(const struct admin *admin, enum dep_event event,
+                         enum dep_type type, struct dep_step *step)
+{
+    const struct dep_facts facts = {
+        .type = type,
+        .state = DEP_NONE,
+        .active_count = dep_count_active(admin->service, admin->tenant),
+    };
+    return decide(admin, &facts, event, step);
 }

@@ -5,10 +5,20 @@
 #include "server/service/deps.h"
 #include "server/service/key_facts.h"
 
-/* NULL: no such DEP of this tenant. By UUID or name. */
+/* NULL: no such DEP of this tenant. By UUID or name (R-3.10); dep_find_typed:
+ * of this type, dep_find: of any (catalogue_dep). */
 struct dep_entry *dep_find(struct service *service,
                            const struct tenant_entry *tenant,
                            const char *id_or_name);
+struct dep_entry *dep_find_typed(struct service *service,
+                                 const struct tenant_entry *tenant,
+                                 const char *id_or_name, enum dep_type type);
+/* dep_admit: may the caller make or change DEPs of this type (R-1.9);
+ * ROLE_REQUIRED. */
+HF_STATUS dep_admit(const struct admin *admin, enum dep_type type);
+/* Its place in the index of names. */
+HF_STATUS dep_put_name(struct change *change, const struct dep_record *dep);
+struct record_key dep_name_key(const struct dep_record *dep);
 /* dep_count_active. */
 uint32_t dep_count_active(struct service *service,
                           const struct tenant_entry *tenant);
@@ -16,7 +26,7 @@ uint32_t dep_count_active(struct service *service,
 void dep_fill_view(struct service *service, struct dep_entry *dep,
                    struct dep_view *out);
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
-                         struct dep_view *out);
+                         enum dep_type type, struct dep_view *out);
 HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
                          struct dep_view *out);
 /* What a creation would make (validate_only). */
@@ -30,9 +40,12 @@ void dep_find_workload(struct service *service,
  * list. */
 HF_STATUS dep_validate(const struct admin *admin,
                        struct facts_request *request);
-/* dep_decide: T1 to T4 with what is known now; dep NULL: one to be made. */
+/* dep_decide: T1 to T4 with what is known now. dep_decide_new: of one to be
+ * made. */
 HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
                      const struct dep_entry *dep, struct dep_step *step);
+HF_STATUS dep_decide_new(const struct admin *admin, enum dep_event event,
+                         enum dep_type type, struct dep_step *step);
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
                             const struct dep_record *dep, const char *details);
 /* dep_finish_order: the same for a verb that makes something else: the

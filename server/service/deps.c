@@ -12,33 +12,50 @@
 
 /* --- look at ------------------------------------------------------------ */
 
+HF_STATUS deps_get_typed(struct service *service, const struct caller *caller,
+                         const struct dep_get *request, struct dep_view *out,
+                         struct problem *problem)
+{
+    struct admin admin = {.service = service, .problem = problem};
+    HF_TRY(service_admit(service, caller, VERB_GET_DEP, request->tenant,
+                         &admin.tenant, problem));
+    return dep_show_named(&admin, request->dep, request->type, out);
+}
+
 HF_STATUS deps_get(struct service *service, const struct caller *caller,
                    const char *tenant, const char *dep, struct dep_view *out,
                    struct problem *problem)
 {
-    struct admin admin = {.service = service, .problem = problem};
-    HF_TRY(service_admit(service, caller, VERB_GET_DEP, tenant, &admin.tenant,
-                         problem));
-    return dep_show_named(&admin, dep, out);
+    struct dep_get request = {.tenant = ""};
+    snprintf(request.tenant, sizeof request.tenant, "%s", tenant);
+    snprintf(request.dep, sizeof request.dep, "%s", dep);
+    return deps_get_typed(service, caller, &request, out, problem);
+}
+
+static bool is_listed(const struct dep_entry *dep,
+                      const struct tenant_entry *owner, enum dep_type type)
+{
+    return dep->tenant == owner &&
+           dep->record.type != DEP_TYPE_SERVICE_MANAGED &&
+           ((int)type == 0 || dep->record.type == type);
 }
 
 HF_STATUS deps_list(struct service *service, const struct caller *caller,
-                    const char *tenant, const struct page_request *page,
+                    const struct dep_list_request *request,
                     struct dep_list *out, struct problem *problem)
 {
     struct tenant_entry *owner = NULL;
     struct page_walk walk;
-    HF_TRY(service_admit(service, caller, VERB_LIST_DEPS, tenant, &owner,
-                         problem));
-    HF_TRY(page_begin(page, out->cap, &walk, problem));
+    HF_TRY(service_admit(service, caller, VERB_LIST_DEPS, request->tenant,
+                         &owner, problem));
+    HF_TRY(page_begin(&request->page, out->cap, &walk, problem));
     bool showing = walk.from_start;
     out->count = 0;
     out->next[0] = '\0';
     pthread_rwlock_rdlock(&service->catalogue.lock);
     for (struct dep_entry *dep = service->catalogue.deps; dep != NULL;
          dep = dep->next) {
-        if (dep->tenant != owner ||
-            dep->record.type == DEP_TYPE_SERVICE_MANAGED) {
+        if (!is_listed(dep, owner, request->type)) {
             continue;
         }
         if (showing && out->count == walk.size) {
@@ -119,8 +136,8 @@ static HF_STATUS put_update(const struct dep_entry *dep,
                             const struct dep_record *next,
                             struct change *change, struct stamp *out_next)
 {
-    char before[HF_NAME_MAX_BYTES + 1];
-    char after[HF_NAME_MAX_BYTES + 1];
+    struct record_key before = dep_name_key(&dep->record);
+    struct record_key after = dep_name_key(next);
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
@@ -131,14 +148,11 @@ static HF_STATUS put_update(const struct dep_entry *dep,
     }
     free(record);
     HF_TRY(status);
-    name_fold(dep->record.name, before);
-    name_fold(next->name, after);
-    if (strcmp(before, after) == 0) {
+    if (bytes_equal(record_key_view(&before), record_key_view(&after))) {
         return HF_OK;
     }
-    struct record_key old_name = key_of_name(NAME_DEP, &next->tenant, before);
-    HF_TRY(change_remove(change, RECORD_NAME, record_key_view(&old_name), 1));
-    return put_name(change, NAME_DEP, &next->tenant, next->name, &next->id);
+    HF_TRY(change_remove(change, RECORD_NAME, record_key_view(&before), 1));
+    return dep_put_name(change, next);
 }
 
 /* record_lock is held. */
@@ -230,6 +244,7 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
     if (dep == NULL) {
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
+    HF_TRY(dep_admit(&admin, dep->record.type));
     if (!admin.seen) {
         if (request->set_enabled && request->enabled) {
             HF_TRY(revalidate(&admin, dep));
@@ -285,6 +300,12 @@ HF_STATUS deps_test(struct service *service, const struct caller *caller,
     if (dep == NULL) {
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
+    const struct admin admin = {
+        .caller = caller,
+        .verb = VERB_TEST_DEP,
+        .problem = problem,
+    };
+    HF_TRY(dep_admit(&admin, dep->record.type));
     struct facts_request request = {.tenant = owner, .identity = identity};
     struct generation_entry *generation =
         dep_fill_facts(service, dep, identity, &request);

@@ -1,4 +1,5 @@
-/* deps: create, look at, change and test a mailbox DEP (specification 3).
+/* deps: create, look at, change and test a mailbox or multi-workload DEP
+ * (specification 3).
  *
  * Every function here: HF_OK, else *problem says why (see problem.h). */
 #pragma once
@@ -28,6 +29,7 @@ struct dep_view {
 struct dep_create {
     struct mutation mutation;
     char tenant[HF_NAME_MAX_BYTES + 1];
+    enum dep_type type;
     char name[HF_NAME_MAX_BYTES + 1];
     char description[HF_DESCRIPTION_MAX_BYTES + 1];
     char keys[HF_CUSTOMER_KEYS_PER_DEP][HF_NAME_MAX_BYTES + 1];
@@ -56,9 +58,19 @@ struct dep_update {
 HF_STATUS deps_create(struct service *service, const struct caller *caller,
                       const struct dep_create *request, struct dep_view *out,
                       struct problem *problem);
+/* deps_get: by UUID or name; of a name that DEPs of several types have (R-3.8)
+ * the mailbox DEP. deps_get_typed: of this type; 0: any. */
 HF_STATUS deps_get(struct service *service, const struct caller *caller,
                    const char *tenant, const char *dep, struct dep_view *out,
                    struct problem *problem);
+struct dep_get {
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char dep[HF_NAME_MAX_BYTES + 1];
+    enum dep_type type;
+};
+HF_STATUS deps_get_typed(struct service *service, const struct caller *caller,
+                         const struct dep_get *request, struct dep_view *out,
+                         struct problem *problem);
 HF_STATUS deps_update(struct service *service, const struct caller *caller,
                       const struct dep_update *request, struct dep_view *out,
                       struct problem *problem);
@@ -72,8 +84,13 @@ struct dep_list {
     size_t count;
     char next[PAGE_TOKEN_BYTES];
 };
+struct dep_list_request {
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    enum dep_type type; /* 0: every one that is listed */
+    struct page_request page;
+};
 HF_STATUS deps_list(struct service *service, const struct caller *caller,
-                    const char *tenant, const struct page_request *page,
+                    const struct dep_list_request *request,
                     struct dep_list *out, struct problem *problem);
 
 /* deps_health_watch: called on every change of a DEP's health, on any thread,

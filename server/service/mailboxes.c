@@ -267,7 +267,8 @@ HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
     struct dep_entry *dep = NULL;
     HF_TRY(admin_begin(&admin, request->tenant));
     if (request->dep[0] != '\0') {
-        dep = dep_find(service, admin.tenant, request->dep);
+        dep = dep_find_typed(service, admin.tenant, request->dep,
+                             DEP_TYPE_EXCHANGE_MAILBOX);
         if (dep == NULL) {
             return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
         }
@@ -367,7 +368,9 @@ HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
                              "is not one that was returned here");
     }
     if (request->filter.assigned_dep[0] != '\0') {
-        walk.dep = dep_find(service, walk.tenant, request->filter.assigned_dep);
+        walk.dep =
+            dep_find_typed(service, walk.tenant, request->filter.assigned_dep,
+                           DEP_TYPE_EXCHANGE_MAILBOX);
         if (walk.dep == NULL) {
             return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
         }

@@ -189,7 +189,7 @@ enum name_scope {
     NAME_TENANT = 1,       /* owner nil */
     NAME_TOKEN = 2,        /* owner tenant */
     NAME_CUSTOMER_KEY = 3, /* owner tenant */
-    NAME_DEP = 4,          /* owner tenant; type is part of the name */
+    NAME_DEP = 4,          /* owner tenant; see name_of_dep */
     NAME_TOKEN_SERIAL = 5, /* owner nil: a token belongs to one tenant */
 };
 
@@ -256,6 +256,12 @@ struct record_key key_of_resource(const struct hf_id *tenant,
  * empty name or one longer than RECORD_NAME_MAX_BYTES. */
 struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,
                               const char *folded_name);
+/* name_of_dep: what stands in the index for a DEP's folded name: names are
+ * unique per type (R-3.8). A mailbox DEP's is the name itself, the others'
+ * begins with the type's number and a sign that no name has. */
+#define NAME_OF_DEP_BYTES (HF_NAME_MAX_BYTES + 3)
+void name_of_dep(enum dep_type type, const char *folded_name,
+                 char out[NAME_OF_DEP_BYTES]);
 struct record_key key_of_request(const struct hf_id *tenant,
                                  const uint8_t digest[HF_SHA256_BYTES]);
 /* resource_hash: SHA-256 of the resource id, as in keys and contexts. */

@@ -97,6 +97,21 @@ struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,
     return made(&key, &writer);
 }
 
+void name_of_dep(enum dep_type type, const char *folded_name,
+                 char out[NAME_OF_DEP_BYTES])
+{
+    const char *fold = folded_name;
+    size_t len = 0;
+    if (type != DEP_TYPE_EXCHANGE_MAILBOX) {
+        out[len++] = (char)('0' + (int)type);
+        out[len++] = ':';
+    }
+    while (*fold != '\0' && len + 1 < NAME_OF_DEP_BYTES) {
+        out[len++] = *fold++;
+    }
+    out[len] = '\0';
+}
+
 struct record_key key_of_request(const struct hf_id *tenant,
                                  const uint8_t digest[HF_SHA256_BYTES])
 {

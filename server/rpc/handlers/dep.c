@@ -16,6 +16,7 @@
 
 #define PATH          "/holdfast.v1.DepService/"
 #define PAGE_MAX_HERE 500
+#define ANY_TYPE      ((enum dep_type)0)
 
 static Holdfast__V1__KeyHealth *encode_health(struct rpc_arena *arena,
                                               const struct key_health *health)
@@ -105,7 +106,8 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->uid = codec_put_id(arena, &record->id);
     out->dep_id = rpc_arena_text(arena, "%s", record->name);
     out->description = rpc_arena_text(arena, "%s", record->description);
-    out->type = HOLDFAST__V1__DEP_TYPE__DEP_TYPE_EXCHANGE_MAILBOX;
+    /* the numbers are the same, see DEP_TYPE_* */
+    out->type = (Holdfast__V1__DepType)record->type;
     out->state = state_of(record->state);
     out->enabled = record->state == DEP_ENABLED;
     encode_keys(arena, view, out);
@@ -155,6 +157,26 @@ static HF_STATUS decode_lease(const char *field,
     return codec_duration(field, in, HF_KEY_LEASE_MAX_MS, out_ms, problem);
 }
 
+/* unset: what it then means. A geo's DEP is made by registering the geo. */
+static HF_STATUS decode_type(const char *field, Holdfast__V1__DepType in,
+                             enum dep_type unset, enum dep_type *out,
+                             struct problem *problem)
+{
+    /* the numbers are the same, see DEP_TYPE_* */
+    *out = in == HOLDFAST__V1__DEP_TYPE__DEP_TYPE_UNSPECIFIED
+               ? unset
+               : (enum dep_type)in;
+    if (in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_UNSPECIFIED &&
+        in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_EXCHANGE_MAILBOX &&
+        in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_MULTI_WORKLOAD) {
+        return problem_field(problem, field,
+                             "is %d; must be EXCHANGE_MAILBOX or "
+                             "MULTI_WORKLOAD",
+                             (int)in);
+    }
+    return HF_OK;
+}
+
 static HF_STATUS decode_create(const Holdfast__V1__CreateDepRequest *in,
                                struct dep_create *out, struct problem *problem)
 {
@@ -172,6 +194,8 @@ static HF_STATUS decode_create(const Holdfast__V1__CreateDepRequest *in,
         HF_TRY(codec_spiffe("workload_identity", in->workload_identity,
                             out->workload_identity, problem));
     }
+    HF_TRY(decode_type("type", in->type, DEP_TYPE_EXCHANGE_MAILBOX, &out->type,
+                       problem));
     out->disabled = in->disabled != 0;
     out->residency = codec_residency(in->residency);
     HF_TRY(
@@ -198,12 +222,14 @@ static HF_STATUS get(struct admin_work *work)
 {
     const Holdfast__V1__GetDepRequest *in =
         (const Holdfast__V1__GetDepRequest *)work->request;
-    char tenant[HF_NAME_MAX_BYTES + 1];
-    char dep[HF_NAME_MAX_BYTES + 1];
-    HF_TRY(decode_dep("name", in->name, tenant, dep, work->problem));
+    struct dep_get request = {.tenant = ""};
+    HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
+                      work->problem));
+    HF_TRY(
+        decode_type("type", in->type, ANY_TYPE, &request.type, work->problem));
     struct dep_view view;
-    HF_TRY(deps_get(work->service, work->caller, tenant, dep, &view,
-                    work->problem));
+    HF_TRY(deps_get_typed(work->service, work->caller, &request, &view,
+                          work->problem));
     return answer(work, &view);
 }
 
@@ -318,12 +344,13 @@ static HF_STATUS list(struct admin_work *work)
 {
     const Holdfast__V1__ListDepsRequest *in =
         (const Holdfast__V1__ListDepsRequest *)work->request;
-    char tenant[HF_NAME_MAX_BYTES + 1];
-    struct page_request page;
-    HF_TRY(codec_parent(in->parent, tenant, work->problem));
-    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &page,
-                      work->problem));
-    struct dep_list found = {.cap = page.size};
+    struct dep_list_request request = {.tenant = ""};
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE,
+                      &request.page, work->problem));
+    HF_TRY(
+        decode_type("type", in->type, ANY_TYPE, &request.type, work->problem));
+    struct dep_list found = {.cap = request.page.size};
     found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);
     Holdfast__V1__ListDepsResponse *out =
         codec_new(work->arena, Holdfast__V1__ListDepsResponse,
@@ -333,7 +360,7 @@ static HF_STATUS list(struct admin_work *work)
     if (found.views == NULL || out == NULL || items == NULL) {
         return HF_E_NO_MEMORY;
     }
-    HF_TRY(deps_list(work->service, work->caller, tenant, &page, &found,
+    HF_TRY(deps_list(work->service, work->caller, &request, &found,
                      work->problem));
     for (size_t i = 0; i < found.count; i++) {
         items[i] = encode(work->arena, &found.views[i]);

@@ -95,12 +95,12 @@ MAY = {
     "GrantCustomerKey": {"admin", "contributor"},
     "RevokeCustomerKey": {"admin", "contributor"},
     "ValidateCustomerKeys": {"admin", "vault"},
-    "CreateDep": {"admin", "mailadmin"},
+    "CreateDep": {"admin", "mailadmin"},  # a mailbox DEP; see test_dep_types
     "GetDep": LOOKERS,
     "ListDeps": LOOKERS,
-    "UpdateDep": {"admin", "mailadmin"},
-    "TestDep": {"admin", "mailadmin"},
-    "RewrapDep": {"admin", "mailadmin"},
+    "UpdateDep": {"admin", "compliance", "mailadmin"},
+    "TestDep": {"admin", "compliance", "mailadmin"},
+    "RewrapDep": {"admin", "compliance", "mailadmin"},
     "GetOperation": {"admin", "compliance", "mailadmin", "sharepoint",
                      "looker", "operator"},
     "ListOperations": {"admin", "compliance", "mailadmin", "sharepoint",
@@ -220,6 +220,23 @@ class Access(unittest.TestCase):
                     refused = True
                 self.assertEqual(refused, who not in MAY[method],
                                  (method, who, code, reason))
+
+    def test_dep_types(self):
+        """R-1.9: each administrator has the DEPs of one type."""
+        fields = dict(REQUESTS["CreateDep"])
+        for kind, may in ((1, {"admin", "mailadmin"}),
+                          (2, {"admin", "compliance"})):
+            for who in ("admin", "mailadmin", "compliance"):
+                refusal = self.world.refused(
+                    who, "CreateDep", type=kind,
+                    **{name: filled(value, "acme")
+                       for name, value in fields.items()})
+                self.assertEqual(refusal.reason == "ROLE_REQUIRED",
+                                 who not in may, (kind, who, refusal))
+        refusal = self.world.refused(
+            "compliance", "TestDep", name="tenants/acme/deps/"
+            + self.world.dep.uid)
+        self.assertEqual(refusal.reason, "ROLE_REQUIRED")
 
     def test_system_needs_the_role(self):
         """R-6.2: refused, not downgraded."""

@@ -48,7 +48,8 @@ static const enum verb exchange_admin[] = {
 static const enum verb compliance_admin[] = {
     VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
     VERB_GET_DEP,         VERB_LIST_DEPS,        VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
+    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION, VERB_CREATE_DEP,
+    VERB_UPDATE_DEP,      VERB_TEST_DEP,         VERB_REWRAP_DEP,
 };
 static const enum verb sharepoint_admin[] = {
     VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
@@ -386,6 +387,30 @@ static void test_roles_of_a_verb(void **state)
     }
 }
 
+/* who may make and change DEPs of which type; roles add up. */
+static void test_types_that_a_role_manages(void **state)
+{
+    (void)state;
+    static const struct {
+        int type;
+        uint32_t roles;
+    } manage[] = {
+        {DEP_TYPE_EXCHANGE_MAILBOX, ROLE_TENANT_ADMIN | ROLE_EXCHANGE_ADMIN  },
+        {DEP_TYPE_MULTI_WORKLOAD,   ROLE_TENANT_ADMIN | ROLE_COMPLIANCE_ADMIN},
+        {DEP_TYPE_SHAREPOINT_GEO,   ROLE_TENANT_ADMIN | ROLE_SHAREPOINT_ADMIN},
+        {DEP_TYPE_SERVICE_MANAGED,  0                                        },
+        {0,                         0                                        },
+        {5,                         0                                        },
+    };
+    for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
+        for (size_t i = 0; i < HF_COUNT(manage); i++) {
+            assert_int_equal(
+                access_manages(roles, (enum dep_type)manage[i].type),
+                (roles & manage[i].roles) != 0);
+        }
+    }
+}
+
 /* A few of VERB_TABLE's words, and that no two are alike. */
 static void test_methods(void **state)
 {
@@ -446,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_initiators),
         cmocka_unit_test(test_no_such_verb),
         cmocka_unit_test(test_roles_of_a_verb),
+        cmocka_unit_test(test_types_that_a_role_manages),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_role_texts),
         cmocka_unit_test(test_conflicts),

@@ -343,12 +343,34 @@ class Administration(Case):
         self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
                   customer_keys=keys, residency=2, validate_only=True)
         self.assertEqual(self.server.wait_for("lease"),
-                         "lease=-1 residency=2 keys=a,b only=1")
+                         "lease=-1 residency=2 keys=a,b only=1 type=1")
         Duration = API.message("google.protobuf.Duration")
         self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
                   customer_keys=keys, key_lease=Duration(seconds=0))
         self.assertEqual(self.server.wait_for("lease"),
-                         "lease=0 residency=1 keys=a,b only=0")
+                         "lease=0 residency=1 keys=a,b only=0 type=1")
+        self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="all",
+                  customer_keys=keys, type=2)
+        self.assertTrue(self.server.wait_for("lease").endswith("type=2"))
+        for path, fields in (
+                ("CreateDep", dict(parent="tenants/acme", dep_id="all",
+                                   customer_keys=keys)),
+                ("GetDep", dict(name="tenants/acme/deps/all")),
+                ("ListDeps", dict(parent="tenants/acme"))):
+            for kind in (3, 4, 99, -1):
+                refusal = self.refused(DEPS + path, type=kind, **fields)
+                self.assertRefused(refusal, "INVALID_ARGUMENT",
+                                   "FIELD_INVALID")
+                self.assertEqual(refusal.field, "type")
+
+    def test_dep_of_a_type(self):
+        for kind, shown in ((0, 1), (1, 1), (2, 2)):
+            dep = self.call(DEPS + "GetDep", name="tenants/acme/deps/mail",
+                            type=kind)
+            self.assertEqual(self.server.wait_for("type="), "type=%d" % kind)
+            self.assertEqual(dep.type, shown)
+            self.call(DEPS + "ListDeps", parent="tenants/acme", type=kind)
+            self.assertIn("type=%d" % kind, self.server.wait_for("list"))
 
     def test_update_dep(self):
         Dep = API.message("holdfast.v1.Dep")

@@ -296,6 +296,7 @@ static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
     out->record.id = double_dep;
     FILL(out->record.name, name);
     memset(out->record.description, 'd', HF_DESCRIPTION_MAX_BYTES);
+    out->record.type = DEP_TYPE_EXCHANGE_MAILBOX;
     out->record.state = DEP_ENABLED;
     out->record.residency = RESIDENCY_MEMORY;
     out->record.key_lease_ms = 1500;
@@ -313,13 +314,26 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
                       struct problem *problem)
 {
     (void)service;
-    double_say("lease=%lld residency=%d keys=%s,%s only=%d",
+    double_say("lease=%lld residency=%d keys=%s,%s only=%d type=%d",
                (long long)request->key_lease_ms, (int)request->residency,
                request->keys[0], request->keys[1],
-               request->mutation.validate_only);
+               request->mutation.validate_only, (int)request->type);
     HF_TRY(double_use_case(caller, "deps_create", request->tenant,
                            request->name, problem));
     fill_dep(out, request->tenant, request->name);
+    return HF_OK;
+}
+
+HF_STATUS deps_get_typed(struct service *service, const struct caller *caller,
+                         const struct dep_get *request, struct dep_view *out,
+                         struct problem *problem)
+{
+    double_say("type=%d", (int)request->type);
+    HF_TRY(
+        deps_get(service, caller, request->tenant, request->dep, out, problem));
+    if ((int)request->type != 0) {
+        out->record.type = request->type;
+    }
     return HF_OK;
 }
 
@@ -359,14 +373,16 @@ HF_STATUS deps_test(struct service *service, const struct caller *caller,
 }
 
 HF_STATUS deps_list(struct service *service, const struct caller *caller,
-                    const char *tenant, const struct page_request *page,
+                    const struct dep_list_request *request,
                     struct dep_list *out, struct problem *problem)
 {
     (void)service;
-    HF_TRY(double_use_case(caller, "deps_list", tenant, page->token, problem));
-    out->count = page->size;
+    double_say("list type=%d", (int)request->type);
+    HF_TRY(double_use_case(caller, "deps_list", request->tenant,
+                           request->page.token, problem));
+    out->count = request->page.size;
     for (size_t i = 0; i < out->count; i++) {
-        fill_dep(&out->views[i], tenant, "mail");
+        fill_dep(&out->views[i], request->tenant, "mail");
     }
     return HF_OK;
 }

@@ -238,6 +238,7 @@ static size_t count_kind(enum record_kind kind)
 static void creating_a_dep_is_all_or_nothing(void **state)
 {
     struct dep_create request = {
+        .type = DEP_TYPE_EXCHANGE_MAILBOX,
         .tenant = WORLD_TENANT,
         .keys = {"ck1", "ck2"},
         .residency = RESIDENCY_TOKEN,
@@ -275,6 +276,7 @@ static void a_failing_ak_token_leaves_nothing_behind(void **state)
     static const enum token_op ops[] = {TOKEN_OP_GENERATE, TOKEN_OP_MINT,
                                         TOKEN_OP_UNWRAP, TOKEN_OP_OPEN};
     struct dep_create request = {
+        .type = DEP_TYPE_EXCHANGE_MAILBOX,
         .tenant = WORLD_TENANT,
         .name = "second",
         .keys = {"ck1", "ck2"},

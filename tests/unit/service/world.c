@@ -64,6 +64,9 @@ static void make_callers(struct world *world)
                 ROLE_WORKLOAD_EXCHANGE);
     make_caller(&world->system, "contoso/indexer", WORLD_TENANT,
                 ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD);
+    make_caller(&world->compliance, "contoso/compliance", WORLD_TENANT,
+                ROLE_COMPLIANCE_ADMIN);
+    make_caller(&world->m365, "contoso/m365", WORLD_TENANT, ROLE_WORKLOAD_M365);
     make_caller(&world->auditor, "contoso/auditor", WORLD_TENANT, ROLE_AUDITOR);
     make_caller(&world->stranger, "contoso/stranger", WORLD_TENANT,
                 ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD);
@@ -278,6 +281,7 @@ void world_dep(struct world *world, const char *name, int64_t key_lease_ms,
                enum residency residency)
 {
     struct dep_create request = {
+        .type = DEP_TYPE_EXCHANGE_MAILBOX,
         .keys = {"ck1", "ck2"},
         .residency = residency,
         .key_lease_ms = key_lease_ms,
@@ -290,6 +294,27 @@ void world_dep(struct world *world, const char *name, int64_t key_lease_ms,
     assert_ok(deps_create(world->service, &world->admin, &request, &view,
                           &world->problem));
     assert_int_equal(view.record.state, DEP_ENABLED);
+}
+
+void world_dep_of(struct world *world, const struct world_dep_options *options)
+{
+    struct dep_create request = {
+        .type = options->type,
+        .residency = RESIDENCY_TOKEN,
+        .key_lease_ms = options->key_lease_ms,
+    };
+    struct dep_view view;
+    snprintf(request.tenant, sizeof request.tenant, "%s", WORLD_TENANT);
+    snprintf(request.name, sizeof request.name, "%s", options->name);
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        snprintf(request.keys[i], sizeof request.keys[i], "%s",
+                 options->keys[i]);
+    }
+    memcpy(request.workload_identity, options->workload->identity,
+           sizeof request.workload_identity);
+    assert_ok(deps_create(world->service, &world->admin, &request, &view,
+                          &world->problem));
+    assert_int_equal(view.record.type, options->type);
 }
 
 void world_mailbox(struct world *world, const char *id, const char *dep)

@@ -41,7 +41,9 @@ struct world {
     struct caller workload; /* user-facing */
     struct caller system;   /* also holds the system-workload role */
     struct caller auditor;
-    struct caller stranger; /* a workload of the tenant without any grant */
+    struct caller compliance; /* administers multi-workload DEPs */
+    struct caller m365;       /* the workload of those */
+    struct caller stranger;   /* a workload of the tenant without any grant */
     struct problem problem;
     struct validation_report report;
 };
@@ -65,6 +67,15 @@ void world_revoke(struct world *world, const char *name,
                   const struct caller *from);
 void world_dep(struct world *world, const char *name, int64_t key_lease_ms,
                enum residency residency);
+/* The same of any type, over any two keys, for any workload. */
+struct world_dep_options {
+    const char *name;
+    enum dep_type type;
+    const char *keys[HF_CUSTOMER_KEYS_PER_DEP];
+    const struct caller *workload;
+    int64_t key_lease_ms;
+};
+void world_dep_of(struct world *world, const struct world_dep_options *options);
 void world_mailbox(struct world *world, const char *id, const char *dep);
 /* All of the above: tenant, ck1 and ck2, grants, dep1, the mailbox assigned. */
 void world_ready(struct world *world, int64_t key_lease_ms,
