@@ -118,6 +118,7 @@ extern const struct command_set commands_of_tenant;
 extern const struct command_set commands_of_token;
 extern const struct command_set commands_of_key;
 extern const struct command_set commands_of_dep;
+extern const struct command_set commands_of_dep_keys;
 extern const struct command_set commands_of_mailbox;
 extern const struct command_set commands_of_seal;
 extern const struct command_set commands_of_data;

@@ -95,6 +95,8 @@ static const struct row table[VERB_COUNT] = {
     [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
 
     [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
+    [VERB_REFRESH_DEP] =           {SUBJECT_TENANT,  "TCE..........."},
+    [VERB_REPLACE_DEP_KEYS] =      {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},

@@ -56,6 +56,8 @@ enum role {
     X(UNWRAP_KEY, "UnwrapKey")                                                 \
     X(REWRAP_KEY, "RewrapKey")                                                 \
     X(REWRAP_DEP, "RewrapDep")                                                 \
+    X(REFRESH_DEP, "RefreshDep")                                               \
+    X(REPLACE_DEP_KEYS, "ReplaceDepKeys")                                      \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

@@ -24,7 +24,10 @@ enum operation_state {
 };
 
 /* word, stored number, may be cancelled, name for people */
-#define OPERATION_KIND_TABLE(X) X(REWRAP, 1, true, "rewrap")
+#define OPERATION_KIND_TABLE(X)                                                \
+    X(REWRAP, 1, true, "rewrap")                                               \
+    X(REFRESH, 2, false, "refresh")                                            \
+    X(REPLACE, 3, false, "replace")
 
 enum operation_kind {
 #define X(word, number, may_cancel, text) OPERATION_##word = (number),

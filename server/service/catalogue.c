@@ -400,6 +400,21 @@ HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry,
     return status;
 }
 
+HF_STATUS catalogue_add_generation(struct service *service,
+                                   struct generation_entry *entry,
+                                   const struct dep_record *dep,
+                                   const struct stamp *stamp)
+{
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    enum hf_status status = link_generation(service, entry);
+    if (status == HF_OK) {
+        entry->dep->record = *dep;
+        entry->dep->stamp = *stamp;
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
 /* --- loading ------------------------------------------------------------ */
 
 /* One step per kind: decode into a new entry, then link it. */

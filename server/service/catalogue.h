@@ -171,6 +171,12 @@ HF_STATUS catalogue_add_grant(struct service *service,
                               struct grant_entry *entry);
 HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry,
                             struct generation_entry *first);
+/* One more generation, and what the DEP's record says since: nobody sees the
+ * one without the other. */
+HF_STATUS catalogue_add_generation(struct service *service,
+                                   struct generation_entry *entry,
+                                   const struct dep_record *dep,
+                                   const struct stamp *stamp);
 /* New empty entries, with locks made. NULL: no memory. */
 struct key_entry *key_entry_new(void);
 struct generation_entry *generation_entry_new(void);

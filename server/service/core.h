@@ -141,6 +141,11 @@ struct dep_key_plan {
     struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
 };
 HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan);
+/* dep_make_generation: the same for plan->dep->generation of a DEP whose
+ * availability key is there (DEP_FX_NEW_GENERATION); nothing is left behind on
+ * failure. */
+HF_STATUS dep_make_generation(struct service *service,
+                              struct dep_key_plan *plan);
 /* dep_unmake_keys: after a failed record: destroys the availability key that
  * dep_make_keys made. */
 void dep_unmake_keys(struct service *service, const struct dep_record *dep);

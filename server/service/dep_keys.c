@@ -182,18 +182,22 @@ static HF_STATUS check_copies(struct service *service,
     return status;
 }
 
-HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan)
+HF_STATUS dep_make_generation(struct service *service,
+                              struct dep_key_plan *plan)
 {
-    plan->dep->generation = 1;
     plan->generation->tenant = plan->dep->tenant;
     plan->generation->dep = plan->dep->id;
     plan->generation->generation = plan->dep->generation;
     plan->generation->created_ms = service_wall_ms(service);
+    HF_TRY(mint_dep_key(service, plan));
+    return check_copies(service, plan);
+}
+
+HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan)
+{
+    plan->dep->generation = 1;
     HF_TRY(generate_availability_key(service, plan->dep));
-    enum hf_status status = mint_dep_key(service, plan);
-    if (status == HF_OK) {
-        status = check_copies(service, plan);
-    }
+    enum hf_status status = dep_make_generation(service, plan);
     if (status != HF_OK) {
         dep_unmake_keys(service, plan->dep);
     }

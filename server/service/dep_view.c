@@ -1,5 +1,7 @@
 #include "server/service/dep_view.h"
 
+#include "server/service/wrapped.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -100,7 +102,20 @@ void dep_fill_view(struct service *service, struct dep_entry *dep,
         fill_key(generation->keys[slot], &generation->versions[slot]->record,
                  &out->keys[slot]);
     }
+    if (generation != NULL && dep->record.generation > 1) {
+        out->last_key_update_ms = generation->record.created_ms;
+    }
     etag_write(&dep->stamp, out->etag);
+}
+
+HF_STATUS dep_count(struct service *service, struct dep_view *out)
+{
+    struct wrapped_counts counts;
+    HF_TRY(wrapped_count(service, &out->record.id, out->record.generation,
+                         &counts));
+    out->effective_count = counts.here;
+    out->earlier_count = counts.elsewhere;
+    return HF_OK;
 }
 
 static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
@@ -217,6 +232,48 @@ HF_STATUS dep_validate(const struct admin *admin, struct facts_request *request)
     return status;
 }
 
+/* one of the keys is enough. */
+static bool has_newer_version(struct service *service,
+                              const struct dep_entry *dep)
+{
+    bool newer = false;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct generation_entry *newest =
+        catalogue_generation(dep, dep->record.generation);
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        const struct key_entry *key = newest->keys[slot];
+        if (key == NULL) {
+            continue; /* SERVICE_MANAGED */
+        }
+        uint32_t current = key->record.current_version;
+        newer = newer || (current > newest->versions[slot]->record.version &&
+                          key->versions[current - 1]->record.enabled);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return newer;
+}
+
+static HF_STATUS refuse_update(const struct admin *admin,
+                               const struct dep_facts *facts,
+                               enum reason reason)
+{
+    if (reason == REASON_NOTHING_TO_REFRESH) {
+        return problem_set(admin->problem, reason,
+                           "neither of its customer keys has a newer version "
+                           "that is enabled; register one first");
+    }
+    if (reason == REASON_GENERATION_LIMIT) {
+        return problem_set(admin->problem, reason,
+                           "a DEP has at most %d generations; move its "
+                           "mailboxes to a new DEP",
+                           DEP_GENERATIONS_MAX);
+    }
+    return problem_set(admin->problem, reason,
+                       "its keys are being updated (%s); RewrapDep moves what "
+                       "is left",
+                       key_update_text(facts->key_update));
+}
+
 static HF_STATUS decide(const struct admin *admin,
                         const struct dep_facts *facts, enum dep_event event,
                         struct dep_step *step)
@@ -237,6 +294,10 @@ static HF_STATUS decide(const struct admin *admin,
                            "elsewhere first",
                            facts->assigned_count);
     }
+    if (reason != REASON_STATE_CONFLICT ||
+        (facts->state == DEP_ENABLED && facts->key_update != KEY_UPDATE_NONE)) {
+        return refuse_update(admin, facts, reason);
+    }
     return problem_set(admin->problem, reason,
                        "a DEP that is %s cannot do this",
                        dep_state_text(facts->state));
@@ -251,6 +312,9 @@ HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
         .state = dep->record.state,
         .assigned_count = atomic_load(&dep->assigned_count),
         .active_count = dep_count_active(admin->service, admin->tenant),
+        .key_update = dep->record.key_update,
+        .generation = dep->record.generation,
+        .newer_version = has_newer_version(admin->service, dep),
     };
     return decide(admin, &facts, event, step);
 }

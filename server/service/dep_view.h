@@ -22,9 +22,13 @@ struct record_key dep_name_key(const struct dep_record *dep);
 /* dep_count_active. */
 uint32_t dep_count_active(struct service *service,
                           const struct tenant_entry *tenant);
-/* The catalogue's lock is held. */
+/* The catalogue's lock is held. What is counted in the store is missing:
+ * dep_count, without the lock. */
 void dep_fill_view(struct service *service, struct dep_entry *dep,
                    struct dep_view *out);
+/* dep_count: for those that only look: a change that was recorded is answered
+ * although it cannot be counted now. */
+HF_STATUS dep_count(struct service *service, struct dep_view *out);
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
                          enum dep_type type, struct dep_view *out);
 HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
@@ -40,7 +44,7 @@ void dep_find_workload(struct service *service,
  * list. */
 HF_STATUS dep_validate(const struct admin *admin,
                        struct facts_request *request);
-/* dep_decide: T1 to T4 with what is known now. dep_decide_new: of one to be
+/* dep_decide: T1 to T7 with what is known now. dep_decide_new: of one to be
  * made. */
 HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
                      const struct dep_entry *dep, struct dep_step *step);

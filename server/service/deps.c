@@ -19,7 +19,8 @@ HF_STATUS deps_get_typed(struct service *service, const struct caller *caller,
     struct admin admin = {.service = service, .problem = problem};
     HF_TRY(service_admit(service, caller, VERB_GET_DEP, request->tenant,
                          &admin.tenant, problem));
-    return dep_show_named(&admin, request->dep, request->type, out);
+    HF_TRY(dep_show_named(&admin, request->dep, request->type, out));
+    return problem_of_status(problem, dep_count(service, out));
 }
 
 HF_STATUS deps_get(struct service *service, const struct caller *caller,
@@ -69,6 +70,12 @@ HF_STATUS deps_list(struct service *service, const struct caller *caller,
         }
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
+    for (size_t i = 0; i < out->count; i++) {
+        enum hf_status status = dep_count(service, &out->views[i]);
+        if (status != HF_OK) {
+            return problem_of_status(problem, status);
+        }
+    }
     return HF_OK;
 }
 

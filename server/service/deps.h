@@ -23,6 +23,9 @@ struct dep_view {
     struct dep_key_view keys[HF_CUSTOMER_KEYS_PER_DEP];
     enum dep_health health;
     uint32_t assigned_count;
+    int64_t last_key_update_ms; /* 0: its first generation is its newest */
+    uint64_t effective_count;   /* under the newest generation */
+    uint64_t earlier_count;     /* under the others */
     char etag[ETAG_BYTES];
 };
 

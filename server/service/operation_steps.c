@@ -1,5 +1,6 @@
 #include "server/service/operation_steps.h"
 
+#include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 
 operation_step_fn *operation_step_of(enum operation_kind kind)
@@ -7,6 +8,9 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
     switch (kind) {
     case OPERATION_REWRAP:
         return dep_rewrap_step;
+    case OPERATION_REFRESH:
+    case OPERATION_REPLACE:
+        return dep_refresh_step;
     }
     return NULL;
 }

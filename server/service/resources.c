@@ -2,6 +2,8 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/wrapped.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -184,5 +186,8 @@ HF_STATUS resource_put(const struct resource_view *view, struct change *change,
         status = change_put(change, record, &view->stamp, out_next);
     }
     free(record);
-    return status;
+    HF_TRY(status);
+    const struct dep_ref none = {.generation = 0};
+    return wrapped_move(change, &view->record,
+                        view->facts.has_key ? &view->facts.effective : &none);
 }

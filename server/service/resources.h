@@ -56,7 +56,8 @@ struct generation_entry *resource_generation(struct service *service,
 HF_STATUS resource_note_wrap(struct resource_record *record,
                              const struct generation_entry *generation);
 
-/* resource_put: adds the record as the next version to a change. After the
- * commit: rows_put. */
+/* resource_put: adds the record as the next version to a change, and the
+ * index of what wraps its key (wrapped.h) where that has changed since the view
+ * was loaded. Once per loaded view. After the commit: rows_put. */
 HF_STATUS resource_put(const struct resource_view *view, struct change *change,
                        struct stamp *out_next);

@@ -7,6 +7,7 @@
 #include "server/service/operations.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
+#include "server/service/wrapped.h"
 
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
                        settings->clock, &service->ledger, problem));
     HF_TRY(catalogue_load(service, problem));
     HF_TRY(operations_open(service, problem));
+    HF_TRY(wrapped_open(service, problem));
     enum hf_status status = rows_new(settings->row_cache_max, &service->rows);
     if (status == HF_OK) {
         status = pool_start(&pool, &service->pool);

@@ -236,6 +236,19 @@ HF_STATUS name_decode(const struct record *in, struct hf_id *out_id);
 HF_STATUS assigned_encode(const struct hf_id *dep,
                           const struct resource_record *resource,
                           struct record *out);
+/* wrapped index: which resources' current keys a generation wraps (R-7.13);
+ * body is empty; the resource's key is in the key, behind WRAPPED_PREFIX_BYTES.
+ */
+#define WRAPPED_PREFIX_BYTES (HF_ID_BYTES + 4)
+HF_STATUS wrapped_encode(const struct dep_ref *under,
+                         const struct resource_record *resource,
+                         struct record *out);
+/* An index that came with a later version is built at the first start with it;
+ * this record says that it was. Key: its number; body is empty. */
+enum index_word {
+    INDEX_WRAPPED = 1,
+};
+void index_encode(enum index_word index, struct record *out);
 
 /* Keys to look records up by. */
 struct record_key {

@@ -58,3 +58,29 @@ HF_STATUS assigned_encode(const struct hf_id *dep,
     out->body_len = 0;
     return HF_OK;
 }
+
+HF_STATUS wrapped_encode(const struct dep_ref *under,
+                         const struct resource_record *resource,
+                         struct record *out)
+{
+    struct record full;
+    struct record_key prefix = key_of_numbered(&under->dep, under->generation);
+    if (id_is_nil(&under->dep)) {
+        return HF_E_INVALID;
+    }
+    HF_TRY(resource_encode(resource, &full));
+    memcpy(out->key, prefix.bytes, prefix.len);
+    memcpy(out->key + prefix.len, full.key, full.key_len);
+    out->key_len = prefix.len + full.key_len;
+    out->kind = RECORD_WRAPPED;
+    out->body_len = 0;
+    return HF_OK;
+}
+
+void index_encode(enum index_word index, struct record *out)
+{
+    out->kind = RECORD_INDEX;
+    out->key[0] = (uint8_t)index;
+    out->key_len = 1;
+    out->body_len = 0;
+}

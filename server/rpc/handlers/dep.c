@@ -8,6 +8,7 @@
 #include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
+#include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/deps.h"
 
@@ -123,6 +124,12 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->update_time = codec_put_timestamp(arena, record->updated_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    /* the numbers are the same, see KEY_UPDATE_* */
+    out->key_update = (Holdfast__V1__KeyUpdate)record->key_update;
+    out->last_key_update_time =
+        codec_put_timestamp(arena, view->last_key_update_ms);
+    out->effective_count = view->effective_count;
+    out->earlier_count = view->earlier_count;
     return out;
 }
 
@@ -294,6 +301,22 @@ static HF_STATUS update(struct admin_work *work)
     return answer(work, &view);
 }
 
+/* The names that a report's 0 and 1 stand for: the keys it has. */
+static HF_STATUS name_keys(struct admin_work *work, const char *tenant,
+                           const char *dep, struct problem *problem)
+{
+    struct dep_view *view = rpc_arena_alloc(work->arena, sizeof *view);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(deps_get(work->service, work->caller, tenant, dep, view, problem));
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        work->report_keys[i] = codec_put_name(
+            work->arena, tenant, "customerKeys", view->keys[i].name);
+    }
+    return HF_OK;
+}
+
 static HF_STATUS test(struct admin_work *work)
 {
     const Holdfast__V1__TestDepRequest *in =
@@ -301,24 +324,24 @@ static HF_STATUS test(struct admin_work *work)
     char tenant[HF_NAME_MAX_BYTES + 1];
     char dep[HF_NAME_MAX_BYTES + 1];
     HF_TRY(decode_dep("name", in->name, tenant, dep, work->problem));
-    /* the names that the report's 0 and 1 stand for */
-    struct dep_view *view = rpc_arena_alloc(work->arena, sizeof *view);
     struct validation_report *report =
         rpc_arena_alloc(work->arena, sizeof *report);
-    if (view == NULL || report == NULL) {
+    if (report == NULL) {
         return HF_E_NO_MEMORY;
     }
     HF_TRY(deps_test(work->service, work->caller, tenant, dep, report,
                      work->problem));
-    HF_TRY(deps_get(work->service, work->caller, tenant, dep, view,
-                    work->problem));
-    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
-        work->report_keys[i] = codec_put_name(
-            work->arena, tenant, "customerKeys", view->keys[i].name);
-    }
+    HF_TRY(name_keys(work, tenant, dep, work->problem));
     work->reply =
         report_encode(work->arena, report, work->report_keys, REPORT_TEXTS_ALL);
     return HF_OK;
+}
+
+static HF_STATUS answer_operation(struct admin_work *work,
+                                  const struct operation_view *view)
+{
+    work->reply = operation_put_message(work->arena, view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
 }
 
 static HF_STATUS rewrap(struct admin_work *work)
@@ -336,8 +359,57 @@ static HF_STATUS rewrap(struct admin_work *work)
     HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
     HF_TRY(deps_rewrap(work->service, work->caller, &request, &view,
                        work->problem));
-    work->reply = operation_put_message(work->arena, &view);
-    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+    return answer_operation(work, &view);
+}
+
+static HF_STATUS refresh(struct admin_work *work)
+{
+    const Holdfast__V1__RefreshDepRequest *in =
+        (const Holdfast__V1__RefreshDepRequest *)work->request;
+    struct dep_refresh request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    struct operation_view view;
+    HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
+                      work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    enum hf_status status = deps_refresh(work->service, work->caller, &request,
+                                         &view, work->problem);
+    if (work->problem->has_report) {
+        struct problem other = {.reason = REASON_NONE};
+        HF_TRY(name_keys(work, request.tenant, request.dep, &other));
+    }
+    HF_TRY(status);
+    return answer_operation(work, &view);
+}
+
+static HF_STATUS replace(struct admin_work *work)
+{
+    const Holdfast__V1__ReplaceDepKeysRequest *in =
+        (const Holdfast__V1__ReplaceDepKeysRequest *)work->request;
+    struct dep_replace request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    struct operation_view view;
+    HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
+                      work->problem));
+    HF_TRY(codec_key_pair(in->customer_keys, in->n_customer_keys,
+                          request.tenant, request.keys, work->problem));
+    if (in->workload_identity[0] != '\0') {
+        HF_TRY(codec_spiffe("workload_identity", in->workload_identity,
+                            request.workload_identity, work->problem));
+    }
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        work->report_keys[i] = in->customer_keys[i];
+    }
+    HF_TRY(deps_replace(work->service, work->caller, &request, &view,
+                        work->problem));
+    return answer_operation(work, &view);
 }
 
 static HF_STATUS list(struct admin_work *work)
@@ -414,6 +486,20 @@ static const struct rpc_method methods[] = {
      .verb = VERB_REWRAP_DEP,
      .request = &holdfast__v1__rewrap_dep_request__descriptor,
      .admin = rewrap,
+     },
+    {
+     .path = PATH "RefreshDep",
+     .lane = LANE_ADMIN,
+     .verb = VERB_REFRESH_DEP,
+     .request = &holdfast__v1__refresh_dep_request__descriptor,
+     .admin = refresh,
+     },
+    {
+     .path = PATH "ReplaceDepKeys",
+     .lane = LANE_ADMIN,
+     .verb = VERB_REPLACE_DEP_KEYS,
+     .request = &holdfast__v1__replace_dep_keys_request__descriptor,
+     .admin = replace,
      },
 };
 const struct method_list dep_methods = {

@@ -14,6 +14,8 @@ static char *object_of(struct rpc_arena *arena,
     }
     switch (record->kind) {
     case OPERATION_REWRAP:
+    case OPERATION_REFRESH:
+    case OPERATION_REPLACE:
         return codec_put_dep_name(arena, from->tenant, &record->object);
     }
     return NULL;

@@ -336,6 +336,9 @@ class Administration(Case):
         self.assertEqual((dep.key_lease.seconds, dep.key_lease.nanos),
                          (1, 500000000))
         self.assertEqual((dep.health, dep.assigned_count), (2, 3))
+        self.assertEqual((dep.key_update, dep.effective_count,
+                          dep.earlier_count), (2, 2, 1))
+        self.assertTrue(dep.HasField("last_key_update_time"))
         self.assertEqual(dep.etag, "9")
 
     def test_create_dep(self):
@@ -371,6 +374,24 @@ class Administration(Case):
             self.assertEqual(dep.type, shown)
             self.call(DEPS + "ListDeps", parent="tenants/acme", type=kind)
             self.assertIn("type=%d" % kind, self.server.wait_for("list"))
+
+    def test_refresh_and_replace(self):
+        name = "tenants/acme/deps/mail"
+        begun = self.call(DEPS + "RefreshDep", name=name, validate_only=True)
+        self.assertEqual(self.server.wait_for("only="), "only=1")
+        self.assertEqual((begun.kind, begun.object, begun.done),
+                         ("refresh", "tenants/acme/deps/" + DEP, False))
+        keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
+        begun = self.call(DEPS + "ReplaceDepKeys", name=name,
+                          customer_keys=keys, workload_identity="spiffe://x/y")
+        self.assertEqual(self.server.wait_for("keys="),
+                         "keys=a,b identity=spiffe://x/y")
+        self.assertEqual(begun.kind, "replace")
+        for bad in (keys[:1], keys + keys[:1], ["a", "b"],
+                    ["tenants/other/customerKeys/a", keys[1]]):
+            refusal = self.refused(DEPS + "ReplaceDepKeys", name=name,
+                                   customer_keys=bad)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
     def test_update_dep(self):
         Dep = API.message("holdfast.v1.Dep")

@@ -304,6 +304,10 @@ static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
     out->record.ak_cka_id_len = 2;
     out->record.ak_cka_id[0] = 0xab;
     out->record.ak_state = AK_ACTIVE;
+    out->record.key_update = KEY_UPDATE_REPLACING;
+    out->last_key_update_ms = DOUBLE_TIME_MS;
+    out->effective_count = 2;
+    out->earlier_count = 1;
     FILL(out->keys[0].name, "first");
     FILL(out->keys[1].name, "second");
     FILL(out->etag, "9");

@@ -1,6 +1,7 @@
 /* The service double's long-running operations. */
 #include "hsm/base/check.h"
 
+#include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 
 #include "tests/unit/rpc/service_double.h"
@@ -37,6 +38,33 @@ HF_STATUS deps_rewrap(struct service *service, const struct caller *caller,
     HF_TRY(double_use_case(caller, "deps_rewrap", request->tenant, request->dep,
                            problem));
     fill(out, request->tenant);
+    return HF_OK;
+}
+
+HF_STATUS deps_refresh(struct service *service, const struct caller *caller,
+                       const struct dep_refresh *request,
+                       struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    double_say("only=%d", request->mutation.validate_only);
+    HF_TRY(double_use_case(caller, "deps_refresh", request->tenant,
+                           request->dep, problem));
+    fill(out, request->tenant);
+    out->record.kind = OPERATION_REFRESH;
+    return HF_OK;
+}
+
+HF_STATUS deps_replace(struct service *service, const struct caller *caller,
+                       const struct dep_replace *request,
+                       struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    double_say("keys=%s,%s identity=%s", request->keys[0], request->keys[1],
+               request->workload_identity);
+    HF_TRY(double_use_case(caller, "deps_replace", request->tenant,
+                           request->dep, problem));
+    fill(out, request->tenant);
+    out->record.kind = OPERATION_REPLACE;
     return HF_OK;
 }
 

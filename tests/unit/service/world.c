@@ -214,37 +214,57 @@ void world_enroll(struct world *world, const char *tenant, size_t token)
                             &world->problem));
 }
 
-void world_key(struct world *world, const char *tenant, size_t token,
-               const char *name, enum token_purpose purpose)
+static void register_made(struct world *world, const char *tenant, size_t token,
+                          const char *name, const char *id)
 {
-    struct token_key_report report;
-    struct token_request generate = {
-        .op = TOKEN_OP_GENERATE,
-        .u.generate = {.purpose = purpose, .bits = 2048, .report = &report},
-    };
     struct customer_key_register request = {.name = ""};
     struct customer_key_view view;
     struct caller admin = world->admin;
-    char id[2 * HF_CKA_ID_MAX_BYTES + 1] = "";
-    int len = snprintf((char *)generate.u.generate.id,
-                       sizeof generate.u.generate.id, "%s", name);
-    generate.u.generate.id_len = (size_t)len;
-    snprintf(generate.u.generate.label, sizeof generate.u.generate.label, "%s",
-             name);
-    assert_ok(token_call(&world->customer[token], &generate));
+    char text[3 * HF_CKA_ID_MAX_BYTES + 1] = "";
     snprintf(request.tenant, sizeof request.tenant, "%s", tenant);
     snprintf(admin.tenant, sizeof admin.tenant, "%s", tenant);
     snprintf(request.name, sizeof request.name, "%s", name);
     snprintf(request.token, sizeof request.token, "%s",
              world->configured[token].name);
-    for (int i = 0; i < len; i++) {
-        snprintf(id + 3 * i, sizeof id - 3 * (size_t)i, "%%%02x",
-                 (unsigned char)name[i]);
+    for (size_t i = 0; id[i] != '\0'; i++) {
+        snprintf(text + 3 * i, sizeof text - 3 * i, "%%%02x",
+                 (unsigned char)id[i]);
     }
-    snprintf(request.uri, sizeof request.uri, "pkcs11:id=%s", id);
+    snprintf(request.uri, sizeof request.uri, "pkcs11:id=%s", text);
     assert_ok(customer_keys_register(world->service, &admin, &request, &view,
                                      &world->problem));
-    assert_int_equal(view.current_version, 1);
+}
+
+static void generate(struct world *world, size_t token, const char *id,
+                     enum token_purpose purpose)
+{
+    struct token_key_report report;
+    struct token_request request = {
+        .op = TOKEN_OP_GENERATE,
+        .u.generate = {.purpose = purpose, .bits = 2048, .report = &report},
+    };
+    int len = snprintf((char *)request.u.generate.id,
+                       sizeof request.u.generate.id, "%s", id);
+    request.u.generate.id_len = (size_t)len;
+    snprintf(request.u.generate.label, sizeof request.u.generate.label, "%s",
+             id);
+    assert_ok(token_call(&world->customer[token], &request));
+}
+
+void world_key(struct world *world, const char *tenant, size_t token,
+               const char *name, enum token_purpose purpose)
+{
+    generate(world, token, name, purpose);
+    register_made(world, tenant, token, name, name);
+}
+
+void world_key_version(struct world *world, size_t token, const char *name,
+                       uint32_t version)
+{
+    char id[HF_CKA_ID_MAX_BYTES];
+    snprintf(id, sizeof id, "%s-v%u", name, version);
+    generate(world, token, id, TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    register_made(world, WORLD_TENANT, token, name, id);
 }
 
 static void fill_grant(struct customer_key_grant *request, const char *name,
@@ -423,6 +443,7 @@ void world_call(struct world *world, const struct call_options *options,
     out->status = call->status;
     out->problem = call->problem;
     out->dep = call->dep;
+    out->generation = call->generation;
     out->service_managed = call->dep_is_service_managed;
     memcpy(out->envelope, call->envelope, call->envelope_len);
     out->envelope_len = call->envelope_len;

@@ -61,6 +61,9 @@ void world_enroll(struct world *world, const char *tenant, size_t token);
 /* A key pair in a customer token, registered under the name. */
 void world_key(struct world *world, const char *tenant, size_t token,
                const char *name, enum token_purpose purpose);
+/* One more version of it. */
+void world_key_version(struct world *world, size_t token, const char *name,
+                       uint32_t version);
 void world_grant(struct world *world, const char *name, const struct caller *to,
                  uint32_t permissions);
 void world_revoke(struct world *world, const char *name,
@@ -90,6 +93,7 @@ struct outcome {
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     size_t envelope_len;
     struct hf_id dep;
+    uint32_t generation;
     bool service_managed;
 };
 struct call_options {

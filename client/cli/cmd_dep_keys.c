@@ -1,0 +1,152 @@
+/* dep: what becomes of its keys (specification 7): new versions, another pair,
+ * and moving what is under earlier ones. Each begins an operation. */
+#include "hsm/base/check.h"
+
+#include "client/cli/cli.h"
+
+#include "holdfast/v1/dep_service.pb-c.h"
+#include "holdfast/v1/operation_service.pb-c.h"
+
+static const struct column columns[] = {
+    {"OPERATION", "name",         NULL,               COLUMN_LEAF },
+    {"KIND",      "kind",         NULL,               COLUMN_TEXT },
+    {"OBJECT",    "object",       NULL,               COLUMN_LEAF },
+    {"STATE",     "state",        "OPERATION_STATE_", COLUMN_TEXT },
+    {"PERCENT",   "percent",      NULL,               COLUMN_RIGHT},
+    {"DONE",      "doneCount",    NULL,               COLUMN_RIGHT},
+    {"TOTAL",     "totalCount",   NULL,               COLUMN_RIGHT},
+    {"WAITING",   "waitingCount", NULL,               COLUMN_RIGHT},
+    {"ERROR",     "error",        NULL,               COLUMN_TEXT },
+    {"CREATED",   "createTime",   NULL,               COLUMN_TEXT },
+    {"ENDED",     "endTime",      NULL,               COLUMN_TEXT },
+};
+
+#define DEP_METHOD(verb)                                                       \
+    {                                                                          \
+        "holdfast.v1.DepService/" verb, &holdfast__v1__operation__descriptor   \
+    }
+static const struct cli_method refresh_method = DEP_METHOD("RefreshDep");
+static const struct cli_method replace_method = DEP_METHOD("ReplaceDepKeys");
+static const struct cli_method rewrap_method = DEP_METHOD("RewrapDep");
+
+/* What all three take. */
+struct words {
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+};
+
+static enum cli_exit take_words(struct cli *cli, struct words *words)
+{
+    enum cli_exit code =
+        cli_name(cli, "deps", cli->args->operands[0], words->name);
+    return code == CLI_OK ? cli_request_id(cli, words->request_id) : code;
+}
+
+static enum cli_exit show(struct cli *cli, const struct cli_method *method,
+                          const ProtobufCMessage *request)
+{
+    return cli_show(cli, method, request, columns, HF_COUNT(columns));
+}
+
+static enum cli_exit run_refresh(struct cli *cli, const struct args *args)
+{
+    struct words words;
+    Holdfast__V1__RefreshDepRequest request =
+        HOLDFAST__V1__REFRESH_DEP_REQUEST__INIT;
+    enum cli_exit code = take_words(cli, &words);
+    request.name = words.name;
+    request.request_id = words.request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return code == CLI_OK ? show(cli, &refresh_method, &request.base) : code;
+}
+
+static enum cli_exit run_rewrap(struct cli *cli, const struct args *args)
+{
+    struct words words;
+    Holdfast__V1__RewrapDepRequest request =
+        HOLDFAST__V1__REWRAP_DEP_REQUEST__INIT;
+    enum cli_exit code = take_words(cli, &words);
+    request.name = words.name;
+    request.request_id = words.request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return code == CLI_OK ? show(cli, &rewrap_method, &request.base) : code;
+}
+
+static enum cli_exit run_replace(struct cli *cli, const struct args *args)
+{
+    struct words words;
+    char keys[2][NAME_TEXT];
+    char *key_list[2] = {keys[0], keys[1]};
+    Holdfast__V1__ReplaceDepKeysRequest request =
+        HOLDFAST__V1__REPLACE_DEP_KEYS_REQUEST__INIT;
+    if (args_count(args, "customer-key") != HF_COUNT(keys)) {
+        return cli_usage(cli, "a DEP has exactly two customer keys: give "
+                              "--customer-key twice");
+    }
+    enum cli_exit code = take_words(cli, &words);
+    for (size_t i = 0; code == CLI_OK && i < HF_COUNT(keys); i++) {
+        code = cli_name(cli, "customerKeys", args_nth(args, "customer-key", i),
+                        keys[i]);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    request.name = words.name;
+    request.customer_keys = key_list;
+    request.n_customer_keys = HF_COUNT(keys);
+    request.workload_identity =
+        proto_text(args_text(args, "workload-identity"));
+    request.request_id = words.request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return show(cli, &replace_method, &request.base);
+}
+
+static const struct option replace_options[] = {
+    {"customer-key",      "KEY", "exactly two", true,  true },
+    {"workload-identity", "URI",
+     "whose permissions on both are checked; without it, a workload that may "
+     "unwrap with the present keys",            false, false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option plain_options[] = {OPTIONS_OF_A_CHANGE};
+
+static const struct command refresh_command = {
+    .group = "dep",
+    .verb = "refresh",
+    .summary = "Go over to the newest versions of its customer keys. Keys of "
+               "mailboxes follow on their next access.",
+    .operands = "DEP",
+    .options = plain_options,
+    .option_count = HF_COUNT(plain_options),
+    .example = "holdfast --as admin dep refresh mail",
+    .run = run_refresh,
+};
+
+static const struct command replace_command = {
+    .group = "dep",
+    .verb = "replace",
+    .summary = "Go over to another pair of customer keys. Keys of mailboxes "
+               "follow on their next access.",
+    .operands = "DEP",
+    .options = replace_options,
+    .option_count = HF_COUNT(replace_options),
+    .example = "holdfast --as admin dep replace mail --customer-key root-c "
+               "--customer-key root-d",
+    .run = run_replace,
+};
+
+static const struct command rewrap_command = {
+    .group = "dep",
+    .verb = "rewrap",
+    .summary = "Move every mailbox key that is under this DEP, or an earlier "
+               "generation of it, and should be elsewhere.",
+    .operands = "DEP",
+    .options = plain_options,
+    .option_count = HF_COUNT(plain_options),
+    .example = "holdfast --as admin dep rewrap mail",
+    .run = run_rewrap,
+};
+
+static const struct command *const commands[] = {
+    &refresh_command, &replace_command, &rewrap_command};
+const struct command_set commands_of_dep_keys = {commands, HF_COUNT(commands)};

@@ -1,0 +1,27 @@
+/* wrapped: the usage ledger: which resources' stored keys a generation of a DEP
+ * key wraps, and so which resources still need which version of a customer key
+ * (R-7.13). An index of records, written in the transaction of the resource it
+ * is about; copies that clients keep are not in it (resource_record.wraps is).
+ */
+#pragma once
+
+#include "server/service/core.h"
+
+/* wrapped_open: builds the index, if this store was last used by a version
+ * without it. */
+HF_STATUS wrapped_open(struct service *service, struct problem *problem);
+
+/* wrapped_move: the change brings the key of this resource from under one
+ * generation (nil: it had none) to where its record says. */
+HF_STATUS wrapped_move(struct change *change,
+                       const struct resource_record *resource,
+                       const struct dep_ref *from);
+
+/* wrapped_count: the resources under a DEP: of its generation number, and of
+ * every other. */
+struct wrapped_counts {
+    uint64_t here;
+    uint64_t elsewhere;
+};
+HF_STATUS wrapped_count(struct service *service, const struct hf_id *dep,
+                        uint32_t generation, struct wrapped_counts *out);

@@ -1,0 +1,148 @@
+"""Does a DEP on real tokens go over to new versions of its keys, and to another
+pair, with what is touched moved, what is not still readable, and the
+availability key as it was (specification 7; appendix B, 9)?
+"""
+import pathlib
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from server import EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
+
+BOXES = ("one", "two", "three")
+
+
+class Rolling(unittest.TestCase):
+    def setUp(self):
+        self.server = Server().begin()
+        self.addCleanup(self.server.stop)
+        for token in (EAST, WEST):
+            self.server.customer_key("r-" + token, token)
+        self.keys = {}
+        _, made = self.server.dep_with_box(
+            "roll", ["r-" + EAST, "r-" + WEST])
+        self.keys["roll"] = made.plaintext_key
+        for box in BOXES:
+            self.server.mailbox(box, "roll")
+            made = self.server.call("workload", "GenerateKey",
+                                    resource=f"{PARENT}/mailboxes/{box}")
+            self.keys[box] = made.plaintext_key
+
+    def new_version(self, token):
+        """One more version under the same name (R-4.24)."""
+        name = "r-" + token
+        self.server.generate(token, name + "-next")
+        self.server.cli("admin", "key", "register", name, "--token", token,
+                        "--uri", self.server.uris[name + "-next"])
+
+    def dep(self):
+        return self.server.call("admin", "GetDep", name=f"{PARENT}/deps/roll")
+
+    def generation(self, box):
+        return self.server.call(
+            "admin", "GetMailbox",
+            name=f"{PARENT}/mailboxes/{box}").effective_generation
+
+    def opens(self, box, initiator=USER):
+        outcome = self.server.unwrap(box, initiator)
+        self.assertEqual(outcome.key, self.keys[box], outcome)
+        return outcome
+
+    def refused(self, reason, method, **fields):
+        outcome = self.server.outcome("admin", method,
+                                      name=f"{PARENT}/deps/roll", **fields)
+        self.assertEqual((outcome.code, outcome.reason),
+                         ("FAILED_PRECONDITION", reason), outcome)
+
+    def ended(self, operation):
+        until = time.monotonic() + 60
+        percent = 0
+        while time.monotonic() < until:
+            now = self.server.call("admin", "GetOperation", name=operation)
+            self.assertGreaterEqual(now.percent, percent)
+            self.assertEqual(now.percent == 100, now.done)
+            percent = now.percent
+            if now.done:
+                self.assertEqual(now.state, 2, now)  # SUCCEEDED
+                return now
+            time.sleep(0.1)
+        raise AssertionError(now)
+
+    def moved(self, *boxes):
+        for box in self.keys:
+            self.assertEqual(self.generation(box), 2 if box in boxes else 1)
+
+    def test_refresh(self):
+        """R-7.1, R-7.3, R-7.4, R-7.6, T5, T7."""
+        before = self.dep()
+        self.refused("NOTHING_TO_REFRESH", "RefreshDep")
+        for token in (EAST, WEST):
+            self.new_version(token)
+        self.assertEqual(self.dep().generation, 1)
+        begun = self.server.cli("admin", "dep", "refresh", "roll")
+        self.assertEqual(begun["kind"], "refresh")
+        dep = self.dep()
+        self.assertEqual((dep.generation, dep.key_update), (2, 1))
+        self.assertEqual([key.version for key in dep.customer_keys], [2, 2])
+        self.assertEqual(dep.availability_key, before.availability_key)
+        self.assertEqual((dep.effective_count, dep.earlier_count),
+                         (0, len(self.keys)))
+        self.refused("STATE_CONFLICT", "RefreshDep")
+        self.opens("one")
+        self.opens("two", SYSTEM)
+        self.moved("one", "two")
+        for _ in range(3):
+            self.opens("one")
+        dep = self.dep()
+        self.assertEqual((dep.effective_count, dep.earlier_count), (2, 2))
+        operation = self.server.call("admin", "GetOperation",
+                                     name=begun["name"])
+        self.assertFalse(operation.done)
+        # kill and start again: the watch goes on, the rest is on an order
+        self.server.end()
+        self.server.start()
+        self.server.settled()
+        self.moved("one", "two")
+        self.ended(self.server.cli("admin", "dep", "rewrap", "roll")["name"])
+        self.moved(*self.keys)
+        self.ended(begun["name"])
+        self.assertEqual(self.dep().key_update, 0)
+        for box in self.keys:
+            self.opens(box)
+        self.assertEqual(len(self.server.audit(activity="KeyUpdateEnded")), 1)
+
+    def test_replace(self):
+        """T6: while mailboxes are assigned; the new pair is validated first;
+        the old pair opens what is not moved, and nothing else."""
+        old = [f"{PARENT}/customerKeys/r-{t}" for t in (EAST, WEST)]
+        new = [f"{PARENT}/customerKeys/n-{t}" for t in (EAST, WEST)]
+        for token in (EAST, WEST):
+            self.server.customer_key("n-" + token, token)
+        self.refused("VALIDATION_FAILED", "ReplaceDepKeys",
+                     customer_keys=[new[0], old[0]])
+        self.assertEqual(self.dep().generation, 1)
+        begun = self.server.cli(
+            "admin", "dep", "replace", "roll", "--customer-key", "n-" + EAST,
+            "--customer-key", "n-" + WEST)
+        self.assertEqual(begun["kind"], "replace")
+        dep = self.dep()
+        self.assertEqual([key.customer_key for key in dep.customer_keys], new)
+        self.opens("one")
+        self.moved("one")
+        for token in (EAST, WEST):
+            self.server.revoke("r-" + token)
+        self.opens("one")
+        self.assertEqual(self.server.unwrap("two").reason, "KEY_ACCESS_DENIED")
+        self.opens("two", SYSTEM)  # by the availability key, and moves (R-8.3)
+        self.moved("one", "two")
+        self.opens("two")
+        for token in (EAST, WEST):
+            self.server.grant("r-" + token)
+        for box in self.keys:
+            self.opens(box)
+        self.ended(begun["name"])
+
+
+if __name__ == "__main__":
+    unittest.main()
