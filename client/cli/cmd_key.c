@@ -49,6 +49,12 @@ static const struct cli_method validate_method = {
     "holdfast.v1.CustomerKeyService/ValidateCustomerKeys",
     &holdfast__v1__validation_report__descriptor};
 
+static const struct column dependant_columns[] = {
+    {"RESOURCE",   "resource",   NULL, COLUMN_TEXT },
+    {"DEP",        "dep",        NULL, COLUMN_LEAF },
+    {"GENERATION", "generation", NULL, COLUMN_RIGHT},
+};
+
 /* take_time: *out_time is NULL when the option was not given. */
 static enum cli_exit take_time(struct cli *cli, const char *option,
                                Google__Protobuf__Timestamp *time,
@@ -342,6 +348,37 @@ static enum cli_exit run_validate(struct cli *cli, const struct args *args)
     return cli_show_report(cli, &validate_method, &request.base);
 }
 
+static enum cli_exit run_dependants(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    int64_t version = 0;
+    const char *text = args_text(args, "version");
+    enum cli_exit code = key_name(cli, args, name);
+    if (code == CLI_OK && text != NULL &&
+        number_parse(text, 1, VERSION_MAX, &version) != HF_OK) {
+        code = cli_usage(cli, "--version is a number from 1");
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__ListKeyDependantsRequest request =
+        HOLDFAST__V1__LIST_KEY_DEPENDANTS_REQUEST__INIT;
+    request.name = name;
+    request.version = (uint32_t)version;
+    const struct cli_list list = {
+        .method = {"holdfast.v1.CustomerKeyService/ListKeyDependants",
+                   &holdfast__v1__list_key_dependants_response__descriptor},
+        .request = &request.base,
+        .items = "dependants",
+    };
+    return cli_show_list(cli, &list, dependant_columns,
+                         HF_COUNT(dependant_columns));
+}
+
+static const struct option dependants_options[] = {
+    {"version", "NUMBER", "default: the current one", false, false},
+};
+
 static const struct option register_options[] = {
     {"token",      "TOKEN", "the enrolled token it is in",      true,  false},
     {"uri",        "URI",   "pkcs11: with id= of the key pair", true,  false},
@@ -447,7 +484,19 @@ static const struct command validate_command = {
     .run = run_validate,
 };
 
+static const struct command dependants_command = {
+    .group = "key",
+    .verb = "dependants",
+    .summary = "List the resources that still need a version of a customer "
+               "key. None: it may be disabled.",
+    .operands = "KEY",
+    .options = dependants_options,
+    .option_count = HF_COUNT(dependants_options),
+    .example = "holdfast --as admin key dependants root-a --version 1",
+    .run = run_dependants,
+};
+
 static const struct command *const commands[] = {
-    &register_command, &get_command,    &list_command,    &update_command,
-    &grant_command,    &revoke_command, &validate_command};
+    &register_command, &get_command,    &list_command,     &update_command,
+    &grant_command,    &revoke_command, &validate_command, &dependants_command};
 const struct command_set commands_of_key = {commands, HF_COUNT(commands)};

@@ -77,6 +77,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_VALIDATE_CUSTOMER_KEYS] ={SUBJECT_TENANT,  "T...V........."},
     [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
     [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
+    [VERB_LIST_KEY_DEPENDANTS] =   {SUBJECT_TENANT,  "TCE.Vv.....A.."},
 
     [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P....AO."},

@@ -58,6 +58,7 @@ enum role {
     X(REWRAP_DEP, "RewrapDep")                                                 \
     X(REFRESH_DEP, "RefreshDep")                                               \
     X(REPLACE_DEP_KEYS, "ReplaceDepKeys")                                      \
+    X(LIST_KEY_DEPENDANTS, "ListKeyDependants")                                \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

@@ -1,6 +1,7 @@
 /* customer_key_changes: enable, disable, dates, grants. What narrows has ended
  * every lease it touches before it is answered (R-15.4). */
 #include "server/service/customer_key_view.h"
+#include "server/service/key_dependants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,9 @@ static HF_STATUS update_locked(struct admin *admin,
     struct key_version_entry *entry = key->versions[number - 1];
     struct key_version_record next = entry->record;
     HF_TRY(next_version(admin, request, &next));
+    if (entry->record.enabled && !next.enabled) {
+        HF_TRY(key_check_unused(admin, key, entry)); /* */
+    }
     if (request->mutation.validate_only) {
         return HF_OK;
     }

@@ -193,6 +193,27 @@ class Server(deployment.Deployment):
                          resource=f"{PARENT}/mailboxes/{name}")
         return dep, made
 
+    def set_aside(self, *boxes):
+        """Brings the stored keys of these mailboxes under the built-in DEP, so
+        that nothing stored needs their customer keys (R-7.13); the copies of
+        before, which open still."""
+        kept = {}
+        for box in boxes:
+            resource = f"{PARENT}/mailboxes/{box}"
+            kept[box] = self.call("workload", "RewrapKey", resource=resource,
+                                  access=self.access(USER)).wrapped_key
+            self.cli("admin", "mailbox", "assign", box, "--none")
+            self.call("workload", "RewrapKey", resource=resource,
+                      access=self.access(USER))
+        return kept
+
+    def put_back(self, *boxes):
+        for box in boxes:
+            self.cli("admin", "mailbox", "assign", box, "--dep", box)
+            self.call("workload", "RewrapKey",
+                      resource=f"{PARENT}/mailboxes/{box}",
+                      access=self.access(USER))
+
     def customer_key(self, name, token, residency="token", bits=2048):
         """One more key in a token, registered and granted."""
         self.generate(token, name, residency=residency, bits=bits)

@@ -7,13 +7,15 @@
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
 #include "server/service/customer_keys.h"
+#include "server/service/key_dependants.h"
 
 #include <holdfast/v1/customer_key_service.pb-c.h>
 #include <string.h>
 
 #define PATH "/holdfast.v1.CustomerKeyService/"
 /* A view has up to 16 versions and 32 grants: about 38 KiB. */
-#define PAGE_MAX_HERE 50
+#define PAGE_MAX_HERE       50
+#define DEPENDANTS_MAX_HERE 1000
 
 static HF_STATUS answer(struct admin_work *work,
                         const struct customer_key_view *view)
@@ -263,6 +265,52 @@ static HF_STATUS list(struct admin_work *work)
     return HF_OK;
 }
 
+static Holdfast__V1__KeyDependant *
+encode_dependant(struct rpc_arena *arena, const char *tenant,
+                 const struct key_dependant *from)
+{
+    Holdfast__V1__KeyDependant *out = codec_new(
+        arena, Holdfast__V1__KeyDependant, holdfast__v1__key_dependant);
+    if (out != NULL) {
+        out->resource = rpc_arena_text(arena, "%s", from->resource);
+        out->dep = codec_put_dep_name(arena, tenant, &from->under.dep);
+        out->generation = from->under.generation;
+    }
+    return out;
+}
+
+static HF_STATUS dependants(struct admin_work *work)
+{
+    const Holdfast__V1__ListKeyDependantsRequest *in =
+        (const Holdfast__V1__ListKeyDependantsRequest *)work->request;
+    struct key_dependants_request request = {.version = in->version};
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, DEPENDANTS_MAX_HERE,
+                      &request.page, work->problem));
+    struct key_dependant_list found = {.cap = request.page.size};
+    found.items = rpc_arena_alloc(work->arena, found.cap * sizeof *found.items);
+    Holdfast__V1__ListKeyDependantsResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListKeyDependantsResponse,
+                  holdfast__v1__list_key_dependants_response);
+    Holdfast__V1__KeyDependant **items =
+        rpc_arena_alloc(work->arena, found.cap * sizeof *items);
+    if (found.items == NULL || out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_dependants(work->service, work->caller, &request,
+                                    &found, work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] =
+            encode_dependant(work->arena, request.tenant, &found.items[i]);
+    }
+    out->dependants = items;
+    out->n_dependants = found.count;
+    out->total_count = found.total;
+    out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 #define METHOD(name, word, lower, handler)                                     \
     {                                                                          \
         .path = PATH name, .lane = LANE_ADMIN, .verb = VERB_##word,            \
@@ -281,6 +329,8 @@ static const struct rpc_method methods[] = {
            revoke),
     METHOD("ValidateCustomerKeys", VALIDATE_CUSTOMER_KEYS,
            validate_customer_keys, validate),
+    METHOD("ListKeyDependants", LIST_KEY_DEPENDANTS, list_key_dependants,
+           dependants),
 };
 const struct method_list customer_key_methods = {
     .methods = methods,

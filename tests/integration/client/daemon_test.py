@@ -213,9 +213,13 @@ class MainJob(unittest.TestCase):
         self.assertIn("HEALTHY", text)
 
     def key_and_dep_changes(self):
-        self.run_as("admin", "key", "update", "one", "--disable")
-        self.opens_unsealed()
-        self.run_as("admin", "key", "update", "one", "--enable")
+        refused = self.run_as("admin", "key", "update", "one", "--disable",
+                              code=5)
+        self.assertIn("KEY_IN_USE", refused.stderr)
+        self.assertEqual(
+            [one["resource"] for one in self.json_as(
+                "admin", "key", "dependants", "one")["dependants"]],
+            ["tenants/acme/mailboxes/alice"])
         stale = self.json_as("admin", "dep", "get", "mail")["etag"]
         self.run_as("admin", "dep", "update", "mail", "--description", "new")
         refused = self.run_as("admin", "dep", "update", "mail",

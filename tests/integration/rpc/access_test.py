@@ -39,6 +39,7 @@ REQUESTS = {
                              permissions=[1]),
     "RevokeCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
                               identity="spiffe://test.example/x"),
+    "ListKeyDependants": dict(name="tenants/{t}/customerKeys/absent"),
     "ValidateCustomerKeys": dict(
         parent="tenants/{t}",
         customer_keys=["tenants/{t}/customerKeys/absent",
@@ -99,6 +100,7 @@ MAY = {
     "UpdateCustomerKey": {"admin", "contributor"},
     "GrantCustomerKey": {"admin", "contributor"},
     "RevokeCustomerKey": {"admin", "contributor"},
+    "ListKeyDependants": READERS | {"compliance"},
     "ValidateCustomerKeys": {"admin", "vault"},
     "CreateDep": {"admin", "mailadmin"},  # a mailbox DEP; see test_dep_types
     "GetDep": LOOKERS,

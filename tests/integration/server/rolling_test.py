@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
+from server import API, EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
 
 BOXES = ("one", "two", "three")
 
@@ -111,6 +111,51 @@ class Rolling(unittest.TestCase):
         for box in self.keys:
             self.opens(box)
         self.assertEqual(len(self.server.audit(activity="KeyUpdateEnded")), 1)
+
+    def dependants(self, token, version):
+        found, page = [], ""
+        while True:
+            reply = self.server.call(
+                "auditor", "ListKeyDependants", version=version, page_size=3,
+                name=f"{PARENT}/customerKeys/r-{token}", page_token=page)
+            found += [one.resource.rsplit("/", 1)[1]
+                      for one in reply.dependants]
+            page = reply.next_page_token
+            if not page:
+                self.assertEqual(len(found), reply.total_count)
+                return sorted(found)
+
+    def disable(self, token, version):
+        mask = API.message("google.protobuf.FieldMask")
+        return self.server.outcome(
+            "admin", "UpdateCustomerKey", version=version,
+            name=f"{PARENT}/customerKeys/r-{token}",
+            update_mask=mask(paths=["enabled"]))
+
+    def test_what_needs_a_version(self):
+        """R-7.2, R-7.13: a version is disabled when nothing stored needs it,
+        and not before."""
+        everything = sorted(self.keys)
+        self.assertEqual(self.dependants(EAST, 1), everything)
+        self.new_version(EAST)
+        self.server.cli("admin", "dep", "refresh", "roll")
+        self.opens("one")
+        self.assertEqual(self.dependants(EAST, 1),
+                         [box for box in everything if box != "one"])
+        self.assertEqual(self.dependants(EAST, 2), ["one"])
+        self.assertEqual(self.dependants(WEST, 1), everything)
+        for token, version in ((EAST, 1), (EAST, 2), (WEST, 1)):
+            outcome = self.disable(token, version)
+            self.assertEqual((outcome.code, outcome.reason),
+                             ("FAILED_PRECONDITION", "KEY_IN_USE"))
+            self.assertIn(f"{PARENT}/mailboxes/", outcome.text)
+        for box in everything:
+            self.opens(box)
+        self.assertEqual(self.dependants(EAST, 1), [])
+        self.assertEqual(self.disable(EAST, 1).code, "OK")
+        self.assertEqual(self.disable(EAST, 2).reason, "KEY_IN_USE")
+        for box in everything:
+            self.opens(box)
 
     def test_replace(self):
         """T6: while mailboxes are assigned; the new pair is validated first;

@@ -70,18 +70,18 @@ class Table(unittest.TestCase):
         self.server.heal(*PLACES)
         self.server.forget()
 
-    def ask(self, box, initiator):
+    def ask(self, box, initiator, **fields):
         """(outcome, records): the key is the right one, if there is one."""
         before = self.server.audit_end()
-        outcome = self.server.unwrap(box, initiator)
+        outcome = self.server.unwrap(box, initiator, **fields)
         self.assertIn(outcome.key, (None, self.keys[box]))
         return outcome, [json.loads(record.json)["details"] for record in
                          self.server.ak_records(after=before)]
 
-    def check_both(self, box, name):
+    def check_both(self, box, name, **fields):
         """Both keys are in class name now."""
         for initiator, says in zip((USER, SYSTEM), SAYS[name]):
-            outcome, records = self.ask(box, initiator)
+            outcome, records = self.ask(box, initiator, **fields)
             self.assertEqual(outcome.answer, says, outcome)
             results = [record["results"] for record in records]
             self.assertEqual(results, [[name] * 2] if says == AK else [])
@@ -205,6 +205,7 @@ class Table(unittest.TestCase):
 
     def test_disabled(self):
         """Disabled: DENIED, and no token is asked."""
+        kept = self.server.set_aside(*PLACES)
         self.server.faults(*[f"token={token} log=1" for token in BOTH])
         for name in BOTH:
             self.server.cli("admin", "key", "update", "key-" + name,
@@ -212,12 +213,13 @@ class Table(unittest.TestCase):
         try:
             self.server.forget()
             for box in PLACES:
-                self.check_both(box, "DENIED")
+                self.check_both(box, "DENIED", wrapped_key=kept[box])
             self.assertEqual(self.server.logged(), 0)
         finally:
             for name in BOTH:
                 self.server.cli("admin", "key", "update", "key-" + name,
                                 "--enable")
+            self.server.put_back(*PLACES)
 
 
 class Missing(unittest.TestCase):

@@ -375,6 +375,19 @@ class Administration(Case):
             self.call(DEPS + "ListDeps", parent="tenants/acme", type=kind)
             self.assertIn("type=%d" % kind, self.server.wait_for("list"))
 
+    def test_key_dependants(self):
+        path = "/holdfast.v1.CustomerKeyService/ListKeyDependants"
+        found = self.call(path, name="tenants/acme/customerKeys/a", version=7,
+                          page_size=1000)
+        self.assertEqual(self.server.wait_for("dependants"),
+                         "dependants of version=7")
+        self.assertEqual((len(found.dependants), found.total_count,
+                          found.next_page_token), (1000, 70000, "ab"))
+        one = found.dependants[999]
+        self.assertEqual((one.resource, one.dep, one.generation),
+                         ("tenants/acme/mailboxes/a",
+                          "tenants/acme/deps/" + DEP, 3))
+
     def test_refresh_and_replace(self):
         name = "tenants/acme/deps/mail"
         begun = self.call(DEPS + "RefreshDep", name=name, validate_only=True)

@@ -3,6 +3,7 @@
 
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
+#include "server/service/key_dependants.h"
 
 #include "tests/unit/rpc/service_double.h"
 
@@ -102,5 +103,27 @@ HF_STATUS operations_cancel(struct service *service,
                            request->id, problem));
     fill(out, request->tenant);
     out->record.state = OPERATION_CANCELLED;
+    return HF_OK;
+}
+
+HF_STATUS customer_keys_dependants(struct service *service,
+                                   const struct caller *caller,
+                                   const struct key_dependants_request *request,
+                                   struct key_dependant_list *out,
+                                   struct problem *problem)
+{
+    (void)service;
+    double_say("dependants of version=%u", request->version);
+    HF_TRY(double_use_case(caller, "customer_keys_dependants", request->tenant,
+                           request->name, problem));
+    out->count = request->page.size;
+    out->total = 70000;
+    CHECK(text_copy(out->next, sizeof out->next, "ab") == HF_OK);
+    for (size_t i = 0; i < out->count; i++) {
+        out->items[i].under =
+            (struct dep_ref){.dep = double_dep, .generation = 3};
+        CHECK(text_copy(out->items[i].resource, sizeof out->items[i].resource,
+                        "tenants/acme/mailboxes/a") == HF_OK);
+    }
     return HF_OK;
 }

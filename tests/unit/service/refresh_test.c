@@ -6,6 +6,7 @@
 
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
+#include "server/service/key_dependants.h"
 
 #include "tests/unit/service/world.h"
 
@@ -494,6 +495,107 @@ static void the_ledger_follows_every_move(void **state)
     assert_counts(0, 0);
 }
 
+static uint64_t count_dependants(const char *key, uint32_t version)
+{
+    struct key_dependants_request request = {
+        .tenant = WORLD_TENANT, .version = version, .page = {.size = 3}};
+    struct key_dependant items[3];
+    struct key_dependant_list list = {.items = items, .cap = 3};
+    uint64_t seen = 0;
+    snprintf(request.name, sizeof request.name, "%s", key);
+    do {
+        assert_ok(customer_keys_dependants(world.service, &world.admin,
+                                           &request, &list, &world.problem));
+        for (size_t i = 0; i < list.count; i++) {
+            assert_non_null(
+                strstr(items[i].resource, "tenants/contoso/mailboxes/box"));
+        }
+        seen += list.count;
+        snprintf(request.page.token, sizeof request.page.token, "%s",
+                 list.next);
+        assert_true(list.next[0] == '\0' || list.count == 3);
+    } while (list.next[0] != '\0');
+    assert_int_equal(seen, list.total);
+    return seen;
+}
+
+static enum hf_status disable(const char *key, uint32_t version)
+{
+    struct customer_key_view view;
+    struct customer_key_update request = {
+        .tenant = WORLD_TENANT,
+        .version = version,
+        .set_enabled = true,
+    };
+    snprintf(request.name, sizeof request.name, "%s", key);
+    return customer_keys_update(world.service, &world.admin, &request, &view,
+                                &world.problem);
+}
+
+static void is_in_use(const char *key, uint32_t version)
+{
+    assert_status(disable(key, version), HF_E_PRECONDITION);
+    assert_string_equal(reason_word(world.problem.reason), "KEY_IN_USE");
+    assert_non_null(
+        strstr(world.problem.text, "tenants/contoso/mailboxes/box"));
+}
+
+/* as long as a stored key needs it, and no longer. */
+static void a_version_in_use_is_not_disabled(void **state)
+{
+    struct operation_view ordered;
+    struct outcome out;
+    (void)state;
+    assert_int_equal(count_dependants("ck1", 1), BOXES);
+    assert_int_equal(count_dependants("ck2", 0), BOXES);
+    is_in_use("ck1", 1);
+    is_in_use("ck2", 0);
+    world_revoke(&world, "ck1", &world.workload); /* always possible */
+    world_grant(&world, "ck1", &world.workload, all_permissions);
+    world_key_version(&world, 0, "ck1", 2);
+    assert_int_equal(count_dependants("ck1", 0), 0);
+    assert_ok(refresh(&ordered));
+    for (int i = 0; i < BOXES; i++) {
+        is_in_use("ck1", 1);
+        open_box(i, &out);
+        assert_int_equal(count_dependants("ck1", 1), BOXES - 1 - i);
+        assert_int_equal(count_dependants("ck1", 2), i + 1);
+        assert_int_equal(count_dependants("ck2", 1), BOXES);
+        is_in_use("ck1", 2);
+    }
+    assert_ok(world_restart(&world));
+    assert_ok(disable("ck1", 1));
+    is_in_use("ck1", 2);
+    is_in_use("ck2", 1);
+    for (int i = 0; i < BOXES; i++) {
+        open_box(i, &out);
+    }
+}
+
+static void a_page_of_another_list_is_refused(void **state)
+{
+    static const char *const tokens[] = {
+        "x", "00", "0000000000000000000000000000000000000000000000000000"};
+    struct key_dependants_request request = {.tenant = WORLD_TENANT,
+                                             .name = "ck1"};
+    struct key_dependant item;
+    struct key_dependant_list list = {.items = &item, .cap = 1};
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(tokens); i++) {
+        snprintf(request.page.token, sizeof request.page.token, "%s",
+                 tokens[i]);
+        assert_status(customer_keys_dependants(world.service, &world.admin,
+                                               &request, &list, &world.problem),
+                      HF_E_INVALID);
+        assert_string_equal(world.problem.field, "page_token");
+    }
+    request.page.token[0] = '\0';
+    request.version = 2;
+    assert_status(customer_keys_dependants(world.service, &world.admin,
+                                           &request, &list, &world.problem),
+                  HF_E_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +612,10 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(an_older_store_gets_its_index, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_version_in_use_is_not_disabled, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_page_of_another_list_is_refused,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(the_ledger_follows_every_move, start,
                                         stop),
     };
