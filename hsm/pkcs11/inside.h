@@ -30,11 +30,21 @@
 #include <stdint.h>
 
 #define P11_SESSIONS_MAX  32
-#define P11_SESSIONS_MIN  4 /* keeper, objects, data, one for roots */
 #define P11_ANCHORS_MAX   8
 #define P11_KEYS_CACHED   64
 #define P11_ROOT_SEATS    2
 #define P11_MISSING_KNOWN 64
+
+/* What sessions are for. A thread of the root lane works on one and tries an
+ * unwrapped key out on another, while it makes that key on an anchor. Anchors
+ * hold their sessions as long as an object lives on them, so their number is
+ * bounded by what the others leave over (p11_bound_sessions). */
+#define P11_SESSIONS_FIXED    2 /* the keeper, the data lane's */
+#define P11_SESSIONS_ROOT     2 /* of one root thread, anchors apart */
+#define P11_SESSIONS_PER_SEAT (P11_SESSIONS_ROOT + 1)
+_Static_assert(PKCS11_SESSIONS_MIN ==
+                   P11_SESSIONS_FIXED + P11_SESSIONS_PER_SEAT,
+               "one root thread can do everything");
 
 /* A session that owns leased objects and runs no data operation: objects die
  * with the session that made them. Under token->lock. */
@@ -83,6 +93,8 @@ struct p11_token {
     struct token_profile profile;
     CK_MECHANISM_TYPE kwp; /* the number under which it knows KWP */
     size_t sessions_max;
+    size_t root_seats;
+    size_t anchors_max;
 
     /* moves on when objects are lost: an older object is refused */
     _Atomic uint64_t generation;

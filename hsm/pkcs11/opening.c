@@ -153,11 +153,12 @@ static HF_STATUS bound_sessions(struct p11_work *work,
     if (limit > 0 && limit < token->sessions_max) {
         token->sessions_max = limit;
     }
-    if (token->sessions_max < P11_SESSIONS_MIN) {
-        explain(refusal, "four sessions are needed and fewer are allowed",
+    if (token->sessions_max < PKCS11_SESSIONS_MIN) {
+        explain(refusal, "five sessions are needed and fewer are allowed",
                 work);
         return HF_E_RESOURCES;
     }
+    p11_bound_sessions(token);
     return HF_OK;
 }
 

@@ -229,12 +229,6 @@ static const struct token_port port = {
     .close = port_close,
 };
 
-static size_t root_seats(const struct p11_token *token)
-{
-    size_t spare = token->sessions_max - (P11_SESSIONS_MIN - 1);
-    return spare < P11_ROOT_SEATS ? spare : P11_ROOT_SEATS;
-}
-
 HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
                       struct token *out_token,
                       struct pkcs11_refusal *out_refusal)
@@ -245,7 +239,7 @@ HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
     const struct executor_settings executor = {
         .queue_max =
             settings->queue_max > 0 ? settings->queue_max : QUEUE_DEFAULT,
-        .root_seats = root_seats(token),
+        .root_seats = token->root_seats,
         .clock = token->clock,
     };
     const struct executor_owner owner = {.run = run,

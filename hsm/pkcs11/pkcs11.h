@@ -22,6 +22,10 @@ enum pkcs11_sync {
     PKCS11_SYNC_SYNCFS, /* SoftHSM: syncfs(2) on the token directory  */
 };
 
+/* With fewer sessions a token cannot unwrap; with fewer than eight it does one
+ * root operation at a time. */
+#define PKCS11_SESSIONS_MIN 5
+
 struct pkcs11_settings {
     const char *module_path;
     const char *label;        /* CKA label of the token */
@@ -29,7 +33,8 @@ struct pkcs11_settings {
     const struct secret *pin; /* borrowed until pkcs11_open returns */
     enum pkcs11_sync sync;
     const char *sync_path;     /* a directory on the token's file system */
-    uint32_t max_sessions;     /* 0: what the token allows, at most 32 */
+    uint32_t max_sessions;     /* 0: what the token allows, at most 32; else
+                                  PKCS11_SESSIONS_MIN or more */
     uint32_t queue_max;        /* per lane; 0: 1024 */
     const struct clock *clock; /* for drop_dead_ms; NULL: clock_system() */
 };

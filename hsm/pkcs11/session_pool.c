@@ -10,6 +10,16 @@ static uint64_t next_generation(void)
     return atomic_fetch_add(&last, 1) + 1;
 }
 
+void p11_bound_sessions(struct p11_token *token)
+{
+    CHECK(token->sessions_max >= PKCS11_SESSIONS_MIN);
+    size_t shared = token->sessions_max - P11_SESSIONS_FIXED;
+    size_t seats = shared / P11_SESSIONS_PER_SEAT;
+    token->root_seats = seats < P11_ROOT_SEATS ? seats : P11_ROOT_SEATS;
+    size_t rest = shared - token->root_seats * P11_SESSIONS_ROOT;
+    token->anchors_max = rest < P11_ANCHORS_MAX ? rest : P11_ANCHORS_MAX;
+}
+
 static bool reserve(struct p11_token *token)
 {
     pthread_mutex_lock(&token->lock);
@@ -146,20 +156,20 @@ enum anchor_choice { ANCHOR_READY, ANCHOR_TO_OPEN, ANCHOR_NONE };
 static enum anchor_choice choose_anchor(struct p11_token *token,
                                         size_t *out_index)
 {
-    size_t free = P11_ANCHORS_MAX;
-    for (size_t i = 0; i < P11_ANCHORS_MAX; i++) {
+    size_t free = token->anchors_max;
+    for (size_t i = 0; i < token->anchors_max; i++) {
         const struct p11_anchor *anchor = &token->anchors[i];
         bool taken = anchor->busy || anchor->retired || anchor->doomed;
         if (!taken && anchor->session != CK_INVALID_HANDLE) {
             *out_index = i;
             return ANCHOR_READY;
         }
-        if (!taken && free == P11_ANCHORS_MAX) {
+        if (!taken && free == token->anchors_max) {
             free = i;
         }
     }
     *out_index = free;
-    return free < P11_ANCHORS_MAX ? ANCHOR_TO_OPEN : ANCHOR_NONE;
+    return free < token->anchors_max ? ANCHOR_TO_OPEN : ANCHOR_NONE;
 }
 
 static HF_STATUS anchor_try(struct p11_work *work, size_t *out_index)

@@ -13,6 +13,11 @@
 
 #include "hsm/pkcs11/inside.h"
 
+/* p11_bound_sessions: shares sessions_max out, so that whatever the load, what
+ * it leaves behind lets the next operation run.
+ * Takes     sessions_max, PKCS11_SESSIONS_MIN or more. */
+void p11_bound_sessions(struct p11_token *token);
+
 /* p11_session_need: work->session is open afterwards.
  * Returns   HF_OK; HF_E_RESOURCES when none is free; as for
  *           CKR_USER_NOT_LOGGED_IN when the module was renewed and nobody has

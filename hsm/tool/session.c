@@ -138,7 +138,7 @@ static enum hf_status open_token(struct tool *tool, const struct secret *pin,
                                        .serial = info->serial,
                                        .pin = pin,
                                        .sync = PKCS11_SYNC_NONE,
-                                       .max_sessions = 4,
+                                       .max_sessions = PKCS11_SESSIONS_MIN,
                                        .clock = clock_system()};
     HF_TRY(sync_settle(tool, info, sync_path, &settings));
     enum hf_status status = pkcs11_open(&settings, &session->token, &refusal);

@@ -86,7 +86,10 @@ struct config_limits {
     uint32_t slow_threads;
     uint32_t slow_queue;
     uint32_t row_cache;
-    uint32_t token_sessions; /* 0: what the token allows, at most 32 */
+    /* 0: what the token allows, at most 32; else PKCS11_SESSIONS_MIN or more:
+     * with 5 to 7 one root operation at a time, with 12 or more the token goes
+     * on while several calls hang in it */
+    uint32_t token_sessions;
     uint32_t token_queue;
     uint32_t store_readers;
     uint32_t ak_lease_ms;        /* R-15.4a */

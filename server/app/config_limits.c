@@ -2,6 +2,8 @@
 
 #include "hsm/base/check.h"
 
+#include "hsm/pkcs11/pkcs11.h"
+
 #include <string.h>
 
 struct limit {
@@ -42,6 +44,19 @@ static const struct limit table[] = {
 /* clang-format on */
 #define LIMITS HF_COUNT(table)
 
+/* 0 lets the token decide; what cannot work is no number of sessions. */
+static void check_sessions(struct yaml_reader *reader,
+                           const struct yaml_place *place, uint32_t sessions)
+{
+    if (sessions != 0 && sessions < PKCS11_SESSIONS_MIN) {
+        struct yaml_place one = yaml_member(reader, place, "token_sessions");
+        yaml_mistake(reader, one.line,
+                     "%s is %u; a token needs at least %d to unwrap, and 0 "
+                     "takes what it allows",
+                     one.name, sessions, PKCS11_SESSIONS_MIN);
+    }
+}
+
 void config_limits_read(struct yaml_reader *reader,
                         const struct yaml_place *place,
                         struct config_limits *out)
@@ -63,6 +78,7 @@ void config_limits_read(struct yaml_reader *reader,
             memcpy((char *)out + table[i].offset, &value, sizeof value);
         }
     }
+    check_sessions(reader, place, out->token_sessions);
     if (out->connections_per_identity > out->connections) {
         struct yaml_place one =
             yaml_member(reader, place, "connections_per_identity");

@@ -133,6 +133,8 @@ MISTAKES = [
     ("connections: 100",
      "connections: 100\n  connections_per_identity: 101", 26,
      "at most limits.connections (100)"),
+    ("connections: 100", "connections: 100\n  token_sessions: 4", 26,
+     "at least 5 to unwrap, and 0"),
     ("connections: 100", "ak_lease_ms: 10001", 25, "from 0 to 10000"),
     ("connections: 100", "[a]: 1", 25, "a key is a list"),
     ("log_level: debug", "log_level: loud", 26, "debug, info, warn"),
