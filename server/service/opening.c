@@ -9,85 +9,24 @@
 #include "server/service/acquiring.h"
 #include "server/service/ak_audit.h"
 #include "server/service/attempt.h"
+#include "server/service/opening_facts.h"
 
 #include <string.h>
 
-#define SERVICE_MANAGED_LEASE_MS HF_KEY_LEASE_DEFAULT_MS
 /* a call is handed round so often before it is told to come again */
 #define TRIES_MAX 8
+/* and so often it is opened after facts read anew, when a change overtakes */
+#define ROUNDS_MAX 2
 /* the slot of acquiring and parked for the availability key: no caller who may
  * use no customer key ever acquires with one */
 #define MASK_AK 0
-
-/* What decides whether and how this call may open this generation. Read at one
- * moment. */
-struct facts {
-    struct customer_key_verdict verdicts[HF_CUSTOMER_KEYS_PER_DEP];
-    enum caller_gate gate;
-    unsigned mask; /* the keys the caller may use */
-    enum dep_type type;
-    enum dep_state state;
-    enum ak_state ak_state;
-    int64_t key_lease_ms;
-    uint64_t revision;
-};
-
-/* What the caller may do with one of the keys. The service itself works for
- * whoever holds a grant (renewal, rewrap), and is never a stranger. */
-static struct customer_key_verdict
-verdict_of(struct service *service, const struct generation_entry *generation,
-           size_t slot, const struct caller *caller)
-{
-    const struct key_entry *key = generation->keys[slot];
-    const struct key_version_entry *version = generation->versions[slot];
-    int64_t wall_ms = service_wall_ms(service);
-    if (caller == &service_itself) {
-        return (struct customer_key_verdict){
-            .allowed = key_serves_anyone(key, version, wall_ms)};
-    }
-    return key_verdict(key, version, caller->identity, KEY_USE_UNWRAP, wall_ms);
-}
-
-static void read_facts_locked(struct service *service,
-                              struct generation_entry *generation,
-                              const struct caller *caller, struct facts *facts)
-{
-    const struct dep_record *dep = &generation->dep->record;
-    facts->type = dep->type;
-    facts->state = dep->state;
-    facts->ak_state = dep->ak_state;
-    facts->key_lease_ms = dep->key_lease_ms;
-    facts->mask = 0;
-    if (dep->type == DEP_TYPE_SERVICE_MANAGED) {
-        facts->gate = GATE_OPEN;
-        facts->key_lease_ms = SERVICE_MANAGED_LEASE_MS;
-        return;
-    }
-    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
-        facts->verdicts[slot] = verdict_of(service, generation, slot, caller);
-        if (facts->verdicts[slot].allowed) {
-            facts->mask |= 1u << slot;
-        }
-    }
-    facts->gate = caller_gate_of(facts->verdicts);
-}
-
-static void read_facts(struct service *service,
-                       struct generation_entry *generation,
-                       const struct caller *caller, struct facts *facts)
-{
-    facts->revision = generation_revision(generation);
-    pthread_rwlock_rdlock(&service->catalogue.lock);
-    read_facts_locked(service, generation, caller, facts);
-    pthread_rwlock_unlock(&service->catalogue.lock);
-}
 
 struct lease *opening_take(struct service *service,
                            struct generation_entry *generation,
                            const struct key_call *call, int64_t now_ms)
 {
-    struct facts facts = {.revision = 0};
-    read_facts_locked(service, generation, call->caller, &facts);
+    struct opening_facts facts = {.revision = 0};
+    opening_facts_locked(service, generation, call->caller, &facts);
     if (facts.gate != GATE_OPEN || !dep_may_unwrap(facts.state)) {
         return NULL;
     }
@@ -151,8 +90,8 @@ static bool breaker_skips(struct key_entry *key)
 
 static enum attempt try_key(struct service *service,
                             struct generation_entry *generation, size_t slot,
-                            const struct facts *facts, int64_t deadline_ms,
-                            struct lease **out_lease)
+                            const struct opening_facts *facts,
+                            int64_t deadline_ms, struct lease **out_lease)
 {
     if (!facts->verdicts[slot].allowed) {
         return ATTEMPT_DENIED; /* the token is not asked */
@@ -169,7 +108,8 @@ static enum attempt try_key(struct service *service,
 /* one at random, then the other. */
 static HF_STATUS try_both(struct service *service,
                           struct generation_entry *generation,
-                          const struct facts *facts, int64_t deadline_ms,
+                          const struct opening_facts *facts,
+                          int64_t deadline_ms,
                           enum attempt results[HF_CUSTOMER_KEYS_PER_DEP],
                           struct lease **out_lease)
 {
@@ -189,7 +129,7 @@ static HF_STATUS try_both(struct service *service,
 
 /* --- the availability key ----------------------------------------------- */
 
-static struct fallback_verdict decide(const struct facts *facts,
+static struct fallback_verdict decide(const struct opening_facts *facts,
                                       const struct key_call *call,
                                       const enum attempt *results)
 {
@@ -206,11 +146,10 @@ static struct fallback_verdict decide(const struct facts *facts,
 
 /* Opens with the availability key; the record first, then the result
  * (R-10.6: no record, no AK). */
-static enum opening open_by_ak(struct service *service,
-                               struct generation_entry *generation,
-                               const struct facts *facts, struct key_call *call,
-                               const enum attempt *results,
-                               struct lease **out_lease)
+static enum opening
+open_by_ak(struct service *service, struct generation_entry *generation,
+           const struct opening_facts *facts, struct key_call *call,
+           const enum attempt *results, struct lease **out_lease)
 {
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
     if (call->cancelled != NULL && call->cancelled(call)) {
@@ -242,7 +181,7 @@ static enum opening open_by_ak(struct service *service,
 
 static enum opening by_availability_key(struct service *service,
                                         struct generation_entry *generation,
-                                        const struct facts *facts,
+                                        const struct opening_facts *facts,
                                         struct key_call *call,
                                         const enum attempt *results,
                                         struct lease **out_lease)
@@ -267,11 +206,10 @@ static enum opening by_availability_key(struct service *service,
     return opening;
 }
 
-static enum opening fall_back(struct service *service,
-                              struct generation_entry *generation,
-                              const struct facts *facts, struct key_call *call,
-                              const enum attempt *results,
-                              struct lease **out_lease)
+static enum opening
+fall_back(struct service *service, struct generation_entry *generation,
+          const struct opening_facts *facts, struct key_call *call,
+          const enum attempt *results, struct lease **out_lease)
 {
     struct fallback_verdict verdict = decide(facts, call, results);
     if (verdict.alert) {
@@ -292,7 +230,7 @@ static enum opening fall_back(struct service *service,
  * lives; then nobody needs to ask the tokens again. */
 static bool known_results(struct service *service,
                           struct generation_entry *generation,
-                          const struct facts *facts,
+                          const struct opening_facts *facts,
                           enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
 {
     int64_t now_ms = service_monotonic_ms(service);
@@ -314,12 +252,10 @@ static bool known_results(struct service *service,
     return known;
 }
 
-/* What an attempt that this call waited for came to; nothing when the caller's
- * grants have changed since (R-15.4: a withdrawal is in effect at once). */
 /* What an attempt that this call shared, or made before it was parked, came to:
  * good for the facts it rests on, and never against what is refused now. */
 static bool shared_results(const struct generation_entry *generation,
-                           const struct facts *facts,
+                           const struct opening_facts *facts,
                            const struct key_call *call,
                            enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
 {
@@ -340,8 +276,8 @@ static bool shared_results(const struct generation_entry *generation,
 
 static enum opening acquire(struct service *service,
                             struct generation_entry *generation,
-                            const struct facts *facts, struct key_call *call,
-                            struct lease **out_lease)
+                            const struct opening_facts *facts,
+                            struct key_call *call, struct lease **out_lease)
 {
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_OURS,
                                                       ATTEMPT_OURS};
@@ -384,7 +320,7 @@ static enum opening acquire(struct service *service,
 
 static enum opening open_service_managed(struct service *service,
                                          struct generation_entry *generation,
-                                         const struct facts *facts,
+                                         const struct opening_facts *facts,
                                          struct key_call *call,
                                          struct lease **out_lease)
 {
@@ -398,6 +334,9 @@ static enum opening open_service_managed(struct service *service,
         status = lease_publish(lease, facts->key_lease_ms, facts->revision);
     }
     acquired(service, generation, MASK_AK, NULL);
+    if (status == HF_E_CONFLICT) {
+        return refuse_changed(call);
+    }
     if (status != HF_OK) {
         return refuse_by(call, fallback_on_ak_failure(status));
     }
@@ -406,52 +345,71 @@ static enum opening open_service_managed(struct service *service,
     return OPENING_READY;
 }
 
+static enum opening open_after(struct service *service,
+                               struct generation_entry *generation,
+                               const struct opening_facts *facts,
+                               struct key_call *call, struct lease **out_lease)
+{
+    enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_DENIED,
+                                                      ATTEMPT_DENIED};
+    if (!dep_may_unwrap(facts->state)) {
+        return refuse(call, REASON_KEY_DESTROYED,
+                      "the keys of this resource are destroyed");
+    }
+    if (facts->gate == GATE_STRANGER) {
+        return refuse_by(call, REASON_KEY_ACCESS_DENIED);
+    }
+    if (facts->gate == GATE_WITHDRAWN) {
+        return fall_back(service, generation, facts, call, results, out_lease);
+    }
+    *out_lease =
+        lease_take(generation, service_monotonic_ms(service), &facts->revision);
+    if (*out_lease != NULL) {
+        return OPENING_READY;
+    }
+    if (facts->type == DEP_TYPE_SERVICE_MANAGED) {
+        return open_service_managed(service, generation, facts, call,
+                                    out_lease);
+    }
+    if (shared_results(generation, facts, call, results) ||
+        known_results(service, generation, facts, results)) {
+        return fall_back(service, generation, facts, call, results, out_lease);
+    }
+    return acquire(service, generation, facts, call, out_lease);
+}
+
+/* A grant, a withdrawal or a change of state that comes while the token works
+ * makes the answer one of yesterday's facts. It is dropped, with its lease, and
+ * the call goes round once by itself: whoever repeats it would have to do just
+ * that. Once, so that changes without end keep nobody here. */
 enum opening opening_get(struct service *service,
                          struct generation_entry *generation,
                          struct key_call *call, struct lease **out_lease)
 {
-    struct facts facts;
-    enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_DENIED,
-                                                      ATTEMPT_DENIED};
+    enum opening opening = OPENING_REFUSED;
+    bool overtaken = true;
     if (++call->tries > TRIES_MAX) {
         return refuse(call, REASON_OVERLOADED,
                       "the service is busy; repeat later");
     }
-    read_facts(service, generation, call->caller, &facts);
-    if (!dep_may_unwrap(facts.state)) {
-        return refuse(call, REASON_KEY_DESTROYED,
-                      "the keys of this resource are destroyed");
+    for (size_t round = 0; overtaken && round < ROUNDS_MAX; round++) {
+        struct opening_facts facts;
+        opening_facts(service, generation, call->caller, &facts);
+        opening = open_after(service, generation, &facts, call, out_lease);
+        overtaken = opening == OPENING_REFUSED &&
+                    generation_revision(generation) != facts.revision;
     }
-    if (facts.gate == GATE_STRANGER) {
-        return refuse_by(call, REASON_KEY_ACCESS_DENIED);
-    }
-    if (facts.gate == GATE_WITHDRAWN) {
-        return fall_back(service, generation, &facts, call, results, out_lease);
-    }
-    *out_lease =
-        lease_take(generation, service_monotonic_ms(service), &facts.revision);
-    if (*out_lease != NULL) {
-        return OPENING_READY;
-    }
-    if (facts.type == DEP_TYPE_SERVICE_MANAGED) {
-        return open_service_managed(service, generation, &facts, call,
-                                    out_lease);
-    }
-    if (shared_results(generation, &facts, call, results) ||
-        known_results(service, generation, &facts, results)) {
-        return fall_back(service, generation, &facts, call, results, out_lease);
-    }
-    return acquire(service, generation, &facts, call, out_lease);
+    return opening;
 }
 
 /* --- ahead of expiry ---------------------------------------------------- */
 
 void opening_renew(struct service *service, struct generation_entry *generation)
 {
-    struct facts facts;
+    struct opening_facts facts;
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP];
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
-    read_facts(service, generation, &service_itself, &facts);
+    opening_facts(service, generation, &service_itself, &facts);
     enum hf_status status =
         facts.type == DEP_TYPE_SERVICE_MANAGED
             ? attempt_service_root(service, generation, 0, &lease)

@@ -15,12 +15,12 @@
 static struct world world;
 static struct outcome made;
 
-static int start_with(int64_t ak_lease_ms)
+static int start_with(int64_t ak_lease_ms, int64_t key_lease_ms)
 {
     world_start(&world);
     world.settings.ak_lease_ms = ak_lease_ms;
     assert_ok(world_restart(&world));
-    world_ready(&world, LEASE_MS, RESIDENCY_TOKEN);
+    world_ready(&world, key_lease_ms, RESIDENCY_TOKEN);
     world_generate(&world, WORLD_MAILBOX, &made);
     return 0;
 }
@@ -28,13 +28,19 @@ static int start_with(int64_t ak_lease_ms)
 static int start(void **state)
 {
     (void)state;
-    return start_with(0);
+    return start_with(0, LEASE_MS);
 }
 
 static int start_ak_lease(void **state)
 {
     (void)state;
-    return start_with(HF_AK_LEASE_MAX_MS);
+    return start_with(HF_AK_LEASE_MAX_MS, LEASE_MS);
+}
+
+static int start_no_lease(void **state)
+{
+    (void)state;
+    return start_with(0, 0);
 }
 
 static int stop(void **state)
@@ -200,30 +206,107 @@ static void a_revocation_waits_for_calls_in_flight(void **state)
     assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
 }
 
-/* What was opened with facts of before the revocation is not used after it. */
-static void an_opening_that_a_revocation_overtakes_is_dropped(void **state)
+static void hold_unwraps(void)
 {
-    struct outcome out;
-    pthread_t caller;
-    (void)state;
     for (size_t i = 0; i < 2; i++) {
         token_fake_hold(world.customer_fake[i], TOKEN_OP_UNWRAP);
     }
-    pass(LEASE_MS + 1);
-    pthread_create(&caller, NULL, call_once, &out);
+}
+
+static void release_unwraps(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_release(world.customer_fake[i], TOKEN_OP_UNWRAP);
+    }
+}
+
+static void await_held_unwrap(void)
+{
     while (token_fake_held(world.customer_fake[0], TOKEN_OP_UNWRAP) +
                token_fake_held(world.customer_fake[1], TOKEN_OP_UNWRAP) ==
            0) {
         usleep(1000);
     }
+}
+
+/* What was opened with facts of before the revocation is not used after it: the
+ * call answers after the facts of now. */
+static void an_opening_that_a_revocation_overtakes_is_dropped(void **state)
+{
+    struct outcome out;
+    pthread_t caller;
+    (void)state;
+    hold_unwraps();
+    pass(LEASE_MS + 1);
+    pthread_create(&caller, NULL, call_once, &out);
+    await_held_unwrap();
     world_revoke(&world, "ck1", &world.workload);
     world_revoke(&world, "ck2", &world.workload);
-    for (size_t i = 0; i < 2; i++) {
-        token_fake_release(world.customer_fake[i], TOKEN_OP_UNWRAP);
-    }
+    release_unwraps();
     pthread_join(caller, NULL);
     assert_false(out.has_key);
-    assert_true(out.status != HF_OK);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+}
+
+/* Nobody has to repeat a call because somebody's grants were changed while it
+ * was under way. */
+static void an_opening_that_a_change_overtakes_goes_round(void **state)
+{
+    struct outcome out;
+    pthread_t caller;
+    (void)state;
+    pass(LEASE_MS + 1);
+    uint64_t before = root_ops();
+    hold_unwraps();
+    pthread_create(&caller, NULL, call_once, &out);
+    await_held_unwrap();
+    world_grant(&world, "ck1", &world.stranger, PERMISSION_UNWRAP);
+    world_revoke(&world, "ck2", &world.workload);
+    release_unwraps();
+    pthread_join(caller, NULL);
+    assert_ok(out.status);
+    assert_memory_equal(out.key, made.key, HF_KEY_BYTES);
+    assert_int_equal(root_ops(), before + 2);
+}
+
+struct changing {
+    atomic_bool over;
+};
+
+static void *change_grants(void *argument)
+{
+    struct changing *changing = argument;
+    while (!atomic_load(&changing->over)) {
+        world_grant(&world, "ck1", &world.stranger, PERMISSION_UNWRAP);
+        world_revoke(&world, "ck1", &world.stranger);
+    }
+    return NULL;
+}
+
+/* Changes without end: a call is told to come again after its second round, and
+ * neither waits for ever nor gets a key by facts of before. */
+static void changes_without_end_keep_nobody(void **state)
+{
+    struct changing changing = {false};
+    pthread_t changer;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_delay(world.customer_fake[i], TOKEN_OP_UNWRAP, 40);
+    }
+    pthread_create(&changer, NULL, change_grants, &changing);
+    for (int i = 0; i < 5; i++) {
+        struct outcome out;
+        pass(LEASE_MS + 1);
+        uint64_t before = root_ops();
+        world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+        assert_true(root_ops() - before <= 2);
+        if (out.status != HF_OK) {
+            assert_string_equal(reason_word(out.problem.reason),
+                                "KEY_UNAVAILABLE");
+        }
+    }
+    atomic_store(&changing.over, true);
+    pthread_join(changer, NULL);
 }
 
 /* One who waited for another's attempt shares what it came to, but not against
@@ -427,6 +510,8 @@ int main(void)
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, start, stop)
 #define AK_LEASE(test)                                                         \
     cmocka_unit_test_setup_teardown(test, start_ak_lease, stop)
+#define NO_LEASE(test)                                                         \
+    cmocka_unit_test_setup_teardown(test, start_no_lease, stop)
     const struct CMUnitTest tests[] = {
         PLAIN(one_root_operation_serves_a_lease),
         PLAIN(it_ends_when_its_time_is_over),
@@ -435,6 +520,11 @@ int main(void)
         PLAIN(a_stale_object_is_no_failed_call),
         PLAIN(a_revocation_waits_for_calls_in_flight),
         PLAIN(an_opening_that_a_revocation_overtakes_is_dropped),
+        PLAIN(an_opening_that_a_change_overtakes_goes_round),
+        PLAIN(changes_without_end_keep_nobody),
+        NO_LEASE(an_opening_that_a_revocation_overtakes_is_dropped),
+        NO_LEASE(an_opening_that_a_change_overtakes_goes_round),
+        NO_LEASE(changes_without_end_keep_nobody),
         PLAIN(shared_results_bow_to_a_revocation),
         PLAIN(disabling_a_key_ends_its_leases),
         PLAIN(many_cold_calls_share_one_opening),
