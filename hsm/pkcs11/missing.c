@@ -165,17 +165,24 @@ static HF_STATUS renew(struct p11_work *work)
     return p11_result(work, "C_Initialize", CKR_USER_NOT_LOGGED_IN);
 }
 
+/* Private objects are not shown to a session that is not logged in, without any
+ * error. */
+static HF_STATUS check_shown(struct p11_work *work)
+{
+    bool logged_in = false;
+    HF_TRY(p11_session_need(work));
+    HF_TRY(p11_is_logged_in(work, &logged_in));
+    if (!logged_in && work->token->profile.login_required) {
+        return p11_result(work, "C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN);
+    }
+    return HF_OK;
+}
+
 HF_STATUS p11_missing_confirm(struct p11_work *work,
                               const struct token_key *key)
 {
     struct p11_token *token = work->token;
-    bool logged_in = false;
-    HF_TRY(p11_session_need(work));
-    HF_TRY(p11_is_logged_in(work, &logged_in));
-    if (!logged_in && token->profile.login_required) {
-        /* private objects are not shown then, without any error */
-        return p11_result(work, "C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN);
-    }
+    HF_TRY(check_shown(work));
     if (token->profile.hardware || known_missing(token, key)) {
         return p11_empty_confirm(work);
     }
@@ -199,13 +206,12 @@ static HF_STATUS search(struct p11_work *work, const struct token_key *key,
     return HF_OK;
 }
 
-HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
-                       struct p11_cached_key *out)
+/* HF_E_NOT_FOUND: two sessions agree; what that is worth is for others to say.
+ */
+static HF_STATUS search_twice(struct p11_work *work,
+                              const struct token_key *key,
+                              struct p11_cached_key *out)
 {
-    HF_TRY(p11_session_need(work));
-    if (p11_key_cached(work->token, key, out)) {
-        return HF_OK;
-    }
     enum hf_status status = search(work, key, out);
     if (status != HF_E_NOT_FOUND) {
         return status;
@@ -215,12 +221,33 @@ HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
     }
     work->suspect = true; /* a fresh one has to agree */
     p11_session_end(work);
-    status = search(work, key, out);
+    return search(work, key, out);
+}
+
+HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
+                       struct p11_cached_key *out)
+{
+    HF_TRY(p11_session_need(work));
+    if (p11_key_cached(work->token, key, out)) {
+        return HF_OK;
+    }
+    enum hf_status status = search_twice(work, key, out);
     if (status != HF_E_NOT_FOUND) {
         return status;
     }
     HF_TRY(p11_missing_confirm(work, key));
     return HF_E_NOT_FOUND;
+}
+
+HF_STATUS p11_key_look(struct p11_work *work, const struct token_key *key,
+                       struct p11_cached_key *out)
+{
+    enum hf_status status = search_twice(work, key, out);
+    if (status != HF_E_NOT_FOUND) {
+        return status;
+    }
+    HF_TRY(check_shown(work));
+    return HF_E_UNCONFIRMED;
 }
 
 HF_STATUS p11_with_key(struct p11_work *work, const struct token_key *key,

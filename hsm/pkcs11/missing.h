@@ -31,6 +31,12 @@
 HF_STATUS p11_key_need(struct p11_work *work, const struct token_key *key,
                        struct p11_cached_key *out);
 
+/* p11_key_look: the same by a search, and an empty one costs nobody anything:
+ * it is not confirmed, and the module never renewed for it. Returns   HF_OK;
+ * HF_E_UNCONFIRMED; else as the module. */
+HF_STATUS p11_key_look(struct p11_work *work, const struct token_key *key,
+                       struct p11_cached_key *out);
+
 /* p11_missing_confirm: what an empty search for this key is worth: see above.
  * Returns   HF_OK: it is missing; HF_E_UNCONFIRMED; OURS; or, once, what
  *           CKR_USER_NOT_LOGGED_IN means: the module was renewed; after the

@@ -166,6 +166,11 @@ static HF_STATUS find_step(struct p11_work *work, void *argument)
     struct token_find *find = argument;
     /* what is asked for is what the token says now, not what it said once */
     p11_key_forget(work->token, &find->key);
+    if (find->tentative) {
+        struct p11_cached_key found;
+        HF_TRY(p11_key_look(work, &find->key, &found));
+        return find_on_key(work, &found, find->report);
+    }
     return p11_with_key(work, &find->key, find_on_key, find->report);
 }
 

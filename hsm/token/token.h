@@ -168,8 +168,14 @@ struct token_mac {
 };
 #define TOKEN_MAC_MAX_BYTES 8704
 
+/* tentative: the key may never have been there, and nothing hangs on its
+ * absence. A key that is not shown is then answered HF_E_UNCONFIRMED at once,
+ * never HF_E_NOT_FOUND: to be sure may cost every lease of the module (the
+ * adapter may have to initialise it again), and whoever may ask for any key
+ * could bring that about at will. */
 struct token_find {
-    struct token_key key;            /* fingerprint zero: not compared */
+    struct token_key key; /* fingerprint zero: not compared */
+    bool tentative;
     struct token_key_report *report; /* result */
 };
 

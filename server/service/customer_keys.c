@@ -42,6 +42,7 @@ static HF_STATUS find_of_type(const struct token_entry *token,
         .u.find =
             {
                      .key = {.type = type, .id_len = uri->id_len},
+                     .tentative = true,
                      .report = report,
                      },
     };

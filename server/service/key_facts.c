@@ -65,6 +65,7 @@ static void from_token(struct service *service, enum residency residency,
         .u.find =
             {
                      .key = {.type = TOKEN_KEY_RSA, .id_len = version->cka_id_len},
+                     .tentative = true,
                      .report = &report,
                      },
     };

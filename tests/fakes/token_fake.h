@@ -109,5 +109,7 @@ void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,
 
 /* token_fake_calls: calls of op that came to the token, answered in whatever
  * way, since the start. token_fake_keys: root keys there now. */
+/* token_fake_confirmed: how many FINDs made sure that a key is missing. */
+uint64_t token_fake_confirmed(struct token_fake *fake);
 uint64_t token_fake_calls(struct token_fake *fake, enum token_op op);
 size_t token_fake_keys(struct token_fake *fake);

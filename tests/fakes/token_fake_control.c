@@ -222,6 +222,14 @@ uint64_t token_fake_calls(struct token_fake *fake, enum token_op op)
     return calls;
 }
 
+uint64_t token_fake_confirmed(struct token_fake *fake)
+{
+    pthread_mutex_lock(&fake->lock);
+    uint64_t count = fake->confirmed;
+    pthread_mutex_unlock(&fake->lock);
+    return count;
+}
+
 size_t token_fake_keys(struct token_fake *fake)
 {
     pthread_mutex_lock(&fake->lock);

@@ -125,7 +125,16 @@ HF_STATUS fake_key_borrow(struct token_fake *fake,
 HF_STATUS fake_find(struct token_fake *fake, struct token_find *find)
 {
     HF_OWNED(fake_key_release) struct fake_key key = {0};
-    HF_TRY(fake_key_borrow(fake, &find->key, &key));
+    enum hf_status status = fake_key_borrow(fake, &find->key, &key);
+    if (status == HF_E_NOT_FOUND && find->tentative) {
+        return HF_E_UNCONFIRMED;
+    }
+    if (status == HF_E_NOT_FOUND) {
+        pthread_mutex_lock(&fake->lock);
+        fake->confirmed += 1;
+        pthread_mutex_unlock(&fake->lock);
+    }
+    HF_TRY(status);
     *find->report = key.report;
     return HF_OK;
 }

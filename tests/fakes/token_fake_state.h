@@ -82,6 +82,7 @@ struct token_fake {
     uint64_t next_handle;
     uint64_t generation;
     struct token_counters counters;
+    uint64_t confirmed;
 };
 
 /* fake_do: does one operation and returns its status. No lock held. */

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 struct tally {
     pthread_mutex_t lock;
@@ -104,6 +105,39 @@ static void expired_requests_are_not_started(void **state)
     assert_int_equal(after.refused, before.refused + 2);
     request.drop_dead_ms = clock_monotonic_ms(clock_system()) + 60000;
     assert_ok(token_call(own, &request));
+}
+
+/* A key that was perhaps never there is not made sure of: that may cost every
+ * lease, and the module's view is old enough for it here. */
+static void a_tentative_find_costs_no_lease(void **state)
+{
+    (void)state;
+    const struct token *own = &contract.token[0];
+    const struct timespec old = {.tv_sec = 2, .tv_nsec = 200000000};
+    struct token_key_report report;
+    struct wrapped blob;
+    struct token_object object;
+    uint8_t key[HF_KEY_BYTES] = {5};
+    uint8_t out[HF_SEALED_MAX_BYTES];
+    size_t len = 0;
+    struct token_request request = {
+        .op = TOKEN_OP_FIND,
+        .u.find = {.key = contract.root[0].key,
+                   .tentative = true,
+                   .report = &report},
+    };
+    assert_ok(
+        wrap_for(&contract.root[0], contract.suite, BYTES_OF(key), &blob));
+    assert_ok(call_unwrap(own, &contract.root[0].key, contract.suite,
+                          (struct bytes){blob.bytes, blob.len}, &object));
+    nanosleep(&old, NULL);
+    assert_ok(token_call(own, &request));
+    assert_memory_equal(report.spki, contract.root[0].spki, report.spki_len);
+    request.u.find.key.id[0] ^= 0x55;
+    assert_status(token_call(own, &request), HF_E_UNCONFIRMED);
+    assert_status(token_call(own, &request), HF_E_UNCONFIRMED);
+    assert_ok(call_seal(own, &object, 1, "", BYTES_OF(key), out, &len));
+    assert_ok(call_forget(own, &object));
 }
 
 static void counters_count(void **state)
@@ -220,6 +254,7 @@ size_t contract_flow_tests(struct CMUnitTest *out)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batches_are_answered_one_by_one),
         cmocka_unit_test(expired_requests_are_not_started),
+        cmocka_unit_test(a_tentative_find_costs_no_lease),
         cmocka_unit_test(counters_count),
         cmocka_unit_test(full_queues_refuse),
         cmocka_unit_test(close_answers_everything),

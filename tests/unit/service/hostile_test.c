@@ -305,6 +305,41 @@ static void system_needs_the_role(void **state)
     assert_false(out.has_key);
 }
 
+/* Making sure that a key is missing may cost every lease of a module: neither
+ * registering nor validating asks for that. */
+static void nobody_has_a_missing_key_confirmed(void **state)
+{
+    struct customer_key_view view;
+    struct validation_report report;
+    struct customer_key_register request = {
+        .tenant = WORLD_TENANT,
+        .name = "ghost",
+        .uri = "pkcs11:id=%99",
+    };
+    struct customer_key_validate validate = {
+        .tenant = WORLD_TENANT,
+        .keys = {"ck1", "ck2"},
+        .residency = RESIDENCY_TOKEN
+    };
+    (void)state;
+    memcpy(request.token, world.configured[0].name,
+           strlen(world.configured[0].name));
+    memcpy(validate.identity, world.workload.identity,
+           sizeof validate.identity);
+    for (int i = 0; i < 3; i++) {
+        assert_true(customer_keys_register(world.service, &world.admin,
+                                           &request, &view,
+                                           &world.problem) != HF_OK);
+        assert_string_equal(reason_word(world.problem.reason), "NOT_FOUND");
+    }
+    assert_ok(token_fake_delete_key(world.customer_fake[0],
+                                    (const uint8_t *)"ck1", 3));
+    assert_ok(customer_keys_validate(world.service, &world.admin, &validate,
+                                     &report, &world.problem));
+    assert_false(report.passed);
+    assert_int_equal(token_fake_confirmed(world.customer_fake[0]), 0);
+}
+
 int main(void)
 {
 #define HOSTILE(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -320,6 +355,7 @@ int main(void)
         HOSTILE(a_cancelled_call_has_no_effect),
         HOSTILE(a_repeat_does_nothing_twice),
         HOSTILE(system_needs_the_role),
+        HOSTILE(nobody_has_a_missing_key_confirmed),
     };
     return cmocka_run_group_tests_name("service_hostile", tests, NULL, NULL);
 }
