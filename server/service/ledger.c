@@ -5,6 +5,7 @@
 #include "server/service/change.h"
 #include "server/service/epoch.h"
 #include "server/service/seals.h"
+#include "server/store/record.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -325,4 +326,61 @@ HF_STATUS ledger_each(struct ledger *ledger, enum record_kind kind,
     struct each_walk walk = {ledger, each, context};
     HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
     return store_list(txn, kind, page, each_step, &walk);
+}
+
+struct assigned_walk {
+    struct ledger *ledger;
+    struct store_txn *txn;
+    ledger_each_fn *each;
+    void *context;
+    struct record resource;
+};
+
+static enum hf_status assigned_step(void *context, const struct record *index)
+{
+    struct assigned_walk *walk = context;
+    struct stamp stamp;
+    struct bytes key;
+    HF_TRY(checked(walk->ledger, index, &stamp));
+    HF_TRY(assigned_resource(index, &key));
+    enum hf_status status =
+        store_get(walk->txn, RECORD_RESOURCE, key, &walk->resource);
+    if (status == HF_E_NOT_FOUND) {
+        return HF_E_CORRUPT;
+    }
+    HF_TRY(status);
+    HF_TRY(checked(walk->ledger, &walk->resource, &stamp));
+    return walk->each(walk->context, &walk->resource, &stamp);
+}
+
+HF_STATUS ledger_each_assigned(struct ledger *ledger, const struct hf_id *dep,
+                               struct bytes after, ledger_each_fn *each,
+                               void *context)
+{
+    struct record_key behind = key_of_id(dep);
+    if (after.len > sizeof behind.bytes - behind.len) {
+        return HF_E_INVALID;
+    }
+    for (size_t i = 0; i < after.len; i++) {
+        behind.bytes[behind.len++] = after.data[i];
+    }
+    const struct store_page page = {
+        .prefix = BYTES_OF(dep->bytes),
+        .after = after.len > 0 ? record_key_view(&behind) : BYTES_NONE,
+        .max = SIZE_MAX,
+    };
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
+    struct assigned_walk *walk = calloc(1, sizeof *walk);
+    if (walk == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    walk->ledger = ledger;
+    walk->txn = txn;
+    walk->each = each;
+    walk->context = context;
+    enum hf_status status =
+        store_list(txn, RECORD_ASSIGNED, &page, assigned_step, walk);
+    free(walk);
+    return status;
 }

@@ -98,3 +98,11 @@ typedef enum hf_status ledger_each_fn(void *context,
 HF_STATUS ledger_each(struct ledger *ledger, enum record_kind kind,
                       const struct store_page *page, ledger_each_fn *each,
                       void *context);
+/* ledger_each_assigned: the resources that the index of a DEP names, in the
+ * order of their keys; index and resource of one snapshot, each checked.
+ * after: the key of a resource, BYTES_NONE: from the first.
+ * Returns   as ledger_each; HF_E_CORRUPT also for a row of the index that leads
+ *           nowhere. */
+HF_STATUS ledger_each_assigned(struct ledger *ledger, const struct hf_id *dep,
+                               struct bytes after, ledger_each_fn *each,
+                               void *context);

@@ -305,7 +305,7 @@ struct list_walk {
     const struct dep_entry *dep; /* NULL: all */
     struct mailbox_list *out;
     size_t size;
-    uint8_t last[RECORD_KEY_MAX_BYTES]; /* key of the last one looked at */
+    uint8_t last[RECORD_KEY_MAX_BYTES]; /* key of the last one shown */
     size_t last_len;
     bool more;
 };
@@ -331,22 +331,34 @@ static enum hf_status list_step(void *context, const struct record *record,
     }
     memcpy(walk->last, record->key, record->key_len);
     walk->last_len = record->key_len;
-    if (status == HF_OK && (walk->dep == NULL || view->assigned == walk->dep)) {
+    if (status == HF_OK && walk->dep != NULL && view->assigned != walk->dep) {
+        status = HF_E_CORRUPT; /* the index moves with the record */
+    }
+    if (status == HF_OK) {
         fill_view(view, &walk->out->views[walk->out->count++]);
     }
     free(view);
     return status;
 }
 
-static HF_STATUS list_page(struct list_walk *walk, struct bytes after)
+static HF_STATUS list_all(struct list_walk *walk, struct bytes after)
 {
     const struct store_page page = {
         .prefix = BYTES_OF(walk->tenant->record.id.bytes),
         .after = after,
         .max = SIZE_MAX,
     };
-    enum hf_status status = ledger_each(walk->service->ledger, RECORD_RESOURCE,
-                                        &page, list_step, walk);
+    return ledger_each(walk->service->ledger, RECORD_RESOURCE, &page, list_step,
+                       walk);
+}
+
+static HF_STATUS list_page(struct list_walk *walk, struct bytes after)
+{
+    enum hf_status status =
+        walk->dep == NULL
+            ? list_all(walk, after)
+            : ledger_each_assigned(walk->service->ledger, &walk->dep->record.id,
+                                   after, list_step, walk);
     return status == HF_E_LIMIT && walk->more ? HF_OK : status;
 }
 
@@ -355,7 +367,7 @@ HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
                          struct mailbox_list *out, struct problem *problem)
 {
     struct list_walk walk = {.service = service, .out = out};
-    uint8_t after[RECORD_KEY_MAX_BYTES];
+    uint8_t after[RECORD_KEY_MAX_BYTES - HF_ID_BYTES];
     size_t after_len = 0;
     struct page_walk page;
     const struct page_request sizes = {.size = request->page.size};

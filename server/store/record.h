@@ -249,6 +249,9 @@ enum index_word {
     INDEX_WRAPPED = 1,
 };
 void index_encode(enum index_word index, struct record *out);
+/* assigned_resource: the resource's key in it, valid as long as the record.
+ * HF_E_CORRUPT for a row that is none of the index. */
+HF_STATUS assigned_resource(const struct record *in, struct bytes *out_key);
 
 /* Keys to look records up by. */
 struct record_key {

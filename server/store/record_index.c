@@ -84,3 +84,13 @@ void index_encode(enum index_word index, struct record *out)
     out->key_len = 1;
     out->body_len = 0;
 }
+
+HF_STATUS assigned_resource(const struct record *in, struct bytes *out_key)
+{
+    if (in->kind != RECORD_ASSIGNED || in->key_len <= HF_ID_BYTES ||
+        in->key_len > sizeof in->key || in->body_len != 0) {
+        return HF_E_CORRUPT;
+    }
+    *out_key = (struct bytes){in->key + HF_ID_BYTES, in->key_len - HF_ID_BYTES};
+    return HF_OK;
+}

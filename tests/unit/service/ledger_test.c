@@ -384,6 +384,112 @@ static void a_stale_etag_of_a_key_is_refused(void **state)
                   HF_E_CONFLICT);
 }
 
+/* --- the index of assignments ------------------------------------------- */
+
+static void find_mailbox(const char *id, struct record *out)
+{
+    struct store_txn *txn = NULL;
+    struct found *found = malloc(sizeof *found);
+    struct tenant_record tenant;
+    find_first(RECORD_TENANT, found);
+    assert_ok(tenant_decode(&found->record, &tenant));
+    free(found);
+    struct record_key key = key_of_resource(&tenant.id, RESOURCE_MAILBOX, id);
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    assert_ok(store_get(txn, RECORD_RESOURCE, record_key_view(&key), out));
+    store_rollbackp(&txn);
+}
+
+/* All pages of two; how many mailboxes they show, each of the DEP. */
+static HF_STATUS list_of_dep(size_t *out_count)
+{
+    static struct mailbox_view views[2];
+    struct mailbox_list list = {.views = views, .cap = 2};
+    struct mailbox_list_request request = {.tenant = WORLD_TENANT,
+                                           .filter.assigned_dep = WORLD_DEP};
+    char last[sizeof views[0].record.id] = "";
+    *out_count = 0;
+    do {
+        HF_TRY(mailboxes_list(world.service, &world.admin, &request, &list,
+                              &world.problem));
+        for (size_t i = 0; i < list.count; i++) {
+            assert_false(id_is_nil(&views[i].record.assigned));
+            assert_string_not_equal(views[i].record.id, last);
+            memcpy(last, views[i].record.id, sizeof last);
+        }
+        *out_count += list.count;
+        memcpy(request.page.token, list.next, sizeof list.next);
+    } while (list.next[0] != '\0');
+    return HF_OK;
+}
+
+/* A list by DEP reads the mailboxes of the DEP: the others are not looked at,
+ * and might as well be damaged. */
+static void a_list_by_dep_reads_what_it_shows(void **state)
+{
+    char id[32];
+    size_t count = 0;
+    struct record *record = malloc(sizeof *record);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    for (int i = 0; i < 12; i++) {
+        snprintf(id, sizeof id, "box-%d", i);
+        world_mailbox(&world, id, i % 3 == 0 ? WORLD_DEP : "");
+        if (i % 3 != 0) {
+            find_mailbox(id, record);
+            record->body[record->body_len / 2] ^= 1;
+            store_memory_overwrite(world.memory, record);
+        }
+    }
+    assert_ok(list_of_dep(&count));
+    assert_int_equal(count, 5);
+    free(record);
+}
+
+/* The index is believed no more than any other row. */
+static void an_index_that_leads_astray_is_refused(void **state)
+{
+    size_t count = 0;
+    struct found *found = malloc(sizeof *found);
+    struct record *mailbox = malloc(sizeof *mailbox);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    find_first(RECORD_ASSIGNED, found);
+    find_mailbox(WORLD_MAILBOX, mailbox);
+    struct record edited = found->record;
+    edited.mac[0] ^= 1;
+    store_memory_overwrite(world.memory, &edited);
+    assert_status(list_of_dep(&count), HF_E_CORRUPT);
+    store_memory_overwrite(world.memory, &found->record);
+    assert_ok(list_of_dep(&count));
+    assert_true(
+        store_memory_erase(world.memory, RECORD_RESOURCE,
+                           (struct bytes){mailbox->key, mailbox->key_len}));
+    assert_status(list_of_dep(&count), HF_E_CORRUPT);
+    free(mailbox);
+    free(found);
+}
+
+/* Taken off the DEP and its index row put back: the mailbox's record decides.
+ */
+static void an_index_row_put_back_is_refused(void **state)
+{
+    size_t count = 0;
+    struct mailbox_view view;
+    struct mailbox_assign none = {.tenant = WORLD_TENANT, .id = WORLD_MAILBOX};
+    struct found *found = malloc(sizeof *found);
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    find_first(RECORD_ASSIGNED, found);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &none, &view,
+                               &world.problem));
+    assert_ok(list_of_dep(&count));
+    assert_int_equal(count, 0);
+    store_memory_overwrite(world.memory, &found->record);
+    assert_status(list_of_dep(&count), HF_E_CORRUPT);
+    free(found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +517,12 @@ int main(void)
             a_late_token_before_the_commit_changes_nothing, start, stop),
         cmocka_unit_test_setup_teardown(a_grant_cannot_write_the_audit_record,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_list_by_dep_reads_what_it_shows,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(an_index_that_leads_astray_is_refused,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(an_index_row_put_back_is_refused, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_stale_etag_of_a_key_is_refused, start,
                                         stop),
     };
