@@ -26,25 +26,40 @@ const struct store *ledger_store(struct ledger *ledger)
     return ledger->store;
 }
 
-struct root_walk {
+/* Each record is used and counted as it passes: every MAC is asked of the token
+ * once, and what was checked is what is used. Kinds in the order of their
+ * table: what leads to another comes after it. */
+struct sealed_walk {
     const struct seals *seals;
+    ledger_each_fn *each;
+    void *context;
     struct root root;
+    bool forged;
+    /* what each said. HF_E_CORRUPT: the walk goes on without it, for the root
+     * tells better what was done to a store in which things lead nowhere */
+    enum hf_status said;
     struct record bad;
 };
 
-static enum hf_status root_walk_step(void *context, const struct record *record)
+static enum hf_status sealed_step(void *context, const struct record *record)
 {
-    struct root_walk *walk = context;
+    struct sealed_walk *walk = context;
+    struct stamp stamp = {.version = record->version};
     enum hf_status status = seals_check(walk->seals, record);
-    if (status != HF_OK) {
+    if (status == HF_E_CORRUPT) {
+        walk->forged = true;
         walk->bad = *record;
-        return status;
     }
-    return root_add(walk->seals, &walk->root, record);
+    HF_TRY(status);
+    HF_TRY(root_add(walk->seals, &walk->root, record));
+    memcpy(stamp.mac, record->mac, sizeof stamp.mac);
+    if (walk->said == HF_OK) {
+        walk->said = walk->each(walk->context, record, &stamp);
+    }
+    return walk->said == HF_E_CORRUPT ? HF_OK : walk->said;
 }
 
-/* Every sealed record of the store: its MAC, and the root over all. */
-static HF_STATUS walk_sealed(struct ledger *ledger, struct root_walk *walk)
+static HF_STATUS walk_sealed(struct ledger *ledger, struct sealed_walk *walk)
 {
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     const struct store_page all = {.max = SIZE_MAX};
@@ -52,40 +67,53 @@ static HF_STATUS walk_sealed(struct ledger *ledger, struct root_walk *walk)
     for (size_t i = 0; record_kind_at(i) != 0; i++) {
         enum record_kind kind = record_kind_at(i);
         if (record_kind_is_sealed(kind)) {
-            HF_TRY(store_list(txn, kind, &all, root_walk_step, walk));
+            HF_TRY(store_list(txn, kind, &all, sealed_step, walk));
         }
     }
     return HF_OK;
 }
 
-static HF_STATUS verify_records(struct ledger *ledger, struct problem *problem)
+static HF_STATUS judge(struct ledger *ledger, const struct sealed_walk *walk,
+                       enum hf_status status, struct problem *problem)
 {
-    struct root_walk *walk = calloc(1, sizeof *walk);
-    if (walk == NULL) {
-        return HF_E_NO_MEMORY;
-    }
-    walk->seals = &ledger->seals;
-    enum hf_status status = walk_sealed(ledger, walk);
-    struct root root = walk->root;
-    if (status == HF_E_CORRUPT) {
+    if (walk->forged) {
         char key[2 * RECORD_KEY_MAX_BYTES + 1];
         hex_encode(walk->bad.key, walk->bad.key_len, key, sizeof key);
-        status = problem_set(problem, REASON_RECORD_INVALID,
-                             "record of kind %d, key %s, version %llu was "
-                             "changed behind the service's back: its MAC does "
-                             "not fit",
-                             (int)walk->bad.kind, key,
-                             (unsigned long long)walk->bad.version);
-    } else if (status == HF_OK &&
-               !equal_constant_time(root.bytes, ledger->epoch.root,
-                                    sizeof root.bytes)) {
-        status = problem_set(problem, REASON_RECORD_INVALID,
-                             "a record was taken out or put back to an earlier "
-                             "version: the root of epoch %llu does not fit",
-                             (unsigned long long)ledger->epoch.counter);
+        return problem_set(problem, REASON_RECORD_INVALID,
+                           "record of kind %d, key %s, version %llu was "
+                           "changed behind the service's back: its MAC does "
+                           "not fit",
+                           (int)walk->bad.kind, key,
+                           (unsigned long long)walk->bad.version);
     }
+    if (status != HF_OK) {
+        return walk->said != HF_OK ? status
+                                   : problem_of_status(problem, status);
+    }
+    if (!equal_constant_time(walk->root.bytes, ledger->epoch.root,
+                             sizeof walk->root.bytes)) {
+        return problem_set(problem, REASON_RECORD_INVALID,
+                           "a record was taken out or put back to an earlier "
+                           "version: the root of epoch %llu does not fit",
+                           (unsigned long long)ledger->epoch.counter);
+    }
+    return walk->said;
+}
+
+HF_STATUS ledger_load(struct ledger *ledger, ledger_each_fn *each,
+                      void *context, struct problem *problem)
+{
+    struct sealed_walk *walk = calloc(1, sizeof *walk);
+    if (walk == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    walk->seals = &ledger->seals;
+    walk->each = each;
+    walk->context = context;
+    enum hf_status status = walk_sealed(ledger, walk);
+    status = judge(ledger, walk, status, problem);
+    ledger->root = walk->root;
     free(walk);
-    ledger->root = root;
     return status;
 }
 
@@ -106,7 +134,7 @@ static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
     }
     HF_TRY(epoch_agree(ledger->store, &ledger->seals, &ledger->epoch, problem));
     ledger->epoch_in_token = true;
-    return verify_records(ledger, problem);
+    return HF_OK;
 }
 
 HF_STATUS ledger_open(const struct store *store, const struct token *token,

@@ -39,8 +39,8 @@ struct stamp {
     uint8_t mac[HF_SHA256_BYTES];
 };
 
-/* ledger_open: derives the subkeys, checks the epoch against the token, every
- * sealed record's MAC and the root.
+/* ledger_open: derives the subkeys and checks the epoch against the token.
+ * ledger_load comes next, before any change.
  *
  * Returns   HF_OK; HF_E_CORRUPT with *problem saying what does not fit;
  *           HF_E_NOT_FOUND the record MAC key is not in the token; the token's
@@ -91,10 +91,21 @@ HF_STATUS ledger_settle(struct ledger *ledger);
 HF_STATUS ledger_get(struct ledger *ledger, enum record_kind kind,
                      struct bytes key, struct record *out_record,
                      struct stamp *out_stamp);
-/* ledger_each: every record of a kind under a prefix, each checked. */
 typedef enum hf_status ledger_each_fn(void *context,
                                       const struct record *record,
                                       const struct stamp *stamp);
+/* ledger_load: every sealed record once, its MAC checked, in an order in which
+ * each comes after those it names: tenants, tokens, customer keys, versions,
+ * grants, DEPs, generations; and the root over all. What each is given is not
+ * to be acted on before HF_OK: an earlier version of a record has a good MAC.
+ *
+ * Returns   HF_OK; HF_E_CORRUPT, the store's and the token's failures with
+ *           *problem saying what does not fit; what each said, as it left
+ *           *problem.
+ */
+HF_STATUS ledger_load(struct ledger *ledger, ledger_each_fn *each,
+                      void *context, struct problem *problem);
+/* ledger_each: every record of a kind under a prefix, each checked. */
 HF_STATUS ledger_each(struct ledger *ledger, enum record_kind kind,
                       const struct store_page *page, ledger_each_fn *each,
                       void *context);

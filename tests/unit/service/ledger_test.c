@@ -384,6 +384,33 @@ static void a_stale_etag_of_a_key_is_refused(void **state)
                   HF_E_CONFLICT);
 }
 
+static enum hf_status count_record(void *context, const struct record *record)
+{
+    (void)record;
+    *(size_t *)context += 1;
+    return HF_OK;
+}
+
+/* Three subkeys, and each sealed record once: a start of many records is as
+ * slow as the token's MACs. */
+static void a_start_asks_for_each_mac_once(void **state)
+{
+    struct store_txn *txn = NULL;
+    const struct store_page all = {.max = SIZE_MAX};
+    size_t records = 0;
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    for (size_t i = 0; i < SEALED; i++) {
+        assert_ok(store_list(txn, sealed[i], &all, count_record, &records));
+    }
+    store_rollbackp(&txn);
+    uint64_t before = token_fake_calls(world.service_fake, TOKEN_OP_MAC);
+    assert_ok(world_restart(&world));
+    assert_int_equal(token_fake_calls(world.service_fake, TOKEN_OP_MAC),
+                     before + 3 + records);
+}
+
 /* --- the index of assignments ------------------------------------------- */
 
 static void find_mailbox(const char *id, struct record *out)
@@ -517,6 +544,8 @@ int main(void)
             a_late_token_before_the_commit_changes_nothing, start, stop),
         cmocka_unit_test_setup_teardown(a_grant_cannot_write_the_audit_record,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_start_asks_for_each_mac_once, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_list_by_dep_reads_what_it_shows,
                                         start, stop),
         cmocka_unit_test_setup_teardown(an_index_that_leads_astray_is_refused,
