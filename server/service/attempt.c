@@ -54,6 +54,7 @@ static HF_STATUS unwrap(struct service *service, const struct token *token,
                         struct lease_opened *opened)
 {
     request->attempt_ms = service->settings.attempt_ms;
+    opened->opened_ms = service_monotonic_ms(service);
     HF_TRY(token_call(token, request));
     if (request->op == TOKEN_OP_UNWRAP) {
         opened->token = token;

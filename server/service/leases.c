@@ -86,7 +86,7 @@ HF_STATUS lease_new(struct service *service,
     lease->token = opened->token;
     lease->object = opened->object;
     lease->key = opened->key;
-    lease->opened_ms = service_monotonic_ms(service);
+    lease->opened_ms = opened->opened_ms;
     lease->users = 1;
     atomic_fetch_add(&service->leases, 1);
     pthread_mutex_lock(&generation->lock);
@@ -105,8 +105,21 @@ uint64_t generation_revision(struct generation_entry *generation)
     return revision;
 }
 
-HF_STATUS lease_publish(struct lease *lease, int64_t life_ms, uint64_t revision)
+struct lease_times lease_times_of(const struct lease *lease)
 {
+    return (struct lease_times){
+        .source = lease->source,
+        .opened_ms = lease->opened_ms,
+        .expires_ms = lease->expires_ms,
+        .last_used_ms = atomic_load(&lease->used_ms),
+    };
+}
+
+HF_STATUS lease_publish(struct lease *lease, int64_t key_lease_ms,
+                        uint64_t revision)
+{
+    int64_t life_ms = lease_life_ms(lease->source, key_lease_ms,
+                                    lease->service->settings.ak_lease_ms);
     struct generation_entry *generation = lease->generation;
     struct lease *before = NULL;
     pthread_mutex_lock(&generation->lock);
@@ -128,7 +141,8 @@ HF_STATUS lease_publish(struct lease *lease, int64_t life_ms, uint64_t revision)
 
 static struct lease *take(struct generation_entry *generation,
                           struct lease **place, int64_t now_ms,
-                          const uint64_t *revision)
+                          const uint64_t *revision,
+                          const struct fallback_facts *facts)
 {
     struct lease *expired = NULL;
     pthread_mutex_lock(&generation->lock);
@@ -136,12 +150,18 @@ static struct lease *take(struct generation_entry *generation,
     if (revision != NULL && *revision != generation->revision) {
         lease = NULL;
     }
-    if (lease != NULL && now_ms >= lease->expires_ms) {
+    if (lease != NULL) {
+        struct lease_times times = lease_times_of(lease);
+        /* a caller may have read the clock before another opened it */
+        int64_t at_ms = now_ms > times.opened_ms ? now_ms : times.opened_ms;
+        bool live = lease_is_live(&times, at_ms);
         /* an AK lease stays for its closing record */
-        if (lease->source != LEASE_BY_AVAILABILITY_KEY) {
+        if (!live && lease->source != LEASE_BY_AVAILABILITY_KEY) {
             expired = kill(place);
         }
-        lease = NULL;
+        if (!live || !lease_serves(&times, at_ms, facts)) {
+            lease = NULL;
+        }
     }
     if (lease != NULL) {
         lease->users++;
@@ -159,13 +179,14 @@ static struct lease *take(struct generation_entry *generation,
 struct lease *lease_take(struct generation_entry *generation, int64_t now_ms,
                          const uint64_t *revision)
 {
-    return take(generation, &generation->lease, now_ms, revision);
+    return take(generation, &generation->lease, now_ms, revision, NULL);
 }
 
 struct lease *lease_take_ak(struct generation_entry *generation, int64_t now_ms,
-                            const uint64_t *revision)
+                            const uint64_t *revision,
+                            const struct fallback_facts *facts)
 {
-    return take(generation, &generation->ak_lease, now_ms, revision);
+    return take(generation, &generation->ak_lease, now_ms, revision, facts);
 }
 
 void lease_release(struct lease *lease)

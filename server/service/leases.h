@@ -43,6 +43,7 @@ struct lease_opened {
     const struct token *token;
     struct token_object object;
     struct secret *key;
+    int64_t opened_ms; /* read before the token was asked (lease.h) */
 };
 HF_STATUS lease_new(struct service *service,
                     struct generation_entry *generation,
@@ -52,12 +53,12 @@ HF_STATUS lease_new(struct service *service,
 /* generation_revision: to be read before the facts an opening rests on. */
 uint64_t generation_revision(struct generation_entry *generation);
 
-/* lease_publish: others may take it, for life_ms from when it was opened; the
- * one before is dead.
+/* lease_publish: others may take it, for the life its source gives it
+ * (lease_life_ms) from when it was opened; the one before is dead.
  * Returns   HF_OK; HF_E_CONFLICT when the generation's revision is another:
  *           something was narrowed meanwhile, and the lease must not be used.
- *           With life_ms 0 only that is looked at. */
-HF_STATUS lease_publish(struct lease *lease, int64_t life_ms,
+ *           With a life of 0 only that is looked at. */
+HF_STATUS lease_publish(struct lease *lease, int64_t key_lease_ms,
                         uint64_t revision);
 
 /* lease_take: the live lease, one user more; NULL when there is none, or when
@@ -66,8 +67,13 @@ HF_STATUS lease_publish(struct lease *lease, int64_t life_ms,
  * facts were read. */
 struct lease *lease_take(struct generation_entry *generation, int64_t now_ms,
                          const uint64_t *revision);
+/* lease_take_ak: the same for a lease of the availability key, if it serves a
+ * call of these facts (lease_serves). */
 struct lease *lease_take_ak(struct generation_entry *generation, int64_t now_ms,
-                            const uint64_t *revision);
+                            const uint64_t *revision,
+                            const struct fallback_facts *facts);
+/* lease_times_of: what the rules of lease.h look at. generation->lock. */
+struct lease_times lease_times_of(const struct lease *lease);
 void lease_release(struct lease *lease);
 static inline void lease_releasep(struct lease **lease)
 {

@@ -129,11 +129,11 @@ static HF_STATUS try_both(struct service *service,
 
 /* --- the availability key ----------------------------------------------- */
 
-static struct fallback_verdict decide(const struct opening_facts *facts,
-                                      const struct key_call *call,
-                                      const enum attempt *results)
+static struct fallback_facts
+fallback_facts_of(const struct opening_facts *facts,
+                  const struct key_call *call, const enum attempt *results)
 {
-    const struct fallback_facts fallback = {
+    return (struct fallback_facts){
         .results = {results[0], results[1]},
         .initiator = call->initiator,
         .dep_type = facts->type,
@@ -141,7 +141,6 @@ static struct fallback_verdict decide(const struct opening_facts *facts,
         .purge_requested =
             facts->state == DEP_PURGE_REQUESTED || facts->state == DEP_PURGING,
     };
-    return fallback_decide(&fallback);
 }
 
 /* Opens with the availability key; the record first, then the result
@@ -171,8 +170,7 @@ open_by_ak(struct service *service, struct generation_entry *generation,
                       "the use of the availability key could not be recorded");
     }
     atomic_fetch_add(&lease->served, 1);
-    if (lease_publish(lease, service->settings.ak_lease_ms, facts->revision) !=
-        HF_OK) {
+    if (lease_publish(lease, facts->key_lease_ms, facts->revision) != HF_OK) {
         return refuse_changed(call);
     }
     *out_lease = HF_GIVE(lease);
@@ -187,8 +185,10 @@ static enum opening by_availability_key(struct service *service,
                                         struct lease **out_lease)
 {
     bool shared = service->settings.ak_lease_ms > 0;
+    const struct fallback_facts fallback =
+        fallback_facts_of(facts, call, results);
     struct lease *lease = lease_take_ak(
-        generation, service_monotonic_ms(service), &facts->revision);
+        generation, service_monotonic_ms(service), &facts->revision, &fallback);
     if (lease != NULL) {
         atomic_fetch_add(&lease->served, 1);
         *out_lease = lease;
@@ -211,7 +211,9 @@ fall_back(struct service *service, struct generation_entry *generation,
           const struct opening_facts *facts, struct key_call *call,
           const enum attempt *results, struct lease **out_lease)
 {
-    struct fallback_verdict verdict = decide(facts, call, results);
+    const struct fallback_facts fallback =
+        fallback_facts_of(facts, call, results);
+    struct fallback_verdict verdict = fallback_decide(&fallback);
     if (verdict.alert) {
         char dep[HF_ID_TEXT];
         id_format(&generation->record.dep, dep);
@@ -237,7 +239,10 @@ static bool known_results(struct service *service,
     bool known = false;
     pthread_mutex_lock(&generation->lock);
     const struct lease *lease = generation->ak_lease;
-    known = lease != NULL && now_ms < lease->expires_ms;
+    if (lease != NULL) {
+        struct lease_times times = lease_times_of(lease);
+        known = lease_is_live(&times, now_ms);
+    }
     for (size_t slot = 0; known && slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         if (!facts->verdicts[slot].allowed) {
             results[slot] = ATTEMPT_DENIED;

@@ -102,12 +102,7 @@ static void look_at_generation(struct round *round,
     const struct lease *ak_lease = generation->ak_lease;
     bool renew = false;
     if (lease != NULL) {
-        const struct lease_times times = {
-            .source = lease->source,
-            .opened_ms = lease->opened_ms,
-            .expires_ms = lease->expires_ms,
-            .last_used_ms = atomic_load(&lease->used_ms),
-        };
+        const struct lease_times times = lease_times_of(lease);
         renew = lease_renew_due(&times, round->now_ms);
     }
     bool close = ak_lease != NULL && round->now_ms >= ak_lease->expires_ms;

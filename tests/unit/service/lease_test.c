@@ -229,6 +229,27 @@ static void await_held_unwrap(void)
     }
 }
 
+/* The time the token took is inside the life: the key left it at some moment
+ * from when it was asked on. */
+static void its_time_begins_before_the_token_is_asked(void **state)
+{
+    struct outcome out;
+    pthread_t caller;
+    (void)state;
+    pass(LEASE_MS + 1);
+    hold_unwraps();
+    pthread_create(&caller, NULL, call_once, &out);
+    await_held_unwrap();
+    pass(LEASE_MS / 2);
+    release_unwraps();
+    pthread_join(caller, NULL);
+    assert_ok(out.status);
+    fail_both(HF_E_DENIED);
+    pass(LEASE_MS / 2 + 1);
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_ACCESS_DENIED");
+}
+
 /* What was opened with facts of before the revocation is not used after it: the
  * call answers after the facts of now. */
 static void an_opening_that_a_revocation_overtakes_is_dropped(void **state)
@@ -515,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAIN(one_root_operation_serves_a_lease),
         PLAIN(it_ends_when_its_time_is_over),
+        PLAIN(its_time_begins_before_the_token_is_asked),
         PLAIN(a_used_lease_is_renewed_off_the_callers_path),
         PLAIN(an_unused_lease_is_not_renewed),
         PLAIN(a_stale_object_is_no_failed_call),
