@@ -63,6 +63,7 @@ enum cli_exit advice_exit(const struct hf_error *error)
     X(VALIDATION_FAILED, "mend what failed above and try again; \"holdfast "   \
                          "key validate\" repeats the checks")                  \
     X(DEP_LIMIT, "disable a DEP that is not in use")                           \
+    X(AK_TOKEN_FULL, "ask the operator of the server to make room")            \
     X(DEP_NOT_ENABLED, "enable it with \"holdfast dep update DEP --enable\"")  \
     X(DEP_IN_USE, "assign its mailboxes to another DEP first")                 \
     X(STATE_CONFLICT, "look at the present state with the get command")        \

@@ -176,6 +176,7 @@ static HF_STATUS health_once(struct p11_work *work, void *argument)
     size_t sessions = 0;
     HF_TRY(p11_session_need(work));
     HF_TRY(p11_token_info(work, &now, &sessions));
+    atomic_store(&work->token->free_private_bytes, now.free_private_bytes);
     bool logged_in = false;
     HF_TRY(p11_is_logged_in(work, &logged_in));
     if (!logged_in && now.login_required) {

@@ -103,6 +103,7 @@ struct p11_token {
     _Atomic uint64_t epoch;
     atomic_uint_fast64_t unwraps;
     atomic_int_fast64_t objects;
+    _Atomic uint64_t free_private_bytes; /* newer than the profile's */
 
     pthread_mutex_t lock;
     pthread_cond_t repaired;

@@ -158,6 +158,7 @@ static HF_STATUS bound_sessions(struct p11_work *work,
                 work);
         return HF_E_RESOURCES;
     }
+    atomic_store(&token->free_private_bytes, token->profile.free_private_bytes);
     p11_bound_sessions(token);
     return HF_OK;
 }

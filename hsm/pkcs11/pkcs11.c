@@ -199,6 +199,7 @@ static void port_profile(void *self, struct token_profile *out)
 {
     struct p11_token *token = self;
     *out = token->profile;
+    out->free_private_bytes = atomic_load(&token->free_private_bytes);
 }
 
 static void port_counters(void *self, struct token_counters *out)

@@ -124,6 +124,7 @@ struct token_profile {
     bool unwrap_template_honoured;
     bool destroyable_honoured;
     bool hardware; /* CKF_HW on RSA key generation */
+    /* as of the opening or the last HEALTH */
     uint64_t free_private_bytes;
     uint64_t total_private_bytes; /* 0: not told */
 };

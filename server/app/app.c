@@ -173,6 +173,7 @@ static HF_STATUS start_service(struct app *app)
         .rng = rng_system(),
         .service_token = &app->service_token,
         .ak_token = &app->ak_token,
+        .ak_capacity_objects = app->config->ak_token.capacity_objects,
         .tokens = app->configured,
         .token_count = app->token_count,
         .slow_threads = limits->slow_threads,

@@ -15,7 +15,12 @@
  *     pin_file: pins/service
  *     sync: syncfs                # or none: the token is durable by itself
  *     sync_path: tokens           # with syncfs: the token directory
- *   ak_token: {...}               # availability keys; as service_token
+ *   ak_token:                     # availability keys; as service_token, and
+ *     capacity_objects: 100000    # how many objects it holds: one for each DEP
+ *                                 # and tenant. From 80 % on the log warns,
+ *                                 # from 95 % no DEP is made. Absent: only the
+ *                                 # memory counts, where the module tells it
+ *                                 # (SoftHSM does not)
  *   custody_domains:
  *     - name: contoso-a
  *       custodian_key: custodians/a.pem   # public: ECDSA P-256 or Ed25519
@@ -65,7 +70,8 @@ struct config_token {
     enum pkcs11_sync sync;
     char sync_path[CONFIG_PATH_BYTES];
     char custody_domain[HF_NAME_MAX_BYTES + 1];
-    size_t line; /* where it begins, from 1 */
+    uint32_t capacity_objects; /* of the AK token; 0: not said */
+    size_t line;               /* where it begins, from 1 */
 };
 
 struct config_domain {

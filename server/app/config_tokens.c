@@ -15,6 +15,9 @@
 
 static const char *const own_keys[] = {
     "module", "label", "serial", "pin_file", "sync", "sync_path", NULL};
+static const char *const ak_keys[] = {"module",           "label", "serial",
+                                      "pin_file",         "sync",  "sync_path",
+                                      "capacity_objects", NULL};
 static const char *const customer_keys[] = {
     "name",     "custody_domain", "module",    "label", "serial",
     "pin_file", "sync",           "sync_path", NULL};
@@ -109,6 +112,17 @@ static void read_token(struct yaml_reader *reader,
         struct yaml_place domain = yaml_member(reader, place, "custody_domain");
         read_name(reader, &name, out->name);
         read_name(reader, &domain, out->custody_domain);
+    }
+}
+
+static void read_capacity(struct yaml_reader *reader,
+                          const struct yaml_place *place,
+                          struct config_token *out)
+{
+    struct yaml_place one = yaml_member(reader, place, "capacity_objects");
+    uint32_t value = 0;
+    if (one.node != NULL && yaml_number(reader, &one, 1, UINT32_MAX, &value)) {
+        out->capacity_objects = value;
     }
 }
 
@@ -251,7 +265,8 @@ HF_STATUS config_tokens_read(struct yaml_reader *reader,
     struct yaml_place domains = yaml_member(reader, root, "custody_domains");
     struct yaml_place tokens = yaml_member(reader, root, "tokens");
     read_token(reader, &service, own_keys, &out->service_token);
-    read_token(reader, &ak, own_keys, &out->ak_token);
+    read_token(reader, &ak, ak_keys, &out->ak_token);
+    read_capacity(reader, &ak, &out->ak_token);
     HF_TRY(read_domains(reader, &domains, out));
     size_t count = yaml_count(reader, &tokens, CONFIG_TOKENS_MAX);
     out->tokens = calloc(count + 1, sizeof *out->tokens);

@@ -51,6 +51,7 @@ enum answer_code {
     /* the state of things */                                                  \
     X(VALIDATION_FAILED, FAILED_PRECONDITION) /* with the checks */    \
     X(DEP_LIMIT, RESOURCE_EXHAUSTED)          /* no RetryInfo */        \
+    X(AK_TOKEN_FULL, RESOURCE_EXHAUSTED)      /* no RetryInfo */       \
     X(DEP_NOT_ENABLED, FAILED_PRECONDITION)                                    \
     X(DEP_IN_USE, FAILED_PRECONDITION)     /* T3 */                            \
     X(STATE_CONFLICT, FAILED_PRECONDITION) /* */                        \

@@ -1,6 +1,7 @@
 /* dep_create: T1 and T2: a DEP comes into being, or nothing does. */
 #include "server/domain/lease.h"
 
+#include "server/service/ak_capacity.h"
 #include "server/service/customer_key_view.h"
 #include "server/service/dep_view.h"
 #include "server/service/deps.h"
@@ -217,6 +218,7 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     HF_TRY(find_keys(&admin, request, keys.keys));
     HF_TRY(dep_decide_new(&admin, event_of(request), request->type, &step));
     HF_TRY(dep_validate(&admin, &keys));
+    HF_TRY(ak_capacity_check(service, problem));
     if (request->mutation.validate_only) {
         dep_preview(&admin, request, step.next, out);
         return HF_OK;

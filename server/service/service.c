@@ -1,5 +1,6 @@
 #include "server/service/service.h"
 
+#include "server/service/ak_capacity.h"
 #include "server/service/core.h"
 #include "server/service/keys.h"
 #include "server/service/leases.h"
@@ -54,6 +55,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     if (status == HF_OK) {
         status = pool_start(&pool, &service->pool);
     }
+    ak_capacity_log(service);
     if (status == HF_OK) {
         status = scheduler_start(service, &service->scheduler);
     }

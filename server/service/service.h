@@ -42,6 +42,7 @@ struct service_settings {
     const struct rng *rng;
     const struct token *service_token; /* record MAC key, epoch */
     const struct token *ak_token;
+    uint64_t ak_capacity_objects; /* 0: not known */
     const struct configured_token *tokens;
     size_t token_count;
     uint32_t slow_threads;   /* of the slow lane; 0: 8 */

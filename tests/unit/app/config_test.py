@@ -133,6 +133,10 @@ MISTAKES = [
     ("connections: 100",
      "connections: 100\n  connections_per_identity: 101", 26,
      "at most limits.connections (100)"),
+    ("label: b, ", "label: b, capacity_objects: 0, ", 9,
+     "from 1 to 4294967295"),
+    ("label: a, ", "label: a, capacity_objects: 9, ", 8,
+     'unknown key "capacity_objects"'),
     ("connections: 100", "connections: 100\n  token_sessions: 4", 26,
      "at least 5 to unwrap, and 0"),
     ("connections: 100", "ak_lease_ms: 10001", 25, "from 0 to 10000"),
@@ -179,6 +183,9 @@ class Config(unittest.TestCase):
             code, _, err, _ = self.check(
                 GOOD.replace("127.0.0.1:7443", listen))
             self.assertEqual((code, err), (0, ""))
+        code, _, err, _ = self.check(
+            GOOD.replace("label: b, ", "label: b, capacity_objects: 100000, "))
+        self.assertEqual((code, err), (0, ""))
 
     def test_every_mistake(self):
         for old, new, line, words in MISTAKES:

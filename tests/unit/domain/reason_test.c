@@ -11,6 +11,7 @@ struct expected {
     int code; /* google.rpc.Code */
 };
 
+/* clang-format off: a longer word must not move every line */
 static const struct expected reasons[] = {
     {REASON_NONE,                      "NONE",                      0 },
     {REASON_FIELD_INVALID,             "FIELD_INVALID",             3 },
@@ -28,6 +29,7 @@ static const struct expected reasons[] = {
     {REASON_KEY_ACCESS_DENIED,         "KEY_ACCESS_DENIED",         7 },
     {REASON_VALIDATION_FAILED,         "VALIDATION_FAILED",         9 },
     {REASON_DEP_LIMIT,                 "DEP_LIMIT",                 8 },
+    {REASON_AK_TOKEN_FULL,             "AK_TOKEN_FULL",             8 },
     {REASON_DEP_NOT_ENABLED,           "DEP_NOT_ENABLED",           9 },
     {REASON_DEP_IN_USE,                "DEP_IN_USE",                9 },
     {REASON_STATE_CONFLICT,            "STATE_CONFLICT",            9 },
@@ -57,6 +59,7 @@ static const struct expected reasons[] = {
     {REASON_CANCELLED,                 "CANCELLED",                 1 },
     {REASON_INTERNAL,                  "INTERNAL",                  13},
 };
+/* clang-format on */
 
 static void test_every_reason(void **state)
 {

@@ -4,6 +4,7 @@
 
 #include "tests/unit/service/world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct world world;
@@ -163,6 +164,54 @@ static void strangers_are_refused_warm_and_cold(void **state)
     assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 0);
 }
 
+static HF_STATUS create_another(const char *name)
+{
+    struct dep_create request = {
+        .tenant = WORLD_TENANT,
+        .keys = {"ck1", "ck2"},
+        .residency = RESIDENCY_TOKEN,
+        .key_lease_ms = 60000,
+    };
+    struct dep_view view;
+    memcpy(request.workload_identity, world.workload.identity,
+           sizeof request.workload_identity);
+    snprintf(request.name, sizeof request.name, "%s", name);
+    return deps_create(world.service, &world.admin, &request, &view,
+                       &world.problem);
+}
+
+static void check_full(void)
+{
+    size_t keys = token_fake_keys(world.ak_fake);
+    assert_status(create_another("one-more"), HF_E_LIMIT);
+    assert_string_equal(reason_word(world.problem.reason), "AK_TOKEN_FULL");
+    assert_int_equal(world.problem.retry_ms, 0);
+    assert_non_null(strstr(world.problem.text, "% full"));
+    assert_int_equal(token_fake_keys(world.ak_fake), keys);
+}
+
+/* R-15.5: by the number that is configured, and by what the token tells. The
+ * tenant's own root and the first DEP's key are there. */
+static void a_full_token_takes_no_dep(void **state)
+{
+    (void)state;
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    world.settings.ak_capacity_objects = 2;
+    assert_ok(world_restart(&world));
+    check_full();
+    world.settings.ak_capacity_objects = 3;
+    assert_ok(world_restart(&world));
+    assert_ok(create_another("third"));
+    check_full();
+    world.settings.ak_capacity_objects = 0;
+    assert_ok(world_restart(&world));
+    assert_ok(create_another("fourth"));
+    token_fake_capacity(world.ak_fake, 5, 100);
+    check_full();
+    token_fake_capacity(world.ak_fake, 6, 100);
+    assert_ok(create_another("fifth"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(revocation_follows_the_table, start,
                                         stop),
         cmocka_unit_test_setup_teardown(moves_on_access, start, stop),
+        cmocka_unit_test_setup_teardown(a_full_token_takes_no_dep, start, stop),
         cmocka_unit_test_setup_teardown(survives_a_restart, start, stop),
         cmocka_unit_test_setup_teardown(strangers_are_refused_warm_and_cold,
                                         start, stop),
