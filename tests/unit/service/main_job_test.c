@@ -167,6 +167,7 @@ static void strangers_are_refused_warm_and_cold(void **state)
 static HF_STATUS create_another(const char *name)
 {
     struct dep_create request = {
+        .type = DEP_TYPE_EXCHANGE_MAILBOX,
         .tenant = WORLD_TENANT,
         .keys = {"ck1", "ck2"},
         .residency = RESIDENCY_TOKEN,
