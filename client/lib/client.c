@@ -14,16 +14,12 @@
 #include "client/lib/retry.h"
 #include "client/lib/transport.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define SECRET_HEAP_BYTES   (128u << 10)
-#define METHOD_MAX_BYTES    160
-#define MILLISECONDS        1000
-#define NANOSECONDS_OF_A_MS 1000000
+#define SECRET_HEAP_BYTES (128u << 10)
+#define METHOD_MAX_BYTES  160
 
 static pthread_once_t heap_once = PTHREAD_ONCE_INIT;
 static enum hf_status heap_status = HF_E_RESOURCES;
@@ -133,16 +129,6 @@ void hf_client_close(struct hf_client *client)
 /* --- calls, repeated --------------------------------------------------------
  */
 
-static void pause_for(int64_t wait_ms)
-{
-    struct timespec left = {
-        .tv_sec = wait_ms / MILLISECONDS,
-        .tv_nsec = (wait_ms % MILLISECONDS) * NANOSECONDS_OF_A_MS,
-    };
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
-    }
-}
-
 /* random_word: spreads pauses. Without randomness the pause is only less well
  * spread, so that is no reason to fail a call. */
 static uint32_t random_word(void)
@@ -179,7 +165,7 @@ static enum hf_code run(struct hf_client *client, struct attempt *attempt,
         if (!retry_next(&facts, &wait_ms)) {
             return code;
         }
-        pause_for(wait_ms);
+        transport_pause(client->transport, wait_ms);
         attempt->deadline_ms = end_ms - clock_monotonic_ms(clock);
         if (attempt->deadline_ms <= 0) {
             return code; /* slept longer than asked for */

@@ -160,8 +160,9 @@ HF_CALL hf_client_open(const struct hf_settings *settings,
 /* hf_client_close: NULL-safe.
  *
  * Takes     a client no call is running on.
- * Blocks    the last client of the process: up to half a second, until gRPC's
- *           own threads have ended.
+ * Blocks    the last client of the process: until gRPC's own threads have
+ *           ended; a moment, or up to two seconds when the connection was
+ *           lost.
  */
 HF_API void hf_client_close(struct hf_client *client);
 

@@ -24,13 +24,17 @@
 
 #define DETAILS_KEY              "grpc-status-details-bin"
 #define RECONNECT_BACKOFF_MIN_MS 100
-#define RECONNECT_BACKOFF_MAX_MS 5000
+#define RECONNECT_BACKOFF_MAX_MS 1000
+#define CONNECT_MAX_MS           5000
 #define METADATA_MAX_BYTES       (64 << 10)
 #define USER_AGENT               "holdfast-c"
 
-/* How long the last client of the process waits for gRPC's threads to end. */
-#define TEARDOWN_WAIT_MS 500
+/* How long the last client of the process waits for gRPC's threads to end.
+ * Nothing calls off the timer of a lost connection's next attempt: it is waited
+ * for, with its jitter of a fifth and some patience on a busy machine. */
+#define TEARDOWN_WAIT_MS 2000
 #define TEARDOWN_STEP_MS 2
+_Static_assert(TEARDOWN_WAIT_MS > RECONNECT_BACKOFF_MAX_MS * 6 / 5, "jitter");
 
 struct transport {
     grpc_channel *channel;
@@ -77,7 +81,8 @@ static grpc_channel *make_channel(const struct hf_settings *settings,
         number_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1),
         number_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                    RECONNECT_BACKOFF_MIN_MS),
-        number_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS),
+        /* in spite of its name: how long making a connection may take */
+        number_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, CONNECT_MAX_MS),
         number_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, RECONNECT_BACKOFF_MAX_MS),
         number_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, MESSAGE_MAX_BYTES),
         number_arg(GRPC_ARG_MAX_METADATA_SIZE, METADATA_MAX_BYTES),
@@ -174,6 +179,12 @@ void transport_close(struct transport *transport)
 
 /* --- one attempt --------------------------------------------------------- */
 
+static gpr_timespec in_ms(int64_t wait_ms)
+{
+    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                        gpr_time_from_millis(wait_ms, GPR_TIMESPAN));
+}
+
 /* Everything that gRPC fills in, freed together. */
 struct exchange {
     grpc_completion_queue *queue;
@@ -223,9 +234,7 @@ static void exchange_prepare(struct transport *transport,
                                                : grpc_empty_slice();
     exchange->request = grpc_raw_byte_buffer_create(&body, 1);
     grpc_slice_unref(body);
-    gpr_timespec deadline =
-        gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                     gpr_time_from_millis(attempt->deadline_ms, GPR_TIMESPAN));
+    gpr_timespec deadline = in_ms(attempt->deadline_ms);
     grpc_slice path = grpc_slice_from_copied_string(attempt->path);
     exchange->call = grpc_channel_create_call(
         transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS, exchange->queue,
@@ -306,6 +315,32 @@ static bool gather(grpc_byte_buffer *from, uint8_t **out_data, size_t *out_len)
     *out_data = data;
     *out_len = writer.len;
     return true;
+}
+
+/* --- between attempts ----------------------------------------------------
+ *
+ * gRPC has no thread of its own that reads sockets: a connection gets further
+ * only while somebody waits on a queue. A channel that has lost its connection
+ * answers attempts at once, without waiting, so a pause that merely slept
+ * would leave it as it is and every further attempt would fail unasked.
+ */
+
+void transport_pause(struct transport *transport, int64_t wait_ms)
+{
+    const gpr_timespec end = in_ms(wait_ms);
+    grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
+    bool over = false;
+    while (!over) {
+        grpc_connectivity_state now =
+            grpc_channel_check_connectivity_state(transport->channel, 1);
+        grpc_channel_watch_connectivity_state(transport->channel, now, end,
+                                              queue, transport);
+        grpc_event event = grpc_completion_queue_pluck(
+            queue, transport, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+        over = event.success == 0; /* no change until the end */
+    }
+    grpc_completion_queue_shutdown(queue);
+    grpc_completion_queue_destroy(queue);
 }
 
 enum hf_code transport_attempt(struct transport *transport,

@@ -38,3 +38,12 @@ enum hf_code transport_attempt(struct transport *transport,
                                const struct attempt *attempt,
                                uint8_t **out_response, size_t *out_len,
                                struct hf_error *error);
+
+/* transport_pause: waits before the next attempt, and connects again meanwhile
+ * if the connection is lost; an attempt that finds none fails without waiting
+ * for one.
+ *
+ * Blocks    wait_ms.
+ * Threads   safe from any thread.
+ */
+void transport_pause(struct transport *transport, int64_t wait_ms);

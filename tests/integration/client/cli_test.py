@@ -9,10 +9,13 @@ import pathlib
 import pty
 import random
 import secrets
+import socket
+import socketserver
 import stat
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -80,6 +83,37 @@ class KeyServer(Server):
             values["rewrapped_key"] = self.stored[mailbox]
             del self.wraps[handle]
         return values
+
+
+class Doorman(socketserver.ThreadingTCPServer):
+    """Relays connections to a port, but for the first few: those it drops."""
+
+    daemon_threads = True
+
+    def __init__(self, port, dropped):
+        super().__init__(("127.0.0.1", 0), None)
+        self.port, self.left = port, dropped
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, client_address):
+        with socket.create_connection(("127.0.0.1", self.port)) as there:
+            back = threading.Thread(target=self.pump, args=(there, request))
+            back.start()
+            self.pump(request, there)
+            back.join()
+
+    def verify_request(self, request, client_address):
+        self.left -= 1
+        return self.left < 0
+
+    @staticmethod
+    def pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Case(unittest.TestCase):
@@ -173,6 +207,17 @@ class ErrorsTest(Case):
         self.script({DEPS + "GetDep": [{"code": 14}, {"response": DEP}]})
         self.assertIn("mail", self.good("dep", "get", "mail"))
         self.assertEqual(len(self.calls()), 2)
+
+    def test_a_lost_connection_is_made_again(self):
+        for dropped in (1, 2):
+            with self.subTest(dropped=dropped), \
+                    Doorman(self.server.port, dropped) as doorman:
+                self.script({DEPS + "GetDep": [{"response": DEP}]})
+                self.profile("doorman", target="localhost:"
+                             f"{doorman.server_address[1]}")
+                self.good("dep", "get", "mail", profile="doorman")
+                self.assertLess(doorman.left, 0)
+                doorman.shutdown()
 
     def test_error_says_what_and_what_next(self):
         self.script({DEPS + "CreateDep": [
