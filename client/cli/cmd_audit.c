@@ -197,12 +197,14 @@ static enum cli_exit run_verify(struct cli *cli, const struct args *args)
     if (code != CLI_OK) {
         return code;
     }
+    /* indexes count from 1 and only go up */
+    uint64_t absent = chain.last_index - chain.records;
     if (cli->json) {
         HF_OWNED(json_freep)
-        json_t *value = json_pack("{sbsIsIsI}", "intact", 1, "records",
-                                  (json_int_t)chain.records, "links",
-                                  (json_int_t)chain.links, "lastIndex",
-                                  (json_int_t)chain.last_index);
+        json_t *value = json_pack(
+            "{sbsIsIsIsI}", "intact", 1, "records", (json_int_t)chain.records,
+            "links", (json_int_t)chain.links, "lastIndex",
+            (json_int_t)chain.last_index, "absent", (json_int_t)absent);
         return output_json(cli->out, value);
     }
     (void)fprintf(cli->out,
@@ -210,6 +212,13 @@ static enum cli_exit run_verify(struct cli *cli, const struct args *args)
                   " links to the record before checked; last index %" PRIu64
                   "\n",
                   chain.records, chain.links, chain.last_index);
+    if (absent > 0) {
+        (void)fprintf(cli->out,
+                      "absent: %" PRIu64
+                      " up to there; they belong to others, or were left out: "
+                      "this cannot tell\n",
+                      absent);
+    }
     return CLI_OK;
 }
 

@@ -315,7 +315,7 @@ static const struct option create_options[] = {
     {"customer-key",      "KEY",     "exactly two",               true,  true },
     {"workload-identity", "URI",
       "whose get, wrap and unwrap on both keys are "
-     "checked (SPIFFE)",                                           false, false},
+     "checked (SPIFFE)",                                           true,  false},
     {"description",       "TEXT",    "for people",                false, false},
     {"disabled",          NULL,      "create it disabled",        false, false},
     {"residency",         "WHERE",   "token (default) or memory", false, false},

@@ -225,7 +225,7 @@ class ErrorsTest(Case):
              "reason": "FIELD_INVALID",
              "fields": {"dep_id": "1 to 64 letters"}}]})
         words = ["dep", "create", "x y", "--customer-key", "a",
-                 "--customer-key", "b"]
+                 "--customer-key", "b", "--workload-identity", "spiffe://c/w"]
         done = self.run_holdfast(*words)
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stdout, "")
@@ -249,7 +249,7 @@ class ErrorsTest(Case):
             {"code": 9, "message": "checks failed",
              "reason": "VALIDATION_FAILED", "checks": checks}]})
         words = ["dep", "create", "mail", "--customer-key", "a",
-                 "--customer-key", "b"]
+                 "--customer-key", "b", "--workload-identity", "spiffe://c/w"]
         done = self.run_holdfast(*words)
         self.assertEqual(done.returncode, 5)
         for word in ("TWO_TOKENS", "FAIL", "KEY_SIZE", "root-a", "LICENCE",
@@ -795,12 +795,16 @@ class AuditTest(Case):
         done = self.verify(self.chain(20), "--json")
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertEqual(json.loads(done.stdout)["links"], 20)
+        self.assertEqual(json.loads(done.stdout)["absent"], 0)
+        self.assertNotIn("absent", self.verify(self.chain(20)).stdout)
 
     def test_gaps_of_other_tenants(self):
         records = [r for r in self.chain(20) if int(r["index"]) % 3]
         done = self.verify(records, "--json")
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertLess(json.loads(done.stdout)["links"], len(records))
+        self.assertEqual(json.loads(done.stdout)["absent"], 6)
+        self.assertIn("absent: 6 ", self.verify(records).stdout)
 
     def test_every_change_is_found_at_its_index(self):
         for change in ({"json": "{}"}, {"index": "99"},
