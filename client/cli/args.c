@@ -177,10 +177,11 @@ static enum hf_status read_command(struct reader *reader, struct args *args,
     if (reader->at == reader->argc) {
         return HF_OK;
     }
-    args->group = reader->argv[reader->at++];
-    if (!group_exists(sets, set_count, args->group)) {
-        return mistake(args, "unknown command", args->group);
+    const char *group = reader->argv[reader->at++];
+    if (!group_exists(sets, set_count, group)) {
+        return mistake(args, "unknown command", group);
     }
+    args->group = group;
     const char *verb =
         reader->at < reader->argc ? reader->argv[reader->at] : NULL;
     args->command = find_command(sets, set_count, args->group, verb);
@@ -257,10 +258,10 @@ HF_STATUS args_parse(const struct command_set *sets, size_t set_count, int argc,
         return HF_OK;
     }
     if (out_args->group == NULL) {
-        return mistake(out_args, "no command given", "see holdfast --help");
+        return mistake(out_args, "no command given", "holdfast COMMAND ...");
     }
     if (out_args->command == NULL) {
-        return mistake(out_args, "what should be done with it",
+        return mistake(out_args, "a command of this group is missing",
                        out_args->group);
     }
     return check_complete(out_args);

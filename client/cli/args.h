@@ -55,7 +55,7 @@ struct given {
 
 struct args {
     const struct command *command; /* NULL: none was named */
-    const char *group;             /* the group named, when no verb was */
+    const char *group;             /* the group named; NULL: none there is */
     const char *operands[OPERANDS_MAX];
     size_t operand_count;
     struct given given[GIVEN_MAX];

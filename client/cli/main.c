@@ -67,7 +67,9 @@ int main(int argc, char **argv)
                           .args = &args};
         enum cli_exit code = cli_usage(&cli, "%s", args.mistake);
         if (args.command == NULL && !cli.json) {
-            (void)fprintf(stderr, "  see: holdfast --help\n");
+            (void)fprintf(stderr, "  see: holdfast %s%s--help\n",
+                          args.group != NULL ? args.group : "",
+                          args.group != NULL ? " " : "");
         }
         return (int)code;
     }

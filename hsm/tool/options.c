@@ -149,7 +149,8 @@ static enum hf_status parse(int argc, char *const *argv, struct options *out)
     if (out->given[OPTION_HELP]) {
         return HF_OK;
     }
-    return out->command == NULL ? mistake(out, "which command?") : settle(out);
+    return out->command == NULL ? mistake(out, "no command given")
+                                : settle(out);
 }
 
 HF_STATUS options_parse(int argc, char *const *argv, struct options *out)

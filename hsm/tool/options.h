@@ -41,7 +41,7 @@ struct tool;
       "how long a deleted key can be brought back; default 0, or 90 with a "   \
       "protection")                                                            \
     X(NAME, "name", "NAME", "the key's name (CKA_LABEL)")                      \
-    X(ID, "id", "HEX", "the key's CKA_ID; default: one made from the time")    \
+    X(ID, "id", "HEX", "the key's CKA_ID; generate makes one from the time")   \
     X(BITS, "bits", "N", "2048, 3072 or 4096; default 3072")                   \
     X(TYPE, "type", "TYPE", "rsa; nothing else is accepted")                   \
     X(EXTRACTABLE, "extractable", NULL, "refused: root keys stay")             \

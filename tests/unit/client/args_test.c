@@ -105,7 +105,7 @@ static void test_mistakes(void **state)
         {"",                                 "no command given"   },
         {"--json",                           "no command given"   },
         {"crate",                            "unknown command"    },
-        {"box",                              "what should be done"},
+        {"box",                              "is missing: box"    },
         {"box burn",                         "unknown command"    },
         {"box make",                         "missing: NAME"      },
         {"box make x",                       "missing option: col"},
