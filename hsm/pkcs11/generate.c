@@ -21,18 +21,21 @@ struct purpose_rule {
     bool wrap;
     bool sign;
     bool locked; /* cannot be copied or, where honoured, destroyed */
+    /* what it unwraps may be wrapped again inside the token (MINT); readable it
+     * never is */
+    bool rewraps;
 };
 
 static const struct purpose_rule rules[] = {
   /* clang-format off */
-    /*                                  type               unwrap decrypt wrap   sign   locked */
-    [TOKEN_FOR_CUSTOMER_KEY_TOKEN]  = { TOKEN_KEY_RSA,     true,  false,  false, false, true  },
-    [TOKEN_FOR_CUSTOMER_KEY_MEMORY] = { TOKEN_KEY_RSA,     true,  true,   false, false, true  },
-    [TOKEN_FOR_AVAILABILITY_KEY]    = { TOKEN_KEY_AES,     true,  false,  true,  false, false },
-    [TOKEN_FOR_RECORD_MAC]          = { TOKEN_KEY_GENERIC, false, false,  false, true,  false },
-    [TOKEN_FOR_AUDIT_SIGNING]       = { TOKEN_KEY_EC,      false, false,  false, true,  false },
-    [TOKEN_FOR_CANARY]              = { TOKEN_KEY_RSA,     true,  true,   false, false, false },
-    [TOKEN_FOR_AVAILABILITY_PAIR]   = { TOKEN_KEY_RSA,     true,  false,  false, false, false },
+    /*                                  type               unwrap decrypt wrap   sign   locked rewraps */
+    [TOKEN_FOR_CUSTOMER_KEY_TOKEN]  = { TOKEN_KEY_RSA,     true,  false,  false, false, true,  false },
+    [TOKEN_FOR_CUSTOMER_KEY_MEMORY] = { TOKEN_KEY_RSA,     true,  true,   false, false, true,  false },
+    [TOKEN_FOR_AVAILABILITY_KEY]    = { TOKEN_KEY_AES,     true,  false,  true,  false, false, true  },
+    [TOKEN_FOR_RECORD_MAC]          = { TOKEN_KEY_GENERIC, false, false,  false, true,  false, false },
+    [TOKEN_FOR_AUDIT_SIGNING]       = { TOKEN_KEY_EC,      false, false,  false, true,  false, false },
+    [TOKEN_FOR_CANARY]              = { TOKEN_KEY_RSA,     true,  true,   false, false, false, false },
+    [TOKEN_FOR_AVAILABILITY_PAIR]   = { TOKEN_KEY_RSA,     true,  false,  false, false, false, true  },
   /* clang-format on */
 };
 
@@ -65,13 +68,16 @@ static void add_uses(const struct purpose_rule *rule, struct p11_template *to)
 }
 
 static void add_unwrap_limits(const struct p11_token *token,
+                              const struct purpose_rule *rule,
                               struct unwrap_limits *limits,
                               struct p11_template *to)
 {
     limits->inner = (struct p11_template){.count = 0};
     if (token->honours.unwrap_template) {
         p11_add_flag(&limits->inner, CKA_SENSITIVE, true);
-        p11_add_flag(&limits->inner, CKA_EXTRACTABLE, false);
+        if (!rule->rewraps) {
+            p11_add_flag(&limits->inner, CKA_EXTRACTABLE, false);
+        }
         p11_add_bytes(to, CKA_UNWRAP_TEMPLATE, limits->inner.at,
                       limits->inner.count * sizeof limits->inner.at[0]);
     }
@@ -84,7 +90,7 @@ static void add_locks(const struct p11_token *token,
 {
     static const CK_MECHANISM_TYPE oaep = CKM_RSA_PKCS_OAEP;
     const struct p11_honours *honours = &token->honours;
-    add_unwrap_limits(token, limits, to);
+    add_unwrap_limits(token, rule, limits, to);
     if (honours->allowed_mechanisms) {
         p11_add_bytes(to, CKA_ALLOWED_MECHANISMS, &oaep, sizeof oaep);
     }
@@ -170,7 +176,7 @@ static HF_STATUS make_secret(struct p11_work *work,
     p11_add_number(&key, CKA_VALUE_LEN, HF_KEY_BYTES);
     struct unwrap_limits limits;
     if (aes) {
-        add_unwrap_limits(work->token, &limits, &key);
+        add_unwrap_limits(work->token, rule, &limits, &key);
     }
     CK_MECHANISM mechanism = {.mechanism = aes ? CKM_AES_KEY_GEN
                                                : CKM_GENERIC_SECRET_KEY_GEN};

@@ -32,6 +32,8 @@ static void take_mint(struct p11_job *job, const struct token_mint *from)
         mint->copies[i].spki = copy_in(
             job->mint_spki[i], sizeof job->mint_spki[i], from->copies[i].spki);
     }
+    mint->source.wrapped = copy_in(job->mint_source, sizeof job->mint_source,
+                                   from->source.wrapped);
     mint->check_aad = copy_in(job->aad, sizeof job->aad, from->check_aad);
     mint->check_text =
         copy_in(job->mint_text, sizeof job->mint_text, from->check_text);

@@ -31,6 +31,7 @@ struct p11_job {
     struct token_mint mint;
     uint8_t mint_spki[TOKEN_MINT_COPIES_MAX][HF_SPKI_MAX_BYTES];
     uint8_t mint_text[HF_SEALED_MAX_BYTES];
+    uint8_t mint_source[HF_RSA_MAX_BYTES];
     struct token_data data;
     void *list; /* reports or data items, allocated by the operation */
 

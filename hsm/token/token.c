@@ -35,12 +35,22 @@ static bool key_is_sound(const struct token_key *key)
     return key->id_len > 0 && key->id_len <= sizeof key->id;
 }
 
+static bool source_is_sound(const struct token_mint *mint)
+{
+    const struct token_mint_source *source = &mint->source;
+    return source->suite == TOKEN_SUITE_NONE ||
+           (key_is_sound(&source->key) && source->wrapped.len > 0 &&
+            source->wrapped.len <= HF_RSA_MAX_BYTES &&
+            mint->check_sealed_len == mint->check_text.len + HF_GCM_TAG_BYTES);
+}
+
 static bool mint_is_sound(const struct token_mint *mint)
 {
     if (mint == NULL || mint->copy_count == 0 ||
         mint->copy_count > TOKEN_MINT_COPIES_MAX ||
         mint->check_aad.len > HF_CONTEXT_MAX_BYTES ||
-        mint->check_text.len + HF_GCM_TAG_BYTES > HF_SEALED_MAX_BYTES) {
+        mint->check_text.len + HF_GCM_TAG_BYTES > HF_SEALED_MAX_BYTES ||
+        !source_is_sound(mint)) {
         return false;
     }
     for (size_t i = 0; i < mint->copy_count; i++) {

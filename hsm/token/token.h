@@ -230,14 +230,25 @@ struct token_mint_copy {
     size_t wrapped_len;                /* result */
 };
 #define TOKEN_MINT_COPIES_MAX 3
+/* Instead of a fresh key, one that a root of this token unwraps (R-7.11,
+ * R-15.2): only a root that was made for AVAILABILITY_KEY or AVAILABILITY_PAIR
+ * may (else HF_E_DENIED or HF_E_MISUSE, as the token says it). */
+struct token_mint_source {
+    enum token_suite suite; /* NONE: a fresh key */
+    struct token_key key;
+    struct bytes wrapped;
+};
 struct token_mint {
+    struct token_mint_source source;
     struct token_mint_copy copies[TOKEN_MINT_COPIES_MAX];
     size_t copy_count;
     uint8_t check_iv[HF_GCM_IV_BYTES];
     struct bytes check_aad;
     struct bytes check_text;
-    uint8_t check_sealed[HF_SEALED_MAX_BYTES]; /* result */
-    size_t check_sealed_len;                   /* result */
+    /* result; with a source: given, and nothing is wrapped unless the key opens
+     * it to check_text (HF_E_BAD_BLOB) */
+    uint8_t check_sealed[HF_SEALED_MAX_BYTES];
+    size_t check_sealed_len;
 };
 
 struct token_sign {

@@ -169,10 +169,45 @@ static enum hf_status mint_with(struct token_fake *fake,
     for (size_t i = 0; i < mint->copy_count; i++) {
         HF_TRY(mint_copy(fake, born, &mint->copies[i]));
     }
+    if (mint->source.suite != TOKEN_SUITE_NONE) {
+        return HF_OK;
+    }
     struct token_aead check = {.aad = mint->check_aad, .in = mint->check_text};
     memcpy(check.iv, mint->check_iv, sizeof check.iv);
     return fake_gcm_seal(born, &check, mint->check_sealed,
                          &mint->check_sealed_len);
+}
+
+/* token.h: only where what the root unwraps may be wrapped again. */
+static enum hf_status mint_source(struct token_fake *fake,
+                                  const struct token_mint *mint,
+                                  uint8_t out[HF_KEY_BYTES])
+{
+    const struct token_mint_source *source = &mint->source;
+    uint8_t text[HF_SEALED_MAX_BYTES];
+    size_t len = 0;
+    bool kwp = source->suite == TOKEN_SUITE_AES_KWP;
+    struct token_aead check = {
+        .aad = mint->check_aad,
+        .in = {mint->check_sealed, mint->check_sealed_len},
+    };
+    HF_TRY(suite_check(fake, source->suite));
+    if (source->key.type != (kwp ? TOKEN_KEY_AES : TOKEN_KEY_RSA)) {
+        return HF_E_INVALID;
+    }
+    HF_OWNED(fake_key_release) struct fake_key key = {0};
+    HF_TRY(fake_key_borrow(fake, &source->key, &key));
+    if (!key.report.can_unwrap || key.report.unwrap_template) {
+        return HF_E_DENIED;
+    }
+    HF_TRY(
+        kwp ? fake_kwp_unwrap(key.secret, source->wrapped, out)
+            : fake_oaep_unwrap(key.pair, source->suite, source->wrapped, out));
+    memcpy(check.iv, mint->check_iv, sizeof check.iv);
+    HF_TRY(fake_gcm_open(out, &check, text, &len));
+    return bytes_equal((struct bytes){text, len}, mint->check_text)
+               ? HF_OK
+               : HF_E_BAD_BLOB;
 }
 
 /* Outputs are written only when all of it went well. */
@@ -180,10 +215,15 @@ static enum hf_status do_mint(struct token_fake *fake, struct token_mint *mint)
 {
     uint8_t born[HF_KEY_BYTES];
     struct token_mint work = *mint;
-    if (RAND_priv_bytes(born, sizeof born) != 1) {
-        return HF_E_INTERNAL;
+    enum hf_status status = HF_OK;
+    if (mint->source.suite != TOKEN_SUITE_NONE) {
+        status = mint_source(fake, mint, born);
+    } else if (RAND_priv_bytes(born, sizeof born) != 1) {
+        status = HF_E_INTERNAL;
     }
-    enum hf_status status = mint_with(fake, born, &work);
+    if (status == HF_OK) {
+        status = mint_with(fake, born, &work);
+    }
     if (status == HF_OK) {
         *mint = work;
     }

@@ -76,6 +76,118 @@ static void mint_gives_every_root_the_same_key(void **state)
                             mint.check_sealed_len);
 }
 
+/* The same key, from one root of the AK token to another of it. */
+static struct token_mint mint_again(const struct token_mint *first,
+                                    const struct token_key_report *to)
+{
+    struct token_mint mint = {
+        .source = {.suite = TOKEN_SUITE_AES_KWP,
+                   .key = contract.ak.key,
+                   .wrapped = {first->copies[2].wrapped, HF_KWP_BYTES}},
+        .copy_count = 1,
+        .check_aad = first->check_aad,
+        .check_text = first->check_text,
+        .check_sealed_len = first->check_sealed_len,
+    };
+    memcpy(mint.check_iv, first->check_iv, sizeof mint.check_iv);
+    memcpy(mint.check_sealed, first->check_sealed, first->check_sealed_len);
+    mint.copies[0].suite = TOKEN_SUITE_AES_KWP;
+    mint.copies[0].key = to->key;
+    return mint;
+}
+
+/* an availability key rolls inside its token. */
+static void mint_rewraps_from_a_source(void **state)
+{
+    (void)state;
+    const struct token *own = &contract.token[0];
+    struct token_key_report next;
+    struct token_object object;
+    struct token_counters before;
+    struct token_counters after;
+    assert_ok(call_generate(own, TOKEN_FOR_AVAILABILITY_KEY, 0, 41, &next));
+    struct token_mint first = mint_for_all();
+    assert_ok(call_mint(own, &first));
+    token_counters_get(own, &before);
+    struct token_mint mint = mint_again(&first, &next);
+    assert_ok(call_mint(own, &mint));
+    assert_int_equal(mint.copies[0].wrapped_len, HF_KWP_BYTES);
+    assert_memory_equal(mint.check_sealed, first.check_sealed,
+                        first.check_sealed_len);
+    assert_ok(call_unwrap(own, &next.key, TOKEN_SUITE_AES_KWP,
+                          (struct bytes){mint.copies[0].wrapped, HF_KWP_BYTES},
+                          &object));
+    check_opens(own, &object, &first);
+    assert_ok(call_forget(own, &object));
+    token_counters_get(own, &after);
+    assert_int_equal(after.objects, before.objects);
+    assert_status(
+        call_unwrap(own, &contract.ak.key, TOKEN_SUITE_AES_KWP,
+                    (struct bytes){mint.copies[0].wrapped, HF_KWP_BYTES},
+                    &object),
+        HF_E_BAD_BLOB);
+    assert_ok(call_destroy(own, &next.key));
+}
+
+/* Nothing is wrapped unless the key is the one that sealed the commitment; and
+ * a customer's root is no source. */
+static void mint_refuses_a_wrong_source(void **state)
+{
+    (void)state;
+    const struct token *own = &contract.token[0];
+    struct token_mint first = mint_for_all();
+    struct token_mint other = mint_for_all();
+    struct token_profile profile;
+    token_profile_get(own, &profile);
+    assert_ok(call_mint(own, &first));
+    assert_ok(call_mint(own, &other));
+    struct token_mint mint = mint_again(&first, &contract.ak);
+    memcpy(mint.check_sealed, other.check_sealed, other.check_sealed_len);
+    assert_status(call_mint(own, &mint), HF_E_BAD_BLOB);
+    assert_int_equal(mint.copies[0].wrapped_len, 0);
+
+    mint = mint_again(&first, &contract.ak);
+    mint.check_aad = bytes_of_text("another context");
+    assert_status(call_mint(own, &mint), HF_E_BAD_BLOB);
+    mint = mint_again(&first, &contract.ak);
+    mint.check_text = bytes_of_text("HOLDFAST key commitment");
+    assert_status(call_mint(own, &mint), HF_E_BAD_BLOB);
+    assert_int_equal(mint.copies[0].wrapped_len, 0);
+
+    uint8_t changed[HF_KWP_BYTES];
+    for (size_t i = 0; i < sizeof changed; i += 3) {
+        memcpy(changed, first.copies[2].wrapped, sizeof changed);
+        changed[i] ^= 1;
+        mint = mint_again(&first, &contract.ak);
+        mint.source.wrapped = BYTES_OF(changed);
+        assert_status(call_mint(own, &mint), HF_E_BAD_BLOB);
+        assert_int_equal(mint.copies[0].wrapped_len, 0);
+    }
+    mint = mint_again(&first, &contract.ak);
+    mint.source.wrapped.len = HF_KWP_BYTES - 8;
+    assert_status(call_mint(own, &mint), HF_E_BAD_BLOB);
+    mint = mint_again(&first, &contract.ak);
+    mint.source.key.id[1] = 77;
+    assert_status(call_mint(own, &mint), HF_E_NOT_FOUND);
+    mint = mint_again(&first, &contract.ak);
+    mint.check_sealed_len--;
+    assert_status(call_mint(own, &mint), HF_E_INVALID);
+
+    mint = mint_again(&first, &contract.ak);
+    mint.source = (struct token_mint_source){
+        .suite = contract.suite,
+        .key = contract.root[0].key,
+        .wrapped = {first.copies[0].wrapped, first.copies[0].wrapped_len},
+    };
+    if (profile.unwrap_template_honoured) {
+        assert_true(call_mint(own, &mint) != HF_OK);
+        assert_int_equal(mint.copies[0].wrapped_len, 0);
+    }
+    /* the token goes on */
+    mint = mint_again(&first, &contract.ak);
+    assert_ok(call_mint(own, &mint));
+}
+
 static void mint_is_all_or_nothing(void **state)
 {
     (void)state;
@@ -344,6 +456,8 @@ size_t contract_keys_tests(struct CMUnitTest *out)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mint_gives_every_root_the_same_key),
         cmocka_unit_test(mint_is_all_or_nothing),
+        cmocka_unit_test(mint_rewraps_from_a_source),
+        cmocka_unit_test(mint_refuses_a_wrong_source),
         cmocka_unit_test(bad_blobs_are_bad_blobs),
         cmocka_unit_test(unwrap_gives_the_very_key),
         cmocka_unit_test(decrypt_is_for_memory_keys),
