@@ -57,7 +57,12 @@ static enum cli_exit take_initiator(struct cli *cli,
 enum cli_exit access_begin(struct cli *cli, const char *mailbox,
                            struct access *access)
 {
-    enum cli_exit code = cli_name(cli, "mailboxes", mailbox, access->mailbox);
+    static const char workloads[] = "workloads/";
+    bool is_workload = strncmp(mailbox, workloads, sizeof workloads - 1) == 0;
+    enum cli_exit code =
+        is_workload ? cli_name(cli, "workloads", mailbox + sizeof workloads - 1,
+                               access->mailbox)
+                    : cli_name(cli, "mailboxes", mailbox, access->mailbox);
     if (code == CLI_OK) {
         code = take_initiator(cli, &access->request);
     }

@@ -18,7 +18,8 @@ struct access {
 
 void access_clear(struct access *access);
 
-/* access_begin: mailbox, --initiator, --purpose and --request-id; connects. */
+/* access_begin: mailbox (or workloads/WORKLOAD), --initiator, --purpose and
+ * --request-id; connects. */
 enum cli_exit access_begin(struct cli *cli, const char *mailbox,
                            struct access *access);
 /* access_take_wrapped: the file of --wrapped, when given. */

@@ -158,7 +158,9 @@ static const struct command generate_key_command = {
 
 static const struct command unwrap_command = {
     .group = "unwrap",
-    .summary = "Open a mailbox's key. It goes only where you say.",
+    .summary =
+        "Open the key of a mailbox, or of workloads/WORKLOAD. It goes only "
+        "where you say.",
     .operands = "MAILBOX",
     .options = unwrap_options,
     .option_count = HF_COUNT(unwrap_options),
@@ -169,8 +171,9 @@ static const struct command unwrap_command = {
 
 static const struct command wrap_command = {
     .group = "wrap",
-    .summary =
-        "Wrap a key you bring for a mailbox; what is stored does not change.",
+    .summary = "Wrap a key you bring for a mailbox, or for workloads/WORKLOAD; "
+               "what is "
+               "stored does not change.",
     .operands = "MAILBOX",
     .options = wrap_options,
     .option_count = HF_COUNT(wrap_options),
@@ -181,7 +184,9 @@ static const struct command wrap_command = {
 
 static const struct command rewrap_command = {
     .group = "rewrap",
-    .summary = "Bring a mailbox's key under the DEP it is assigned to.",
+    .summary =
+        "Bring the key of a mailbox, or of workloads/WORKLOAD, under the "
+        "DEP it should be under.",
     .operands = "MAILBOX",
     .options = rewrap_options,
     .option_count = HF_COUNT(rewrap_options),

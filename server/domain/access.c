@@ -90,14 +90,23 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W...A.."},
     [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E........A.."},
 
-    [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......W..Y..."},
-    [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......W..Y..."},
-    [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
-    [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W..Y..."},
+    [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......W.MY..."},
+    [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......W.MY..."},
+    [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......W.MY..."},
+    [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W.MY..."},
 
     [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_REFRESH_DEP] =           {SUBJECT_TENANT,  "TCE..........."},
     [VERB_REPLACE_DEP_KEYS] =      {SUBJECT_TENANT,  "TCE..........."},
+    [VERB_ASSIGN_TENANT] =         {SUBJECT_TENANT,  "TC............"},
+    [VERB_GET_TENANT_ASSIGNMENT] = {SUBJECT_TENANT,  "TCE........AO."},
+    [VERB_OFFBOARD_TENANT] =       {SUBJECT_TENANT,  "............O."},
+    [VERB_REGISTER_WORKLOAD] =     {SUBJECT_TENANT,  "TC.....W.M...."},
+    [VERB_SWITCH_WORKLOAD] =       {SUBJECT_TENANT,  "TC............"},
+    [VERB_REPORT_WORKLOAD_PROGRESS]={SUBJECT_TENANT, ".......W.M...."},
+    [VERB_GET_WORKLOAD] =          {SUBJECT_TENANT,  "TC.....W.M.AO."},
+    [VERB_LIST_WORKLOADS] =        {SUBJECT_TENANT,  "TC.....W.M.AO."},
+
     [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},
@@ -122,6 +131,14 @@ static uint32_t roles_in(const struct row *row, size_t from, size_t to)
     return roles;
 }
 
+/* A workload gets at what is its own, and at nobody else's. */
+static uint32_t roles_of_other_workloads(uint32_t workload)
+{
+    const uint32_t all =
+        ROLE_WORKLOAD_EXCHANGE | ROLE_WORKLOAD_SHAREPOINT | ROLE_WORKLOAD_M365;
+    return workload == 0 ? 0 : all & ~workload;
+}
+
 /* Which roles suffice for this caller: none for a service's own role in the
  * hands of a tenant's caller, and the other way round. */
 static uint32_t sufficient_roles(const struct row *row,
@@ -131,8 +148,10 @@ static uint32_t sufficient_roles(const struct row *row,
         facts->caller_has_tenant != facts->request_has_tenant) {
         return 0;
     }
-    return facts->caller_has_tenant ? roles_in(row, 0, COLUMNS_OF_TENANT)
-                                    : roles_in(row, COLUMNS_OF_TENANT, COLUMNS);
+    uint32_t roles = facts->caller_has_tenant
+                         ? roles_in(row, 0, COLUMNS_OF_TENANT)
+                         : roles_in(row, COLUMNS_OF_TENANT, COLUMNS);
+    return roles & ~roles_of_other_workloads(facts->workload);
 }
 
 /* SYSTEM is for the data plane, and for who holds the right to it. */

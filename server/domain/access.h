@@ -59,6 +59,14 @@ enum role {
     X(REFRESH_DEP, "RefreshDep")                                               \
     X(REPLACE_DEP_KEYS, "ReplaceDepKeys")                                      \
     X(LIST_KEY_DEPENDANTS, "ListKeyDependants")                                \
+    X(ASSIGN_TENANT, "AssignTenant")                                           \
+    X(GET_TENANT_ASSIGNMENT, "GetTenantAssignment")                            \
+    X(OFFBOARD_TENANT, "OffboardTenant")                                       \
+    X(REGISTER_WORKLOAD, "RegisterWorkload")                                   \
+    X(SWITCH_WORKLOAD, "SwitchWorkload")                                       \
+    X(REPORT_WORKLOAD_PROGRESS, "ReportWorkloadProgress")                      \
+    X(GET_WORKLOAD, "GetWorkload")                                             \
+    X(LIST_WORKLOADS, "ListWorkloads")                                         \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \
@@ -78,6 +86,9 @@ struct access_facts {
     bool tenant_matches;    /* the request names the caller's tenant */
     bool request_has_tenant;
     enum initiator initiator; /* data plane; USER elsewhere */
+    /* the role of the workload that the resource belongs to (R-1.11): of the
+     * workloads, only that one is let in. 0: not about one workload's thing */
+    uint32_t workload;
 };
 
 /* access_decide: REASON_NONE when allowed; else, the first that holds:

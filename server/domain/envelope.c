@@ -20,7 +20,7 @@ void context_encode(const struct context *context, uint8_t out[CONTEXT_BYTES])
     put_raw(&writer, context->tenant.bytes, HF_ID_BYTES);
     put_raw(&writer, context->dep.bytes, HF_ID_BYTES);
     put_u32(&writer, context->generation);
-    put_u16(&writer, (uint16_t)context->workload);
+    put_u16(&writer, context->workload);
     put_u8(&writer, (uint8_t)context->resource_type);
     put_u8(&writer, (uint8_t)context->purpose);
     put_raw(&writer, context->resource_hash, sizeof context->resource_hash);

@@ -30,7 +30,7 @@ struct context {
     struct hf_id tenant;
     struct hf_id dep;
     uint32_t generation;
-    enum workload workload;
+    uint16_t workload; /* an enum workload, or a row of the catalogue */
     enum resource_type resource_type;
     enum wrap_purpose purpose;
     uint8_t resource_hash[HF_SHA256_BYTES]; /* zero for the commitment */

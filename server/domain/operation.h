@@ -27,7 +27,9 @@ enum operation_state {
 #define OPERATION_KIND_TABLE(X)                                                \
     X(REWRAP, 1, true, "rewrap")                                               \
     X(REFRESH, 2, false, "refresh")                                            \
-    X(REPLACE, 3, false, "replace")
+    X(REPLACE, 3, false, "replace")                                            \
+    X(ASSIGN_TENANT, 6, false, "assign-tenant")                                \
+    X(OFFBOARD_TENANT, 7, false, "offboard-tenant")
 
 enum operation_kind {
 #define X(word, number, may_cancel, text) OPERATION_##word = (number),

@@ -70,6 +70,7 @@ enum answer_code {
     X(RECOVERY_NOT_ENABLED, FAILED_PRECONDITION)   /* S8 */                    \
     X(SECOND_PERSON_REQUIRED, FAILED_PRECONDITION) /* */                 \
     X(ROLLBACK_UNSUPPORTED, FAILED_PRECONDITION)   /* S10 */                   \
+    X(CUSTOMER_KEY_DENIED, FAILED_PRECONDITION)    /* */                 \
     X(ETAG_MISMATCH, ABORTED)                                                  \
     X(CONFLICT, ABORTED) /* lost every race; repeat */                         \
     /* the keys and the service */                                             \

@@ -84,6 +84,38 @@ HF_STATUS codec_parse_name(const struct codec_name *what, const char *text,
     return HF_OK;
 }
 
+bool codec_names(const char *text, const char *collection)
+{
+    if (strncmp(text, TENANTS, sizeof TENANTS - 1) != 0) {
+        return false;
+    }
+    const char *at = strchr(text + sizeof TENANTS - 1, '/');
+    size_t len = strlen(collection);
+    return at != NULL && strncmp(at + 1, collection, len) == 0 &&
+           at[1 + len] == '/';
+}
+
+HF_STATUS codec_dep_of(const char *field, const char *text, const char *tenant,
+                       char out[HF_NAME_MAX_BYTES + 1], struct problem *problem)
+{
+    char its_tenant[HF_NAME_MAX_BYTES + 1];
+    const struct codec_name what = {
+        .field = field,
+        .collection = "deps",
+        .out_tenant = its_tenant,
+        .out_id = out,
+        .id_cap = HF_NAME_MAX_BYTES + 1,
+    };
+    HF_TRY(codec_parse_name(&what, text, problem));
+    if (strcmp(its_tenant, tenant) != 0) {
+        return problem_field(problem, field,
+                             "must be a DEP of the same tenant, "
+                             "tenants/%s/deps/{dep}",
+                             tenant);
+    }
+    return HF_OK;
+}
+
 HF_STATUS codec_parent(const char *text, char *out_tenant,
                        struct problem *problem)
 {

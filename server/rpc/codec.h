@@ -34,6 +34,12 @@ struct codec_name {
 /* codec_parse_name: tenants/{tenant} or tenants/{tenant}/COLLECTION/{id}. */
 HF_STATUS codec_parse_name(const struct codec_name *what, const char *text,
                            struct problem *problem);
+/* codec_names: is the name one of this collection, by its looks. */
+bool codec_names(const char *text, const char *collection);
+/* codec_dep_of: a DEP of this tenant, by UUID or name. */
+HF_STATUS codec_dep_of(const char *field, const char *text, const char *tenant,
+                       char out[HF_NAME_MAX_BYTES + 1],
+                       struct problem *problem);
 /* codec_parent: tenants/{tenant} in the field parent. */
 HF_STATUS codec_parent(const char *text, char *out_tenant,
                        struct problem *problem);

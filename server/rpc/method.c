@@ -45,9 +45,17 @@ static const struct method_list own_list = {
 };
 
 static const struct method_list *const lists[] = {
-    &key_methods,          &tenant_methods, &token_methods,
-    &customer_key_methods, &dep_methods,    &assignment_methods,
-    &operation_methods,    &audit_methods,  &own_list,
+    &key_methods,
+    &tenant_methods,
+    &token_methods,
+    &customer_key_methods,
+    &dep_methods,
+    &assignment_methods,
+    &tenant_assignment_methods,
+    &workload_methods,
+    &operation_methods,
+    &audit_methods,
+    &own_list,
 };
 
 const struct rpc_method *rpc_method_at(size_t index)

@@ -71,6 +71,8 @@ extern const struct method_list token_methods;
 extern const struct method_list customer_key_methods;
 extern const struct method_list dep_methods;
 extern const struct method_list assignment_methods;
+extern const struct method_list tenant_assignment_methods;
+extern const struct method_list workload_methods;
 extern const struct method_list key_methods;
 extern const struct method_list operation_methods;
 extern const struct method_list audit_methods;

@@ -73,6 +73,8 @@ static HF_STATUS link_tenant(struct service *service,
 {
     struct catalogue *catalogue = &service->catalogue;
     name_fold(entry->record.name, entry->folded);
+    entry->assignment.tenant = entry->record.id;
+    entry->assignment.state = ASSIGNMENT_NONE;
     HF_TRY(table_put(catalogue->tenants_by_id, BYTES_OF(entry->record.id.bytes),
                      entry));
     enum hf_status status = table_put(catalogue->tenants_by_name,
@@ -322,6 +324,54 @@ DEFINE_LOAD(dep, dep_entry, FRESH(dep_entry), dep_decode)
 DEFINE_LOAD(generation, generation_entry, generation_entry_new(),
             generation_decode)
 
+static struct dep_entry *
+dep_of_assignment(struct catalogue *catalogue,
+                  const struct tenant_assignment_record *assignment)
+{
+    struct dep_entry *dep = catalogue_dep_by_id(catalogue, &assignment->dep);
+    return dep != NULL && dep->record.type == DEP_TYPE_MULTI_WORKLOAD &&
+                   id_equal(&dep->record.tenant, &assignment->tenant)
+               ? dep
+               : NULL;
+}
+
+HF_STATUS
+catalogue_set_assignment(struct catalogue *catalogue,
+                         const struct tenant_assignment_record *assignment,
+                         const struct stamp *stamp)
+{
+    struct tenant_entry *tenant =
+        catalogue_tenant_by_id(catalogue, &assignment->tenant);
+    if (tenant == NULL) {
+        return HF_E_CORRUPT;
+    }
+    struct dep_entry *before =
+        dep_of_assignment(catalogue, &tenant->assignment);
+    struct dep_entry *now = dep_of_assignment(catalogue, assignment);
+    if (now == NULL) {
+        return HF_E_CORRUPT;
+    }
+    if (before != NULL) {
+        atomic_store(&before->assigned_count, 0);
+    }
+    atomic_store(&now->assigned_count,
+                 assignment_holds(assignment->state) ? 1 : 0);
+    tenant->multi_workload = assignment_applies(assignment->state) ? now : NULL;
+    tenant->assignment = *assignment;
+    tenant->assignment_stamp = *stamp;
+    return HF_OK;
+}
+
+static enum hf_status load_assignment(void *context,
+                                      const struct record *record,
+                                      const struct stamp *stamp)
+{
+    struct service *service = context;
+    struct tenant_assignment_record assignment;
+    HF_TRY(tenant_assignment_decode(record, &assignment));
+    return catalogue_set_assignment(&service->catalogue, &assignment, stamp);
+}
+
 static HF_STATUS count_assigned(struct service *service)
 {
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
@@ -331,7 +381,8 @@ static HF_STATUS count_assigned(struct service *service)
         uint64_t count = 0;
         HF_TRY(store_count(txn, RECORD_ASSIGNED, BYTES_OF(dep->record.id.bytes),
                            &count));
-        atomic_store(&dep->assigned_count, (unsigned)count);
+        /* beside the tenant, where it is assigned to that */
+        atomic_fetch_add(&dep->assigned_count, (unsigned)count);
     }
     return HF_OK;
 }
@@ -372,6 +423,7 @@ static enum hf_status load_one(void *context, const struct record *record,
         [RECORD_GRANT] = {load_grant,       "grant"               },
         [RECORD_DEP] = {load_dep,         "DEP"                 },
         [RECORD_GENERATION] = {load_generation,  "DEP generation"      },
+        [RECORD_TENANT_ASSIGNMENT] = {load_assignment,  "tenant assignment"   },
     };
     const struct loading *loading = context;
     CHECK((size_t)record->kind < HF_COUNT(kinds) &&

@@ -30,8 +30,10 @@ struct tenant_entry {
     struct tenant_record record;
     char folded[HF_NAME_MAX_BYTES + 1];
     struct stamp stamp;
-    struct dep_entry *multi_workload; /* assigned to the tenant; NULL: none */
-    struct tenant_entry *next;        /* in order of creation */
+    struct dep_entry *multi_workload; /* new keys go under it; NULL: none */
+    struct tenant_assignment_record assignment; /* UNASSIGNED from the start */
+    struct stamp assignment_stamp;              /* version 0: never assigned */
+    struct tenant_entry *next;                  /* in order of creation */
 };
 
 struct token_entry {
@@ -169,6 +171,13 @@ HF_STATUS catalogue_add_key_version(struct service *service,
                                     struct key_version_entry *entry);
 HF_STATUS catalogue_add_grant(struct service *service,
                               struct grant_entry *entry);
+/* catalogue_set_assignment: what the tenant's assignment has become, after the
+ * commit. The lock for writing is held. HF_OK; HF_E_CORRUPT: it names what is
+ * no multi-workload DEP of the tenant. */
+HF_STATUS
+catalogue_set_assignment(struct catalogue *catalogue,
+                         const struct tenant_assignment_record *assignment,
+                         const struct stamp *stamp);
 HF_STATUS catalogue_add_dep(struct service *service, struct dep_entry *entry,
                             struct generation_entry *first);
 /* One more generation, and what the DEP's record says since: nobody sees the

@@ -86,6 +86,60 @@ HF_STATUS service_admit(struct service *service, const struct caller *caller,
     return status;
 }
 
+/* Whose thing it is. */
+static uint32_t workload_role(enum resource_type type,
+                              const struct workload_row *row)
+{
+    if (type == RESOURCE_WORKLOAD) {
+        return row == NULL ? 0 : (uint32_t)row->identity;
+    }
+    return type == RESOURCE_MAILBOX ? ROLE_WORKLOAD_EXCHANGE
+                                    : ROLE_WORKLOAD_SHAREPOINT;
+}
+
+HF_STATUS workload_check(const struct workload_row *row,
+                         struct problem *problem)
+{
+    if (row == NULL) {
+        return problem_set(problem, REASON_NOT_FOUND, "no such workload");
+    }
+    if (row->coverage == WORKLOAD_BY_MAILBOX) {
+        return problem_field(problem, "resource",
+                             "%s have no key of their own: the keys are those "
+                             "of tenants/{tenant}/mailboxes/{mailbox}",
+                             row->title);
+    }
+    if (row->coverage != WORKLOAD_NOT_COVERED) {
+        return HF_OK;
+    }
+    if ((int)row->covered_by == 0) {
+        return problem_set(problem, REASON_WORKLOAD_NOT_COVERED,
+                           "%s: not covered by any DEP", row->title);
+    }
+    return problem_set(problem, REASON_WORKLOAD_NOT_COVERED,
+                       "%s: not covered by a multi-workload DEP, but by a DEP "
+                       "of type %s",
+                       row->title, dep_type_text(row->covered_by));
+}
+
+HF_STATUS service_admit_workload(struct service *service,
+                                 const struct caller *caller, enum verb verb,
+                                 const struct workload_name *name,
+                                 struct tenant_entry **out_tenant,
+                                 struct problem *problem)
+{
+    struct access_facts facts = {
+        .verb = verb,
+        .initiator = INITIATOR_USER,
+        .workload = workload_role(RESOURCE_WORKLOAD, name->row),
+    };
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    enum hf_status status = admit_locked(service, caller, &facts, name->tenant,
+                                         out_tenant, problem);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
 HF_STATUS service_admit_call(struct service *service,
                              const struct key_call *call,
                              struct tenant_entry **out_tenant,
@@ -97,12 +151,18 @@ HF_STATUS service_admit_call(struct service *service,
                    ? HF_OK
                    : refuse(problem, REASON_NOT_FOUND, call->verb);
     }
+    const struct workload_row *row = call->type == RESOURCE_WORKLOAD
+                                         ? workload_by_word(call->resource)
+                                         : NULL;
     struct access_facts facts = {
         .verb = call->verb,
         .initiator = call->initiator,
+        .workload = workload_role(call->type, row),
     };
-    return admit_locked(service, call->caller, &facts, call->tenant, out_tenant,
-                        problem);
+    HF_TRY(admit_locked(service, call->caller, &facts, call->tenant, out_tenant,
+                        problem));
+    return call->type == RESOURCE_WORKLOAD ? workload_check(row, problem)
+                                           : HF_OK;
 }
 
 /* --- repeats ------------------------------------------------------------ */

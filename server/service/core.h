@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "server/domain/workload_catalogue.h"
+
 #include "server/service/catalogue.h"
 #include "server/service/ledger.h"
 #include "server/service/pool.h"
@@ -60,6 +62,21 @@ HF_STATUS service_admit_call(struct service *service,
                              const struct key_call *call,
                              struct tenant_entry **out_tenant,
                              struct problem *problem);
+
+/* service_admit_workload: the same for a verb about one workload: of the
+ * workloads only its own is let in (R-1.11). workload_check: it can have a key;
+ * NOT_FOUND, FIELD_INVALID, WORKLOAD_NOT_COVERED (R-15.20). */
+struct workload_name {
+    const char *tenant;
+    const struct workload_row *row; /* NULL: there is none of that name */
+};
+HF_STATUS service_admit_workload(struct service *service,
+                                 const struct caller *caller, enum verb verb,
+                                 const struct workload_name *name,
+                                 struct tenant_entry **out_tenant,
+                                 struct problem *problem);
+HF_STATUS workload_check(const struct workload_row *row,
+                         struct problem *problem);
 
 /* Repeats (AIP-155). repeat_check: *out_seen true when this very request was
  * done before, *out_object then names what it made; the ledger is settled.
@@ -128,6 +145,13 @@ void health_refresh(struct service *service);
 bool key_serves_anyone(const struct key_entry *key,
                        const struct key_version_entry *version,
                        int64_t wall_ms);
+
+/* key_attempt_known: what an attempt would come to, by what is known; by the
+ * last one made, or DENIED when nobody may use the key. The catalogue's lock is
+ * held. */
+enum attempt key_attempt_known(struct key_entry *key,
+                               const struct key_version_entry *version,
+                               int64_t wall_ms);
 
 /* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in its
  * token (durable), mints the DEP key and its copies, and checks that every copy

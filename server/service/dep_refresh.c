@@ -181,7 +181,7 @@ static HF_STATUS begin(struct update *update, const char *tenant,
     HF_TRY(admin_begin(admin, tenant));
     update->dep = dep_find(admin->service, admin->tenant, dep);
     return update->dep != NULL
-               ? HF_OK
+               ? dep_admit(admin, update->dep->record.type)
                : problem_set(admin->problem, REASON_NOT_FOUND, "no such DEP");
 }
 

@@ -13,7 +13,7 @@ static bool is_to_move(const struct resource_view *view,
 
 void dep_rewrap_step(struct operation_step *step)
 {
-    sweep_resources(step, RESOURCE_MAILBOX, is_to_move);
+    sweep_resources(step, SWEEP_EVERY_TYPE, is_to_move);
 }
 
 static HF_STATUS record(const struct admin *admin, const struct dep_entry *dep,
@@ -80,7 +80,7 @@ HF_STATUS deps_rewrap(struct service *service, const struct caller *caller,
         .object = dep->record.id,
     };
     enum hf_status status =
-        sweep_count(service, admin.tenant, RESOURCE_MAILBOX, &order.total);
+        sweep_count(service, admin.tenant, SWEEP_EVERY_TYPE, &order.total);
     if (status != HF_OK) {
         return problem_of_status(problem, status);
     }

@@ -288,6 +288,11 @@ static HF_STATUS decide(const struct admin *admin,
                            "disable one that is not used",
                            HF_ACTIVE_MAILBOX_DEPS_MAX);
     }
+    if (reason == REASON_DEP_IN_USE && facts->type == DEP_TYPE_MULTI_WORKLOAD) {
+        return problem_set(admin->problem, reason,
+                           "this DEP is assigned to the tenant; assign another "
+                           "one, or have the operator offboard it, first");
+    }
     if (reason == REASON_DEP_IN_USE) {
         return problem_set(admin->problem, reason,
                            "%u mailboxes are assigned to this DEP; assign them "

@@ -18,9 +18,9 @@ bool key_serves_anyone(const struct key_entry *key,
 }
 
 /* The catalogue's lock is held. */
-static enum attempt attempt_known(struct key_entry *key,
-                                  const struct key_version_entry *version,
-                                  int64_t wall_ms)
+enum attempt key_attempt_known(struct key_entry *key,
+                               const struct key_version_entry *version,
+                               int64_t wall_ms)
 {
     bool may_be_used = key_serves_anyone(key, version, wall_ms);
     pthread_mutex_lock(&key->health_lock);
@@ -38,10 +38,11 @@ enum dep_health dep_health_locked(struct service *service,
     if (generation == NULL || generation->keys[0] == NULL) {
         return HEALTH_HEALTHY; /* SERVICE_MANAGED rests on no customer key */
     }
-    return dep_health_of(
-        attempt_known(generation->keys[0], generation->versions[0], wall_ms),
-        attempt_known(generation->keys[1], generation->versions[1], wall_ms),
-        dep->record.ak_state);
+    return dep_health_of(key_attempt_known(generation->keys[0],
+                                           generation->versions[0], wall_ms),
+                         key_attempt_known(generation->keys[1],
+                                           generation->versions[1], wall_ms),
+                         dep->record.ak_state);
 }
 
 #define CHANGES_MAX 64

@@ -78,8 +78,13 @@ static bool is_where_it_should_be(struct service *service,
                                   enum resource_type type,
                                   const struct row *row)
 {
+    const struct resource_place place = {
+        .type = type,
+        .assigned = row->assigned,
+        .covered = row->covered,
+    };
     const struct dep_entry *wanted =
-        resource_wanted_dep(service, tenant, type, row->assigned);
+        resource_wanted_dep(service, tenant, &place);
     return wanted != NULL && row->effective != NULL &&
            row->effective->dep == wanted &&
            row->effective->record.generation == wanted->record.generation;
@@ -87,17 +92,18 @@ static bool is_where_it_should_be(struct service *service,
 
 static void fill_context(struct key_call *call,
                          const struct generation_entry *generation,
-                         const uint8_t hash[HF_SHA256_BYTES])
+                         const struct row *row)
 {
     struct context context = {
         .tenant = generation->record.tenant,
         .dep = generation->record.dep,
         .generation = generation->record.generation,
-        .workload = resource_workload(call->type),
+        .workload = row->workload,
         .resource_type = call->type,
         .purpose = PURPOSE_RESOURCE_KEY,
     };
-    memcpy(context.resource_hash, hash, sizeof context.resource_hash);
+    memcpy(context.resource_hash, row->resource_hash,
+           sizeof context.resource_hash);
     context_encode(&context, call->context);
     call->dep = generation->record.dep;
     call->generation = generation->record.generation;
@@ -147,7 +153,7 @@ static enum lane look_up(struct service *service, struct key_call *call,
         return LANE_SLOW;
     }
     call->lease = lease;
-    fill_context(call, row->effective, row->resource_hash);
+    fill_context(call, row->effective, row);
     return LANE_HOT;
 }
 

@@ -79,7 +79,8 @@ static void run_unwrap(struct slow *slow)
     if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
         return;
     }
-    if (is_stored(slow, blob) && mailbox_needs_rewrap(&slow->view.facts)) {
+    if (is_stored(slow, blob) && mailbox_needs_rewrap(&slow->view.facts) &&
+        !resource_renews(&slow->view)) {
         if (rewrap_on_access(slow, key) == STEP_OVER) {
             return;
         }
@@ -228,15 +229,22 @@ static enum step note_wrap(struct slow *slow)
     return status == HF_OK ? STEP_ON : slow_fail(slow, status);
 }
 
-static void hand_out(struct slow *slow,
-                     const uint8_t envelope[ENVELOPE_KEY_BYTES])
+static void hand_out_from(struct slow *slow,
+                          const struct generation_entry *generation,
+                          const uint8_t envelope[ENVELOPE_KEY_BYTES])
 {
     struct key_call *call = slow->call;
-    slow_tell_where(call, slow->view.wanted);
+    slow_tell_where(call, generation);
     memcpy(call->envelope, envelope, ENVELOPE_KEY_BYTES);
     call->envelope_len = ENVELOPE_KEY_BYTES;
     secret_freep(&call->plaintext);
     key_call_finish(call, HF_OK);
+}
+
+static void hand_out(struct slow *slow,
+                     const uint8_t envelope[ENVELOPE_KEY_BYTES])
+{
+    hand_out_from(slow, slow->view.wanted, envelope);
 }
 
 static void run_wrap(struct slow *slow)
@@ -260,6 +268,40 @@ static void run_wrap(struct slow *slow)
     }
 }
 
+static void record_stored(struct slow *slow, enum hf_status status,
+                          const uint8_t envelope[ENVELOPE_KEY_BYTES])
+{
+    if (hf_status_class(status) == HF_CLASS_CONFLICT) {
+        slow_refuse(slow, REASON_CONFLICT,
+                    "this resource was changed meanwhile; repeat");
+    } else if (status != HF_OK) {
+        slow_fail(slow, status);
+    } else {
+        hand_out(slow, envelope);
+    }
+}
+
+/* R-5.4: only the operation of an assignment makes the new key; whoever else
+ * asks gets the key it has, where it is. */
+static void run_renew(struct slow *slow)
+{
+    uint8_t envelope[ENVELOPE_KEY_BYTES];
+    HF_OWNED(secret_freep) struct secret *key = NULL;
+    if (slow->call->caller != &service_itself) {
+        memcpy(envelope, slow->view.record.envelope, sizeof envelope);
+        hand_out_from(slow, slow->view.effective, envelope);
+        return;
+    }
+    enum hf_status status = secret_random(HF_KEY_BYTES, &key);
+    if (status != HF_OK) {
+        slow_fail(slow, status);
+        return;
+    }
+    if (slow_seal_wanted(slow, key, envelope) == STEP_ON) {
+        record_stored(slow, slow_record_new_key(slow, envelope), envelope);
+    }
+}
+
 static void run_rewrap(struct slow *slow)
 {
     uint8_t envelope[ENVELOPE_KEY_BYTES];
@@ -273,6 +315,10 @@ static void run_rewrap(struct slow *slow)
     }
     /* opened even where nothing moves: the caller's grants decide */
     if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
+        return;
+    }
+    if (stored && resource_renews(&slow->view)) {
+        run_renew(slow);
         return;
     }
     if (stored && !mailbox_needs_rewrap(&slow->view.facts)) {
@@ -293,15 +339,7 @@ static void run_rewrap(struct slow *slow)
         }
         return;
     }
-    enum hf_status status = slow_record_rewrap(slow, envelope);
-    if (hf_status_class(status) == HF_CLASS_CONFLICT) {
-        slow_refuse(slow, REASON_CONFLICT,
-                    "this resource was changed meanwhile; repeat");
-    } else if (status != HF_OK) {
-        slow_fail(slow, status);
-    } else {
-        hand_out(slow, envelope);
-    }
+    record_stored(slow, slow_record_rewrap(slow, envelope), envelope);
 }
 
 /* ------------------------------------------------------------------------ */

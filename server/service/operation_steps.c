@@ -2,6 +2,7 @@
 
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
+#include "server/service/tenant_assignments.h"
 
 operation_step_fn *operation_step_of(enum operation_kind kind)
 {
@@ -11,6 +12,10 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
     case OPERATION_REFRESH:
     case OPERATION_REPLACE:
         return dep_refresh_step;
+    case OPERATION_ASSIGN_TENANT:
+        return tenant_assign_step;
+    case OPERATION_OFFBOARD_TENANT:
+        return tenant_offboard_step;
     }
     return NULL;
 }

@@ -11,14 +11,14 @@
 struct type_row {
     const char *noun;
     const char *collection;
-    enum workload workload;
+    uint16_t workload; /* 0: each has its own */
 };
 
 static const struct type_row *row_of(enum resource_type type)
 {
     static const struct type_row rows[] = {
         {"mailbox",  "mailboxes", WORKLOAD_EXCHANGE  },
-        {"workload", "workloads", WORKLOAD_EXCHANGE  },
+        {"workload", "workloads", 0                  },
         {"site",     "sites",     WORKLOAD_SHAREPOINT},
     };
     CHECK(type >= RESOURCE_MAILBOX && type <= RESOURCE_SITE);
@@ -37,19 +37,36 @@ const char *resource_noun(enum resource_type type)
     return row_of(type)->noun;
 }
 
-enum workload resource_workload(enum resource_type type)
+uint16_t resource_workload(enum resource_type type, const char *id)
 {
-    return row_of(type)->workload;
+    if (type != RESOURCE_WORKLOAD) {
+        return row_of(type)->workload;
+    }
+    const struct workload_row *row = workload_by_word(id);
+    return row == NULL ? 0 : row->number;
+}
+
+const struct workload_row *resource_row(const struct resource_record *record)
+{
+    return record->type == RESOURCE_WORKLOAD ? workload_by_word(record->id)
+                                             : NULL;
+}
+
+bool resource_is_covered(const struct resource_record *record)
+{
+    const struct workload_row *row = resource_row(record);
+    return record->type == RESOURCE_MAILBOX ||
+           (row != NULL && workload_is_under(row, record->switched_on));
 }
 
 struct dep_entry *resource_wanted_dep(struct service *service,
                                       const struct tenant_entry *tenant,
-                                      enum resource_type type,
-                                      struct dep_entry *assigned)
+                                      const struct resource_place *place)
 {
-    switch (home_of(type, assigned != NULL, tenant->multi_workload != NULL)) {
+    switch (home_of(place->type, place->assigned != NULL,
+                    place->covered && tenant->multi_workload != NULL)) {
     case HOME_ASSIGNED:
-        return assigned;
+        return place->assigned;
     case HOME_MULTI_WORKLOAD:
         return tenant->multi_workload;
     case HOME_SERVICE_MANAGED:
@@ -82,6 +99,37 @@ static struct dep_ref ref_of(const struct generation_entry *generation)
     return ref;
 }
 
+static struct dep_entry *wanted_of(struct service *service,
+                                   const struct resource_view *view)
+{
+    const struct resource_place place = {
+        .type = view->record.type,
+        .assigned = view->assigned,
+        .covered = resource_is_covered(&view->record),
+    };
+    return resource_wanted_dep(service, view->tenant, &place);
+}
+
+bool resource_is_settled(struct service *service,
+                         const struct resource_view *view)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool settled = newest(wanted_of(service, view)) == view->wanted;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return settled;
+}
+
+bool resource_renews(const struct resource_view *view)
+{
+    const struct workload_row *row = resource_row(&view->record);
+    const struct hf_id *root = &view->facts.service_managed;
+    return row != NULL && workload_renews(row) &&
+           view->record.earlier_count < RESOURCE_EARLIER_MAX &&
+           mailbox_needs_rewrap(&view->facts) &&
+           id_equal(&view->facts.effective.dep, root) &&
+           !id_equal(&view->facts.wanted.dep, root);
+}
+
 static HF_STATUS look_up(struct service *service, struct resource_view *view)
 {
     const struct resource_record *record = &view->record;
@@ -98,8 +146,7 @@ static HF_STATUS look_up(struct service *service, struct resource_view *view)
             return HF_E_CORRUPT;
         }
     }
-    view->wanted = newest(resource_wanted_dep(service, view->tenant,
-                                              record->type, view->assigned));
+    view->wanted = newest(wanted_of(service, view));
     view->facts = (struct mailbox_facts){
         .has_key = record->envelope_len > 0,
         .effective = record->effective,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "server/domain/mailbox.h"
+#include "server/domain/workload_catalogue.h"
 
 #include "server/service/core.h"
 
@@ -28,16 +29,32 @@ void resource_name(const char *tenant, enum resource_type type, const char *id,
                    char out[RESOURCE_NAME_BYTES]);
 const char *resource_noun(enum resource_type type);
 
-/* resource_workload: the workload its wraps are bound to. */
-enum workload resource_workload(enum resource_type type);
+/* resource_workload: the workload its wraps are bound to: a hierarchy's number,
+ * or the row's of a workload's own key. 0 for a workload nobody knows. */
+uint16_t resource_workload(enum resource_type type, const char *id);
+/* resource_row: what the catalogue of workloads says of it; NULL: nothing. */
+const struct workload_row *resource_row(const struct resource_record *record);
+/* resource_is_covered: a multi-workload DEP applies to it. */
+bool resource_is_covered(const struct resource_record *record);
 
 /* resource_wanted_dep: the DEP its key should be under; what the administrator
  * assigned it to comes first (R-5.6). The catalogue's lock is held. NULL: a
  * record that leads nowhere. */
+struct resource_place {
+    enum resource_type type;
+    struct dep_entry *assigned; /* NULL: none */
+    bool covered;               /* see above */
+};
 struct dep_entry *resource_wanted_dep(struct service *service,
                                       const struct tenant_entry *tenant,
-                                      enum resource_type type,
-                                      struct dep_entry *assigned);
+                                      const struct resource_place *place);
+/* resource_renews: its key is to be replaced, not moved: older data stays where
+ * it is (R-5.4). */
+bool resource_renews(const struct resource_view *view);
+/* resource_is_settled: what was decided from the view holds still: its key
+ * should be where the view says. Else the caller decides again. */
+bool resource_is_settled(struct service *service,
+                         const struct resource_view *view);
 
 /* resource_look_up: fills what a view's record refers to; its tenant and
  * record are set. HF_OK; HF_E_CORRUPT. */

@@ -1,6 +1,6 @@
 #include "server/service/rows.h"
 
-#include "server/service/core.h"
+#include "server/service/resources.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +97,8 @@ static bool fill(struct catalogue *catalogue, struct row *row,
 {
     row->key = key_of_resource(&resource->tenant, resource->type, resource->id);
     resource_hash(resource->id, row->resource_hash);
+    row->workload = resource_workload(resource->type, resource->id);
+    row->covered = resource_is_covered(resource);
     row->envelope_len = resource->envelope_len;
     memcpy(row->envelope, resource->envelope, resource->envelope_len);
     if (!id_is_nil(&resource->assigned)) {

@@ -21,8 +21,10 @@ struct row {
     size_t wrap_count;
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     size_t envelope_len;
-    uint32_t place;   /* in the cache's ring */
-    atomic_bool used; /* since the cache last looked for room */
+    uint16_t workload; /* its wraps are bound to */
+    bool covered;      /* a multi-workload DEP applies to it */
+    uint32_t place;    /* in the cache's ring */
+    atomic_bool used;  /* since the cache last looked for room */
 };
 
 HF_STATUS rows_new(uint32_t max, struct rows **out_rows);

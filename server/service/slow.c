@@ -54,7 +54,8 @@ static void fill_context(const struct slow *slow,
         .tenant = generation->record.tenant,
         .dep = generation->record.dep,
         .generation = generation->record.generation,
-        .workload = resource_workload(slow->view.record.type),
+        .workload =
+            resource_workload(slow->view.record.type, slow->view.record.id),
         .resource_type = slow->view.record.type,
         .purpose = PURPOSE_RESOURCE_KEY,
     };
@@ -241,6 +242,9 @@ HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
         .details = details,
         .request_id = slow->call->request_id,
     };
+    if (!resource_is_settled(slow->service, view)) {
+        return HF_E_CONFLICT; /* its tenant or its DEP went on meanwhile */
+    }
     HF_TRY(resource_put(view, change, &next));
     HF_TRY(audit_change(slow->service, change, &entry));
     HF_TRY(ledger_commit(slow->service->ledger, change));
@@ -257,6 +261,35 @@ void slow_set_effective(struct slow *slow,
     record->envelope_len = ENVELOPE_KEY_BYTES;
     record->effective = slow->view.facts.wanted;
     record->effective_ms = service_wall_ms(slow->service);
+}
+
+/* The stored key makes room for another, and stays openable: its generation is
+ * among those of the resource. */
+static void keep_earlier(struct slow *slow)
+{
+    struct resource_record *record = &slow->view.record;
+    struct earlier_key *earlier = &record->earlier[record->earlier_count++];
+    earlier->by = record->effective;
+    earlier->replaced_ms = service_wall_ms(slow->service);
+    memcpy(earlier->envelope, record->envelope, sizeof earlier->envelope);
+}
+
+/* a new key for new data; on failure the view is as before. */
+HF_STATUS slow_record_new_key(struct slow *slow,
+                              const uint8_t envelope[ENVELOPE_KEY_BYTES])
+{
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct resource_record before = slow->view.record;
+    HF_TRY(change_new(&change));
+    HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    keep_earlier(slow);
+    slow_set_effective(slow, envelope);
+    enum hf_status status =
+        slow_record_resource(slow, change, "NewWorkloadKey");
+    if (status != HF_OK) {
+        slow->view.record = before;
+    }
+    return status;
 }
 
 /* The stored key under the DEP it should be on (M2, M6, M7). */

@@ -65,3 +65,7 @@ HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
                                const char *activity);
 HF_STATUS slow_record_rewrap(struct slow *slow,
                              const uint8_t envelope[ENVELOPE_KEY_BYTES]);
+/* slow_record_new_key: the same with a key that takes the stored one's place;
+ * that stays among the earlier ones (R-5.4). */
+HF_STATUS slow_record_new_key(struct slow *slow,
+                              const uint8_t envelope[ENVELOPE_KEY_BYTES]);

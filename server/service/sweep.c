@@ -9,17 +9,25 @@
 #define SWEEP_MAX     64   /* resources in one step */
 #define SWEEP_WAIT_MS 5000 /* before what failed comes again */
 
-/* tenant | type: every resource of one type. */
+/* tenant | type: every resource of one type; tenant: of every type. */
 struct prefix {
     uint8_t bytes[HF_ID_BYTES + 1];
+    size_t len;
 };
+
+static struct bytes prefix_view(const struct prefix *prefix)
+{
+    return (struct bytes){prefix->bytes, prefix->len};
+}
 
 static struct prefix prefix_of(const struct hf_id *tenant,
                                enum resource_type type)
 {
-    struct prefix prefix;
+    struct prefix prefix = {.len = HF_ID_BYTES};
     memcpy(prefix.bytes, tenant->bytes, HF_ID_BYTES);
-    prefix.bytes[HF_ID_BYTES] = (uint8_t)type;
+    if (type != SWEEP_EVERY_TYPE) {
+        prefix.bytes[prefix.len++] = (uint8_t)type;
+    }
     return prefix;
 }
 
@@ -30,7 +38,7 @@ HF_STATUS sweep_count(struct service *service,
     struct prefix prefix = prefix_of(&tenant->record.id, type);
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     HF_TRY(store_begin(ledger_store(service->ledger), STORE_READ, &txn));
-    return store_count(txn, RECORD_RESOURCE, BYTES_OF(prefix.bytes), out_count);
+    return store_count(txn, RECORD_RESOURCE, prefix_view(&prefix), out_count);
 }
 
 /* What one step looks at; read first, dealt with afterwards, with no
@@ -39,7 +47,10 @@ struct batch {
     struct operation_step *step;
     sweep_wants_fn *wants;
     struct resource_view view;
-    char wanted[SWEEP_MAX][HF_RESOURCE_ID_MAX_BYTES + 1];
+    struct {
+        enum resource_type type;
+        char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    } wanted[SWEEP_MAX];
     size_t wanted_count;
     size_t seen;
 };
@@ -57,7 +68,8 @@ static enum hf_status look(void *context, const struct record *record,
     HF_TRY(resource_decode(record, &view->record));
     HF_TRY(resource_look_up(step->service, view));
     if (batch->wants(view, &step->record)) {
-        memcpy(batch->wanted[batch->wanted_count++], view->record.id,
+        batch->wanted[batch->wanted_count].type = view->record.type;
+        memcpy(batch->wanted[batch->wanted_count++].id, view->record.id,
                sizeof view->record.id);
     }
     memcpy(step->record.cursor, record->key, record->key_len);
@@ -76,14 +88,16 @@ static void note_failure(struct operation_step *step, enum resource_type type,
              name, problem->text);
 }
 
-static void rewrap_wanted(struct batch *batch, enum resource_type type)
+static void rewrap_wanted(struct batch *batch)
 {
     struct operation_step *step = batch->step;
     for (size_t i = 0; i < batch->wanted_count; i++) {
         struct problem problem = {.reason = REASON_NONE};
-        if (rewrap_resource(step->service, step->tenant, type, batch->wanted[i],
-                            &problem) != HF_OK) {
-            note_failure(step, type, batch->wanted[i], &problem);
+        enum resource_type type = batch->wanted[i].type;
+        const char *id = batch->wanted[i].id;
+        if (rewrap_resource(step->service, step->tenant, type, id, &problem) !=
+            HF_OK) {
+            note_failure(step, type, id, &problem);
         }
     }
 }
@@ -111,7 +125,7 @@ static void run_batch(struct batch *batch, enum resource_type type)
     uint8_t cursor[RECORD_KEY_MAX_BYTES];
     memcpy(cursor, step->record.cursor, step->record.cursor_len);
     const struct store_page page = {
-        .prefix = BYTES_OF(prefix.bytes),
+        .prefix = prefix_view(&prefix),
         .after = {cursor, step->record.cursor_len},
         .max = SIZE_MAX,
     };
@@ -123,7 +137,7 @@ static void run_batch(struct batch *batch, enum resource_type type)
         step->wait_ms = SWEEP_WAIT_MS;
         return;
     }
-    rewrap_wanted(batch, type);
+    rewrap_wanted(batch);
     /* later walks look at everything again, but only few were left */
     if (step->record.done + batch->seen <= step->record.total) {
         step->record.done += batch->seen;

@@ -12,6 +12,9 @@
 typedef bool sweep_wants_fn(const struct resource_view *view,
                             const struct operation_record *operation);
 
+/* For type: resources of every type. */
+#define SWEEP_EVERY_TYPE ((enum resource_type)0)
+
 void sweep_resources(struct operation_step *step, enum resource_type type,
                      sweep_wants_fn *wants);
 /* sweep_count: resources of the type; for an operation's total. */

@@ -8,11 +8,24 @@ static bool is_same(const struct dep_ref *a, const struct dep_ref *b)
     return a->generation == b->generation && id_equal(&a->dep, &b->dep);
 }
 
+/* An earlier key (R-5.4) needs its generation as the stored one does: its line
+ * was written when it was the stored one, and stays. */
+static bool is_needed_by_earlier(const struct resource_record *resource,
+                                 const struct dep_ref *ref)
+{
+    for (size_t i = 0; i < resource->earlier_count; i++) {
+        if (is_same(&resource->earlier[i].by, ref)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static HF_STATUS take_away(struct change *change,
                            const struct resource_record *resource,
                            const struct dep_ref *from, struct record *scratch)
 {
-    if (id_is_nil(&from->dep)) {
+    if (id_is_nil(&from->dep) || is_needed_by_earlier(resource, from)) {
         return HF_OK;
     }
     HF_TRY(wrapped_encode(from, resource, scratch));
@@ -25,7 +38,8 @@ static HF_STATUS add(struct change *change,
                      struct record *scratch)
 {
     const struct stamp none = {.version = 0};
-    if (id_is_nil(&resource->effective.dep)) {
+    if (id_is_nil(&resource->effective.dep) ||
+        is_needed_by_earlier(resource, &resource->effective)) {
         return HF_OK;
     }
     HF_TRY(wrapped_encode(&resource->effective, resource, scratch));

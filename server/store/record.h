@@ -14,6 +14,7 @@
 #include "server/domain/envelope.h"
 #include "server/domain/mailbox.h"
 #include "server/domain/operation.h"
+#include "server/domain/tenant_assignment.h"
 
 #include "server/store/store.h"
 
@@ -126,6 +127,13 @@ struct generation_record { /* key: dep | generation u32 */
 /* Every (DEP, generation) that ever wrapped the resource's current key
  * (R-15.15). */
 #define RESOURCE_WRAPS_MAX 32
+/* A key that another one took the place of, for new data alone. */
+#define RESOURCE_EARLIER_MAX 8
+struct earlier_key {
+    struct dep_ref by; /* wrapped by */
+    uint8_t envelope[ENVELOPE_KEY_BYTES];
+    int64_t replaced_ms;
+};
 struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     struct hf_id tenant;
     enum resource_type type;
@@ -141,6 +149,38 @@ struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     int64_t assigned_ms;
     int64_t effective_ms;
     int64_t created_ms;
+    bool switched_on; /* a workload with explicit activation */
+    struct earlier_key earlier[RESOURCE_EARLIER_MAX]; /* oldest first */
+    size_t earlier_count;
+};
+
+/* The multi-workload DEP of a tenant (3.3). */
+#define TICKET_MAX_BYTES  64
+#define CONTACT_MAX_BYTES 256
+#define GROUND_MAX_BYTES  1024
+struct tenant_assignment_record { /* key: tenant */
+    struct hf_id tenant;
+    enum assignment_state state;
+    struct hf_id dep;       /* in force, or being left; nil: none ever was */
+    uint32_t number;        /* of assignments so far */
+    struct hf_id operation; /* the last one begun */
+    int64_t assigned_ms;
+    int64_t effective_ms; /* A2; 0: not yet */
+    int64_t overdue_ms;   /* when the alert was raised; 0: none was */
+    int64_t updated_ms;
+    char ticket[TICKET_MAX_BYTES + 1]; /* of the last offboarding */
+    char contact[CONTACT_MAX_BYTES + 1];
+    char ground[GROUND_MAX_BYTES + 1];
+};
+
+/* How far a workload is with its data, by its own account. */
+struct workload_progress_record { /* key: tenant | workload u32 */
+    struct hf_id tenant;
+    uint32_t workload;   /* a row of the catalogue */
+    uint32_t assignment; /* its number: reports belong to one */
+    uint64_t done;
+    uint64_t total;
+    int64_t reported_ms;
 };
 
 /* What came of a request id (AIP-155): on a repeat with the same content the
@@ -227,6 +267,14 @@ HF_STATUS operation_encode(const struct operation_record *in,
                            struct record *out);
 HF_STATUS operation_decode(const struct record *in,
                            struct operation_record *out);
+HF_STATUS tenant_assignment_encode(const struct tenant_assignment_record *in,
+                                   struct record *out);
+HF_STATUS tenant_assignment_decode(const struct record *in,
+                                   struct tenant_assignment_record *out);
+HF_STATUS workload_progress_encode(const struct workload_progress_record *in,
+                                   struct record *out);
+HF_STATUS workload_progress_decode(const struct record *in,
+                                   struct workload_progress_record *out);
 /* name index: body is the id. */
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
                       const char *folded_name, const struct hf_id *id,

@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define RESOURCE_FORMAT 1
+#define RESOURCE_FORMAT 2
 #define REQUEST_FORMAT  1
 
 static void wraps_fields(struct codec *codec, struct resource_record *resource)
@@ -17,6 +17,26 @@ static void wraps_fields(struct codec *codec, struct resource_record *resource)
     }
     for (size_t i = 0; i < resource->wrap_count; i++) {
         code_dep_ref(codec, &resource->wraps[i]);
+    }
+}
+
+static void earlier_fields(struct codec *codec,
+                           struct resource_record *resource)
+{
+    int count = resource->earlier_count > RESOURCE_EARLIER_MAX
+                    ? RESOURCE_EARLIER_MAX + 1
+                    : (int)resource->earlier_count;
+    resource->earlier_count =
+        (size_t)code_choice(codec, count, 0, RESOURCE_EARLIER_MAX);
+    if (codec->refused) {
+        return;
+    }
+    for (size_t i = 0; i < resource->earlier_count; i++) {
+        struct earlier_key *earlier = &resource->earlier[i];
+        code_dep_ref(codec, &earlier->by);
+        code_refuse_unless(codec, !id_is_nil(&earlier->by.dep));
+        code_raw(codec, earlier->envelope, sizeof earlier->envelope);
+        code_time(codec, &earlier->replaced_ms);
     }
 }
 
@@ -45,6 +65,10 @@ static void resource_fields(struct codec *codec,
     code_time(codec, &resource->assigned_ms);
     code_time(codec, &resource->effective_ms);
     code_time(codec, &resource->created_ms);
+    if (codec->format >= 2) {
+        code_bool(codec, &resource->switched_on);
+        earlier_fields(codec, resource);
+    }
 }
 
 /* The id is hashed into the key, so it must be a text first. */

@@ -43,8 +43,10 @@
     X(REQUEST, 11, ROW)      /* idempotency: request id -> what came of it */  \
     X(SEALS, 12, ROW)        /* seals reserved per generation            */    \
     X(OPERATION, 13, ROW)    /* a long-running operation                 */    \
-    X(WRAPPED, 23, ROW)      /* index: DEP, generation -> resource       */    \
-    X(INDEX, 26, ROW)        /* an index that is complete                */
+    X(TENANT_ASSIGNMENT, 14, SEALED)                                           \
+    X(WORKLOAD_PROGRESS, 16, ROW) /* what a workload reported            */    \
+    X(WRAPPED, 23, ROW) /* index: DEP, generation -> resource       */         \
+    X(INDEX, 26, ROW)   /* an index that is complete                */
 
 enum record_kind {
 #define X(word, number, mac) RECORD_##word = (number),

@@ -59,29 +59,6 @@ static HF_STATUS decode_mailbox(const char *text, char *out_tenant,
     return codec_parse_name(&what, text, problem);
 }
 
-/* A DEP of the same tenant, by UUID or name. */
-static HF_STATUS decode_dep(const char *field, const char *text,
-                            const char *tenant, char out[HF_NAME_MAX_BYTES + 1],
-                            struct problem *problem)
-{
-    char its_tenant[HF_NAME_MAX_BYTES + 1];
-    const struct codec_name what = {
-        .field = field,
-        .collection = "deps",
-        .out_tenant = its_tenant,
-        .out_id = out,
-        .id_cap = HF_NAME_MAX_BYTES + 1,
-    };
-    HF_TRY(codec_parse_name(&what, text, problem));
-    if (strcmp(its_tenant, tenant) != 0) {
-        return problem_field(problem, field,
-                             "must be a DEP of the mailbox's tenant, "
-                             "tenants/%s/deps/{dep}",
-                             tenant);
-    }
-    return HF_OK;
-}
-
 static HF_STATUS answer(struct admin_work *work,
                         const struct mailbox_view *view)
 {
@@ -125,8 +102,8 @@ static HF_STATUS assign(struct admin_work *work)
     };
     HF_TRY(decode_mailbox(in->name, request.tenant, request.id, work->problem));
     if (in->dep[0] != '\0') {
-        HF_TRY(decode_dep("dep", in->dep, request.tenant, request.dep,
-                          work->problem));
+        HF_TRY(codec_dep_of("dep", in->dep, request.tenant, request.dep,
+                            work->problem));
     }
     HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
     struct mailbox_view view;
@@ -157,8 +134,8 @@ static HF_STATUS list(struct admin_work *work)
     HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE,
                       &request.page, work->problem));
     if (in->assigned_dep[0] != '\0') {
-        HF_TRY(decode_dep("assigned_dep", in->assigned_dep, request.tenant,
-                          request.filter.assigned_dep, work->problem));
+        HF_TRY(codec_dep_of("assigned_dep", in->assigned_dep, request.tenant,
+                            request.filter.assigned_dep, work->problem));
     }
     struct mailbox_list found = {.cap = request.page.size};
     found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);

@@ -13,10 +13,14 @@
 static HF_STATUS decode_resource(const char *text, struct key_call *call,
                                  struct problem *problem)
 {
-    call->type = RESOURCE_MAILBOX;
+    static const char *const collections[] = {"mailboxes", "workloads"};
+    static const enum resource_type types[] = {RESOURCE_MAILBOX,
+                                               RESOURCE_WORKLOAD};
+    size_t which = codec_names(text, collections[1]) ? 1 : 0;
+    call->type = types[which];
     const struct codec_name what = {
         .field = "resource",
-        .collection = "mailboxes",
+        .collection = collections[which],
         .out_tenant = call->tenant,
         .out_id = call->resource,
         .id_cap = sizeof call->resource,

@@ -16,6 +16,8 @@ static char *object_of(struct rpc_arena *arena,
     case OPERATION_REWRAP:
     case OPERATION_REFRESH:
     case OPERATION_REPLACE:
+    case OPERATION_ASSIGN_TENANT:
+    case OPERATION_OFFBOARD_TENANT:
         return codec_put_dep_name(arena, from->tenant, &record->object);
     }
     return NULL;

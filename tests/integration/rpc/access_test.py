@@ -59,6 +59,18 @@ REQUESTS = {
         name="tenants/{t}/deps/absent",
         customer_keys=["tenants/{t}/customerKeys/absent",
                        "tenants/{t}/customerKeys/absent2"]),
+    "AssignTenant": dict(parent="tenants/{t}", dep="tenants/{t}/deps/absent"),
+    "GetTenantAssignment": dict(parent="tenants/{t}"),
+    "OffboardTenant": dict(parent="tenants/{t}", ticket="t", contact="c",
+                           reason="r"),
+    "RegisterWorkload": dict(parent="tenants/{t}",
+                             workload_id="exchange-signals",
+                             validate_only=True),
+    "SwitchWorkload": dict(name="tenants/{t}/workloads/cloud-pcs"),
+    "ReportWorkloadProgress": dict(
+        name="tenants/{t}/workloads/exchange-signals"),
+    "GetWorkload": dict(name="tenants/{t}/workloads/exchange-signals"),
+    "ListWorkloads": dict(parent="tenants/{t}"),
     "GetOperation": dict(name="tenants/{t}/operations/absent"),
     "ListOperations": dict(parent="tenants/{t}"),
     "CancelOperation": dict(name="tenants/{t}/operations/absent"),
@@ -110,6 +122,18 @@ MAY = {
     "RewrapDep": {"admin", "compliance", "mailadmin"},
     "RefreshDep": {"admin", "compliance", "mailadmin"},
     "ReplaceDepKeys": {"admin", "compliance", "mailadmin"},
+    "AssignTenant": {"admin", "compliance"},
+    "GetTenantAssignment": {"admin", "compliance", "mailadmin", "looker",
+                            "operator"},
+    "OffboardTenant": {"operator"},
+    # of an Exchange workload; see test_each_workload_has_its_own
+    "RegisterWorkload": {"admin", "compliance", "exchange", "system"},
+    "SwitchWorkload": {"admin", "compliance"},
+    "ReportWorkloadProgress": {"exchange", "system"},
+    "GetWorkload": {"admin", "compliance", "exchange", "system", "looker",
+                    "operator"},
+    "ListWorkloads": {"admin", "compliance", "exchange", "system", "m365",
+                      "looker", "operator"},
     "GetOperation": {"admin", "compliance", "mailadmin", "sharepoint",
                      "looker", "operator"},
     "ListOperations": {"admin", "compliance", "mailadmin", "sharepoint",
@@ -246,6 +270,26 @@ class Access(unittest.TestCase):
             "compliance", "TestDep", name="tenants/acme/deps/"
             + self.world.dep.uid)
         self.assertEqual(refusal.reason, "ROLE_REQUIRED")
+
+    def test_each_workload_has_its_own(self):
+        """R-1.11, N12: the keys of a workload are its identity's alone."""
+        self.assertEqual(self.world.call(
+            "m365", "RegisterWorkload", parent="tenants/acme",
+            workload_id="teams-chat").registered, True)
+        for word, may, refused in (
+                ("teams-chat", "m365", "exchange"),
+                ("exchange-signals", "exchange", "m365")):
+            name = "tenants/acme/workloads/" + word
+            for method in ("GenerateKey", "UnwrapKey", "RewrapKey"):
+                refusal = self.world.refused(refused, method, resource=name)
+                self.assertEqual(refusal.reason, "ROLE_REQUIRED",
+                                 (method, word))
+            for method in ("GetWorkload", "ReportWorkloadProgress"):
+                refusal = self.world.refused(refused, method, name=name)
+                self.assertEqual(refusal.reason, "ROLE_REQUIRED",
+                                 (method, word))
+            self.assertEqual(self.world.call(may, "GetWorkload",
+                                             name=name).name, name)
 
     def test_system_needs_the_role(self):
         """R-6.2: refused, not downgraded."""

@@ -43,6 +43,7 @@ PEOPLE = {
     "compliance": ("acme", ["compliance-admin"]),
     "sharepoint": ("acme", ["sharepoint-admin"]),
     "mailadmin": ("acme", ["exchange-admin"]),
+    "m365": ("acme", ["workload-m365"]),
     "other": ("zeta", ["tenant-admin"]),
     "otherwork": ("zeta", ["workload-exchange", "system-workload"]),
 }

@@ -35,26 +35,63 @@ static const enum verb tenant_admin[] = {
     VERB_REFRESH_DEP,
     VERB_LIST_KEY_DEPENDANTS,
     VERB_REPLACE_DEP_KEYS,
+    VERB_ASSIGN_TENANT,
+    VERB_GET_TENANT_ASSIGNMENT,
+    VERB_REGISTER_WORKLOAD,
+    VERB_SWITCH_WORKLOAD,
+    VERB_GET_WORKLOAD,
+    VERB_LIST_WORKLOADS,
     VERB_GET_OPERATION,
     VERB_LIST_OPERATIONS,
     VERB_CANCEL_OPERATION,
     VERB_LIST_AUDIT_RECORDS,
 };
 static const enum verb exchange_admin[] = {
-    VERB_GET_TENANT,       VERB_GET_TOKEN,          VERB_LIST_TOKENS,
-    VERB_GET_CUSTOMER_KEY, VERB_LIST_CUSTOMER_KEYS, VERB_CREATE_DEP,
-    VERB_GET_DEP,          VERB_LIST_DEPS,          VERB_UPDATE_DEP,
-    VERB_TEST_DEP,         VERB_REGISTER_MAILBOX,   VERB_ASSIGN_MAILBOX,
-    VERB_GET_MAILBOX,      VERB_LIST_MAILBOXES,     VERB_REWRAP_DEP,
-    VERB_GET_OPERATION,    VERB_LIST_OPERATIONS,    VERB_CANCEL_OPERATION,
-    VERB_REFRESH_DEP,      VERB_REPLACE_DEP_KEYS,   VERB_LIST_KEY_DEPENDANTS,
+    VERB_GET_TENANT,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_GET_CUSTOMER_KEY,
+    VERB_LIST_CUSTOMER_KEYS,
+    VERB_CREATE_DEP,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+    VERB_UPDATE_DEP,
+    VERB_TEST_DEP,
+    VERB_REGISTER_MAILBOX,
+    VERB_ASSIGN_MAILBOX,
+    VERB_GET_MAILBOX,
+    VERB_LIST_MAILBOXES,
+    VERB_REWRAP_DEP,
+    VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS,
+    VERB_CANCEL_OPERATION,
+    VERB_REFRESH_DEP,
+    VERB_REPLACE_DEP_KEYS,
+    VERB_LIST_KEY_DEPENDANTS,
+    VERB_GET_TENANT_ASSIGNMENT,
 };
 static const enum verb compliance_admin[] = {
-    VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
-    VERB_GET_DEP,         VERB_LIST_DEPS,        VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION, VERB_CREATE_DEP,
-    VERB_UPDATE_DEP,      VERB_TEST_DEP,         VERB_REWRAP_DEP,
-    VERB_REFRESH_DEP,     VERB_REPLACE_DEP_KEYS, VERB_LIST_KEY_DEPENDANTS,
+    VERB_GET_TENANT,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+    VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS,
+    VERB_CANCEL_OPERATION,
+    VERB_CREATE_DEP,
+    VERB_UPDATE_DEP,
+    VERB_TEST_DEP,
+    VERB_REWRAP_DEP,
+    VERB_REFRESH_DEP,
+    VERB_REPLACE_DEP_KEYS,
+    VERB_LIST_KEY_DEPENDANTS,
+    VERB_ASSIGN_TENANT,
+    VERB_GET_TENANT_ASSIGNMENT,
+    VERB_REGISTER_WORKLOAD,
+    VERB_SWITCH_WORKLOAD,
+    VERB_GET_WORKLOAD,
+    VERB_LIST_WORKLOADS,
 };
 static const enum verb sharepoint_admin[] = {
     VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
@@ -82,25 +119,53 @@ static const enum verb purge_approver[] = {
     VERB_LIST_DEPS,
 };
 static const enum verb workload_exchange[] = {
-    VERB_GET_TENANT, VERB_REGISTER_MAILBOX, VERB_GET_MAILBOX, VERB_GENERATE_KEY,
-    VERB_WRAP_KEY,   VERB_UNWRAP_KEY,       VERB_REWRAP_KEY,
+    VERB_GET_TENANT,   VERB_REGISTER_MAILBOX,  VERB_GET_MAILBOX,
+    VERB_GENERATE_KEY, VERB_WRAP_KEY,          VERB_UNWRAP_KEY,
+    VERB_REWRAP_KEY,   VERB_REGISTER_WORKLOAD, VERB_REPORT_WORKLOAD_PROGRESS,
+    VERB_GET_WORKLOAD, VERB_LIST_WORKLOADS,
+};
+static const enum verb workload_m365[] = {
+    VERB_GET_TENANT,
+    VERB_GENERATE_KEY,
+    VERB_WRAP_KEY,
+    VERB_UNWRAP_KEY,
+    VERB_REWRAP_KEY,
+    VERB_REGISTER_WORKLOAD,
+    VERB_REPORT_WORKLOAD_PROGRESS,
+    VERB_GET_WORKLOAD,
+    VERB_LIST_WORKLOADS,
 };
 static const enum verb system_workload[] = {
     VERB_GET_TENANT, VERB_GENERATE_KEY, VERB_WRAP_KEY,
     VERB_UNWRAP_KEY, VERB_REWRAP_KEY,
 };
 static const enum verb auditor[] = {
-    VERB_GET_TENANT,          VERB_GET_TOKEN,          VERB_LIST_TOKENS,
-    VERB_GET_CUSTOMER_KEY,    VERB_LIST_CUSTOMER_KEYS, VERB_GET_DEP,
-    VERB_LIST_DEPS,           VERB_GET_MAILBOX,        VERB_LIST_MAILBOXES,
-    VERB_LIST_AUDIT_RECORDS,  VERB_GET_OPERATION,      VERB_LIST_OPERATIONS,
-    VERB_LIST_KEY_DEPENDANTS,
+    VERB_GET_TENANT,          VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,         VERB_GET_CUSTOMER_KEY,
+    VERB_LIST_CUSTOMER_KEYS,  VERB_GET_DEP,
+    VERB_LIST_DEPS,           VERB_GET_MAILBOX,
+    VERB_LIST_MAILBOXES,      VERB_LIST_AUDIT_RECORDS,
+    VERB_GET_OPERATION,       VERB_LIST_OPERATIONS,
+    VERB_LIST_KEY_DEPENDANTS, VERB_GET_TENANT_ASSIGNMENT,
+    VERB_GET_WORKLOAD,        VERB_LIST_WORKLOADS,
 };
 static const enum verb operator[] = {
-    VERB_CREATE_TENANT, VERB_GET_TENANT,      VERB_LIST_TENANTS,
-    VERB_UPDATE_TENANT, VERB_ENROLL_TOKEN,    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,   VERB_GET_DEP,         VERB_LIST_DEPS,
-    VERB_GET_OPERATION, VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
+    VERB_GET_TENANT_ASSIGNMENT,
+    VERB_OFFBOARD_TENANT,
+    VERB_GET_WORKLOAD,
+    VERB_LIST_WORKLOADS,
+    VERB_CREATE_TENANT,
+    VERB_GET_TENANT,
+    VERB_LIST_TENANTS,
+    VERB_UPDATE_TENANT,
+    VERB_ENROLL_TOKEN,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+    VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS,
+    VERB_CANCEL_OPERATION,
 };
 static const enum verb workload_only[] = {VERB_GET_TENANT};
 static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};
@@ -140,7 +205,7 @@ static const struct row matrix[ROLE_BITS] = {
     {ROLE_AUDITOR,             "auditor",             LIST(auditor),           NOTHING,        LIST(of_the_service)},
     {ROLE_WORKLOAD_SHAREPOINT, "workload-sharepoint", LIST(workload_only),
      NOTHING,                                                                                  NOTHING             },
-    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_only),     NOTHING,
+    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_m365),     NOTHING,
      NOTHING                                                                                                       },
 };
 
@@ -395,6 +460,39 @@ static void test_roles_of_a_verb(void **state)
     }
 }
 
+/* R-1.11: of the workloads only the one that a thing belongs to, for every verb
+ * and every set of roles; the others' roles count for nothing. */
+static void test_a_thing_of_one_workload(void **state)
+{
+    (void)state;
+    static const uint32_t workloads[] = {
+        ROLE_WORKLOAD_EXCHANGE, ROLE_WORKLOAD_SHAREPOINT, ROLE_WORKLOAD_M365};
+    for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
+        for (size_t w = 0; w < HF_COUNT(workloads); w++) {
+            uint32_t others = 0;
+            for (size_t i = 0; i < HF_COUNT(workloads); i++) {
+                others |= i == w ? 0 : workloads[i];
+            }
+            for (int verb = 0; verb < VERB_COUNT; verb++) {
+                struct access_facts facts = {
+                    .verb = (enum verb)verb,
+                    .roles = roles & ~others,
+                    .caller_has_tenant = true,
+                    .tenant_matches = true,
+                    .request_has_tenant = true,
+                    .initiator = INITIATOR_USER,
+                };
+                enum reason expected = access_decide(&facts);
+                facts.roles = roles;
+                facts.workload = workloads[w];
+                if (access_decide(&facts) != expected) {
+                    expect(&facts, expected);
+                }
+            }
+        }
+    }
+}
+
 /* who may make and change DEPs of which type; roles add up. */
 static void test_types_that_a_role_manages(void **state)
 {
@@ -479,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_initiators),
         cmocka_unit_test(test_no_such_verb),
         cmocka_unit_test(test_roles_of_a_verb),
+        cmocka_unit_test(test_a_thing_of_one_workload),
         cmocka_unit_test(test_types_that_a_role_manages),
         cmocka_unit_test(test_methods),
         cmocka_unit_test(test_role_texts),

@@ -11,9 +11,11 @@ static const struct {
     const char *text;
     bool may_cancel;
 } kinds[] = {
-    {OPERATION_REWRAP, "rewrap", true },
-    {0,                "?",      false},
-    {255,              "?",      false},
+    {OPERATION_REWRAP,          "rewrap",          true },
+    {OPERATION_ASSIGN_TENANT,   "assign-tenant",   false},
+    {OPERATION_OFFBOARD_TENANT, "offboard-tenant", false},
+    {0,                         "?",               false},
+    {255,                       "?",               false},
 };
 
 static const struct {

@@ -48,6 +48,8 @@ static const struct expected reasons[] = {
     {REASON_RECOVERY_NOT_ENABLED,      "RECOVERY_NOT_ENABLED",      9 },
     {REASON_SECOND_PERSON_REQUIRED,    "SECOND_PERSON_REQUIRED",    9 },
     {REASON_ROLLBACK_UNSUPPORTED,      "ROLLBACK_UNSUPPORTED",      9 },
+    {REASON_CUSTOMER_KEY_DENIED,       "CUSTOMER_KEY_DENIED",
+     ANSWER_FAILED_PRECONDITION                                       },
     {REASON_ETAG_MISMATCH,             "ETAG_MISMATCH",             10},
     {REASON_CONFLICT,                  "CONFLICT",                  10},
     {REASON_BLOB_INVALID,              "BLOB_INVALID",              15},

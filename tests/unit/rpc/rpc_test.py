@@ -444,11 +444,93 @@ class Administration(Case):
                  {"parent": "tenants/acme"}),
                 ("/holdfast.v1.AssignmentService/ListMailboxes", 1000, 1000,
                  {"parent": "tenants/acme"}),
+                ("/holdfast.v1.AssignmentService/ListWorkloads", 0, 100,
+                 {"parent": "tenants/acme"}),
                 ("/holdfast.v1.TokenService/ListTokens", 0, 100,
                  {"parent": "tenants/acme"})):
             reply = self.call(path, door="operator", page_size=size, **fields)
             items = reply.ListFields()[0][1]
             self.assertEqual(len(items), most, path)
+
+    def test_tenant_assignment(self):
+        service = "/holdfast.v1.AssignmentService/"
+        begun = self.call(service + "AssignTenant", parent="tenants/acme",
+                          dep="tenants/acme/deps/everything")
+        self.assertEqual((begun.kind, begun.object, begun.state),
+                         ("assign-tenant", "tenants/acme/deps/" + DEP, 1))
+        begun = self.call(service + "OffboardTenant", parent="tenants/acme",
+                          ticket="T-1", contact="ann", reason="leaving")
+        self.assertEqual(begun.kind, "offboard-tenant")
+        self.assertEqual(self.server.wait_for("contact"),
+                         "contact=3 ground=7")
+        found = self.call(service + "GetTenantAssignment",
+                          parent="tenants/acme")
+        self.assertEqual(
+            (found.name, found.state, found.dep, found.number, found.operation,
+             found.percent, found.remaining_count, found.overdue, found.ticket,
+             found.contact, found.reason, found.etag),
+            ("tenants/acme/assignment", 4, "tenants/acme/deps/" + DEP, 7,
+             "tenants/acme/operations/" + DEP, 34, 12, True, "T-1", "ann",
+             "leaving", "5"))
+        self.assertFalse(found.HasField("effective_time"))
+        for fields in (dict(dep=""), dict(dep="tenants/other/deps/x"),
+                       dict(dep="tenants/acme/mailboxes/x"),
+                       dict(dep="tenants/acme/deps/x", etag="e" * 99)):
+            refusal = self.refused(service + "AssignTenant",
+                                   parent="tenants/acme", **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+        for field, most in (("ticket", 64), ("contact", 256), ("reason", 1024)):
+            fields = dict(ticket="t", contact="c", reason="r")
+            fields[field] = "x" * most
+            self.call(service + "OffboardTenant", parent="tenants/acme",
+                      **fields)
+            fields[field] += "x"
+            refusal = self.refused(service + "OffboardTenant",
+                                   parent="tenants/acme", **fields)
+            self.assertEqual(refusal.field, field)
+
+    def test_workloads(self):
+        service = "/holdfast.v1.AssignmentService/"
+        name = "tenants/acme/workloads/teams-chat"
+        found = self.call(service + "GetWorkload", name=name)
+        self.assertEqual(
+            (found.name, found.coverage, found.existing_data_policy,
+             found.activation, found.registered, found.switched_on, found.state,
+             found.effective_dep, found.effective_generation, found.done_count,
+             found.total_count, found.etag),
+            (name, 1, 1, 1, True, True, 4, "tenants/acme/deps/" + DEP, 4, 3, 10,
+             "6"))
+        self.assertEqual([(key.wrapped_key, key.dep, key.generation)
+                          for key in found.earlier_keys],
+                         [(b"\xea" * 85, "", 2)])
+        files = self.call(service + "GetWorkload",
+                          name="tenants/acme/workloads/teams-files")
+        self.assertEqual((files.coverage, files.covered_by),
+                         (3, "SHAREPOINT_GEO"))
+        self.assertEqual(self.call(
+            service + "RegisterWorkload", parent="tenants/acme",
+            workload_id="teams-chat"), found)
+        self.call(service + "SwitchWorkload", name=name, on=True,
+                  item_count=20000)
+        self.assertEqual(self.server.wait_for("on="), "on=1 items=20000")
+        self.call(service + "ReportWorkloadProgress", name=name, done_count=5,
+                  total_count=9)
+        self.assertEqual(self.server.wait_for("done="), "done=5 total=9")
+        refusal = self.refused(service + "GetWorkload",
+                               name="tenants/acme/mailboxes/x")
+        self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
+    def test_keys_of_workloads(self):
+        """A resource is a mailbox or a workload, by its collection."""
+        for collection in ("mailboxes", "workloads"):
+            reply = self.call(KEYS + "UnwrapKey",
+                              resource="tenants/acme/%s/ok" % collection)
+            self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
+        for bad in ("tenants/acme/sites/ok", "tenants/acme/workloads/",
+                    "tenants/acme/workloads/a/b", "tenants/acme/workload/ok",
+                    "tenants/acme/workloads"):
+            refusal = self.refused(KEYS + "UnwrapKey", resource=bad)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
     def test_operations(self):
         operations = "/holdfast.v1.OperationService/"

@@ -193,6 +193,51 @@ static void resource_fill(void *out, bool largest)
     resource->assigned_ms = 1700000000005;
     resource->effective_ms = 1700000000006;
     resource->created_ms = INT64_MAX;
+    resource->switched_on = true;
+    for (size_t i = 0; i < RESOURCE_EARLIER_MAX; i++) {
+        struct earlier_key *earlier = &resource->earlier[i];
+        earlier->by = (struct dep_ref){.dep = id_of((uint8_t)(0xe0 + i)),
+                                       .generation = 0x01020304u + (uint32_t)i};
+        fill_bytes(earlier->envelope, sizeof earlier->envelope,
+                   (uint8_t)(11 * i));
+        earlier->replaced_ms = 1700000000009 + (int64_t)i;
+    }
+    resource->earlier_count = RESOURCE_EARLIER_MAX;
+}
+
+static void tenant_assignment_fill(void *out, bool largest)
+{
+    struct tenant_assignment_record *assignment = out;
+    assignment->tenant = id_of(0xf1);
+    assignment->state = ASSIGNMENT_NONE;
+    if (!largest) {
+        return;
+    }
+    assignment->state = ASSIGNMENT_OFFBOARDING;
+    assignment->dep = id_of(0xf2);
+    assignment->number = UINT32_MAX;
+    assignment->operation = id_of(0xf3);
+    assignment->assigned_ms = 1700000000010;
+    assignment->effective_ms = 1700000000011;
+    assignment->overdue_ms = 1700000000012;
+    assignment->updated_ms = INT64_MAX;
+    fill_text(assignment->ticket, sizeof assignment->ticket, 't');
+    fill_text(assignment->contact, sizeof assignment->contact, 'c');
+    fill_text(assignment->ground, sizeof assignment->ground, 'g');
+}
+
+static void workload_progress_fill(void *out, bool largest)
+{
+    struct workload_progress_record *progress = out;
+    progress->tenant = id_of(0xf4);
+    if (!largest) {
+        return;
+    }
+    progress->workload = UINT32_MAX;
+    progress->assignment = UINT32_MAX - 1;
+    progress->done = UINT64_MAX - 1;
+    progress->total = UINT64_MAX;
+    progress->reported_ms = INT64_MAX;
 }
 
 static void request_fill(void *out, bool largest)
@@ -280,6 +325,8 @@ BOTH_WAYS(resource)
 BOTH_WAYS(request)
 BOTH_WAYS(seals)
 BOTH_WAYS(operation)
+BOTH_WAYS(tenant_assignment)
+BOTH_WAYS(workload_progress)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -304,10 +351,14 @@ const struct record_case record_cases[] = {
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 2),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
-    CASE("resource", RESOURCE, struct resource_record, resource, 1),
+    CASE("resource", RESOURCE, struct resource_record, resource, 2),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
     CASE("operation", OPERATION, struct operation_record, operation, 1),
+    CASE("tenant_assignment", TENANT_ASSIGNMENT,
+         struct tenant_assignment_record, tenant_assignment, 1),
+    CASE("workload_progress", WORKLOAD_PROGRESS,
+         struct workload_progress_record, workload_progress, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];

@@ -1,0 +1,701 @@
+/* Does a tenant's multi-workload DEP come over its keys and leave them, as
+ * section 3.3 (A1 to A5) has it, with precedence (R-5.6), older data (R-5.3,
+ * R-5.4), progress and alert (R-5.5), offboarding (R-9.4 to R-9.9) and recovery
+ * (R-8.4), and without the hot lane noticing? */
+#include "hsm/base/check.h"
+
+#include "server/service/tenant_assignments.h"
+#include "server/service/workloads.h"
+
+#include "tests/unit/service/world.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PAUSE_US 2000
+#define TRIES    10000
+#define ALL      "everything" /* the DEP, over ck1 and ck2 */
+#define CHAT     "teams-chat"
+#define SIGNALS  "exchange-signals"
+#define PCS      "cloud-pcs"
+#define FREE_BOX "free@contoso.example" /* without a mailbox DEP */
+#define HOUR_MS  3600000
+
+static const uint32_t every_permission =
+    PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+
+static struct world world;
+
+static void new_dep(const char *name, const char *first, const char *second)
+{
+    const struct world_dep_options options = {
+        .name = name,
+        .type = DEP_TYPE_MULTI_WORKLOAD,
+        .keys = {first, second},
+        .workload = &world.m365,
+        .key_lease_ms = 60000,
+    };
+    world_dep_of(&world, &options);
+}
+
+static void grant(const char *key)
+{
+    world_grant(&world, key, &world.m365, every_permission);
+    world_grant(&world, key, &world.workload, every_permission);
+}
+
+static const struct caller *owner_of(const char *word)
+{
+    return strcmp(word, CHAT) == 0 || strcmp(word, PCS) == 0 ? &world.m365
+                                                             : &world.workload;
+}
+
+static void enlist(const char *word)
+{
+    struct workload_register request = {.tenant = WORLD_TENANT};
+    struct workload_view view;
+    snprintf(request.word, sizeof request.word, "%s", word);
+    assert_ok(workloads_register(world.service, owner_of(word), &request, &view,
+                                 &world.problem));
+    assert_true(view.registered);
+    assert_int_equal(view.state, MAILBOX_KEYLESS);
+}
+
+static int start(void **state)
+{
+    struct mailbox_register box = {
+        .tenant = WORLD_TENANT,
+        .id = FREE_BOX,
+        .kind = MAILBOX_USER,
+        .licensed = true,
+    };
+    struct mailbox_view view;
+    (void)state;
+    world_start(&world);
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    grant("ck1");
+    grant("ck2");
+    new_dep(ALL, "ck1", "ck2");
+    assert_ok(mailboxes_register(world.service, &world.admin, &box, &view,
+                                 &world.problem));
+    enlist(CHAT);
+    enlist(SIGNALS);
+    enlist(PCS);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+/* --- calls ---------------------------------------------------------------- */
+
+static void call_workload(enum verb verb, const struct caller *caller,
+                          const char *word, const struct outcome *blob,
+                          struct outcome *out)
+{
+    const struct call_options options = {
+        .caller = caller,
+        .verb = verb,
+        .type = RESOURCE_WORKLOAD,
+        .mailbox = word,
+        .wrapped = blob == NULL ? NULL : blob->envelope,
+        .wrapped_len = blob == NULL ? 0 : blob->envelope_len,
+    };
+    world_call(&world, &options, out);
+}
+
+static void generate(const char *word, struct outcome *out)
+{
+    call_workload(VERB_GENERATE_KEY, owner_of(word), word, NULL, out);
+    assert_ok(out->status);
+}
+
+/* Opens the stored key of a workload, or one that was kept. */
+static void open_workload(const char *word, const struct outcome *kept,
+                          struct outcome *out)
+{
+    call_workload(VERB_UNWRAP_KEY, owner_of(word), word, kept, out);
+    assert_ok(out->status);
+}
+
+static void open_box(const char *box, struct outcome *out)
+{
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = box,
+    };
+    world_call(&world, &options, out);
+    assert_ok(out->status);
+}
+
+static bool same_key(const struct outcome *a, const struct outcome *b)
+{
+    return memcmp(a->key, b->key, HF_KEY_BYTES) == 0;
+}
+
+static struct hf_id id_of(const char *dep, enum dep_type type)
+{
+    struct dep_get request = {.tenant = WORLD_TENANT, .type = type};
+    struct dep_view view;
+    snprintf(request.dep, sizeof request.dep, "%s", dep);
+    assert_ok(deps_get_typed(world.service, &world.admin, &request, &view,
+                             &world.problem));
+    return view.record.id;
+}
+
+static bool is_under(const struct outcome *opened, const char *dep)
+{
+    struct hf_id id = id_of(dep, DEP_TYPE_MULTI_WORKLOAD);
+    return id_equal(&opened->dep, &id);
+}
+
+/* --- assignments ---------------------------------------------------------- */
+
+static enum hf_status try_assign(const char *dep, struct operation_view *out)
+{
+    struct tenant_assign request = {.tenant = WORLD_TENANT};
+    snprintf(request.dep, sizeof request.dep, "%s", dep);
+    return tenant_assignments_assign(world.service, &world.compliance, &request,
+                                     out, &world.problem);
+}
+
+static enum hf_status try_offboard(struct operation_view *out)
+{
+    struct tenant_offboard request = {
+        .tenant = WORLD_TENANT,
+        .ticket = "T-1",
+        .contact = "ann@contoso.example",
+        .ground = "leaving",
+    };
+    return tenant_assignments_offboard(world.service, &world.operator_,
+                                       &request, out, &world.problem);
+}
+
+static void assert_refused(enum hf_status status, const char *reason)
+{
+    assert_int_not_equal(status, HF_OK);
+    assert_string_equal(reason_word(world.problem.reason), reason);
+}
+
+static struct tenant_assignment_view assignment(void)
+{
+    struct tenant_assignment_view view;
+    assert_ok(tenant_assignments_get(world.service, &world.compliance,
+                                     WORLD_TENANT, &view, &world.problem));
+    return view;
+}
+
+static void wait_for(enum assignment_state state)
+{
+    for (int i = 0; i < TRIES && assignment().record.state != state; i++) {
+        usleep(PAUSE_US);
+    }
+    assert_string_equal(assignment_state_text(assignment().record.state),
+                        assignment_state_text(state));
+}
+
+static void assign(const char *dep)
+{
+    struct operation_view operation;
+    assert_ok(try_assign(dep, &operation));
+    assert_int_equal(operation.record.kind, OPERATION_ASSIGN_TENANT);
+    wait_for(ASSIGNMENT_ASSIGNED);
+}
+
+static void offboard(void)
+{
+    struct operation_view operation;
+    assert_ok(try_offboard(&operation));
+    assert_int_equal(operation.record.kind, OPERATION_OFFBOARD_TENANT);
+    wait_for(ASSIGNMENT_NONE);
+}
+
+static void tokens_are_down(bool down)
+{
+    static const enum token_op ops[] = {TOKEN_OP_UNWRAP, TOKEN_OP_OPEN,
+                                        TOKEN_OP_SEAL};
+    const enum hf_status status = down ? HF_E_UNREACHABLE : HF_OK;
+    for (size_t i = 0; i < HF_COUNT(ops); i++) {
+        token_fake_fail_all(world.customer_fake[0], ops[i], status);
+        token_fake_fail_all(world.customer_fake[1], ops[i], status);
+        token_fake_fail_all(world.ak_fake, ops[i], status);
+    }
+}
+
+static void let_pass(int64_t ms)
+{
+    __atomic_fetch_add(&world.now_ms, ms, __ATOMIC_SEQ_CST);
+    usleep(100 * PAUSE_US);
+}
+
+/* --- tests ---------------------------------------------------------------- */
+
+/* A1, A2: by itself.: existing and new for Exchange. */
+static void assignment_brings_keys_under_the_dep(void **state)
+{
+    struct outcome box;
+    struct outcome signals;
+    struct outcome now;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    generate(SIGNALS, &signals);
+    assert_true(box.service_managed && signals.service_managed);
+    assert_int_equal(assignment().record.state, ASSIGNMENT_NONE);
+    assign(ALL);
+    struct tenant_assignment_view view = assignment();
+    assert_int_equal(view.record.number, 1);
+    assert_int_equal(view.percent, 100);
+    assert_int_equal(view.remaining, 0);
+    assert_true(view.record.effective_ms >= view.record.assigned_ms);
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box) && is_under(&now, ALL));
+    open_workload(SIGNALS, NULL, &now);
+    assert_true(same_key(&now, &signals) && is_under(&now, ALL));
+    /* what was wrapped before still opens */
+    open_workload(SIGNALS, &signals, &now);
+    assert_true(same_key(&now, &signals) && now.service_managed);
+    assert_int_equal(world_audit_count(&world, "AssignTenant"), 1);
+    assert_int_equal(world_audit_count(&world, "TenantAssigned"), 1);
+}
+
+/* New keys go there from the reply on. */
+static void new_keys_are_under_it_at_once(void **state)
+{
+    struct operation_view operation;
+    struct outcome chat;
+    struct outcome now;
+    (void)state;
+    assert_ok(try_assign(ALL, &operation));
+    generate(CHAT, &chat);
+    assert_true(is_under(&chat, ALL));
+    wait_for(ASSIGNMENT_ASSIGNED);
+    open_workload(CHAT, NULL, &now);
+    assert_true(same_key(&now, &chat));
+}
+
+/* R-5.3, R-5.4: new data gets a new key; a read of older data stays on the
+ * service-managed one, also after a restart. */
+static void older_data_of_new_only_stays_where_it_is(void **state)
+{
+    struct outcome old;
+    struct outcome new;
+    struct outcome now;
+    struct workload_view view;
+    (void)state;
+    generate(CHAT, &old);
+    assign(ALL);
+    open_workload(CHAT, NULL, &new);
+    assert_false(same_key(&new, &old));
+    assert_true(is_under(&new, ALL));
+    for (int i = 0; i < 2; i++) {
+        open_workload(CHAT, &old, &now);
+        assert_true(same_key(&now, &old) && now.service_managed);
+        open_workload(CHAT, NULL, &now);
+        assert_true(same_key(&now, &new));
+        assert_ok(workloads_get(world.service, &world.m365, WORLD_TENANT, CHAT,
+                                &view, &world.problem));
+        assert_int_equal(view.record.earlier_count, 1);
+        assert_memory_equal(view.record.earlier[0].envelope, old.envelope,
+                            old.envelope_len);
+        assert_ok(world_restart(&world));
+    }
+    assert_int_equal(world_audit_count(&world, "NewWorkloadKey"), 1);
+}
+
+/* Until the operation comes to it, whoever asks gets the key it has. */
+static void a_key_is_not_renewed_under_its_reader(void **state)
+{
+    struct operation_view operation;
+    struct outcome old;
+    struct outcome now;
+    (void)state;
+    generate(CHAT, &old);
+    tokens_are_down(true);
+    assert_ok(try_assign(ALL, &operation));
+    usleep(100 * PAUSE_US);
+    tokens_are_down(false);
+    for (int i = 0; i < 3; i++) {
+        open_workload(CHAT, NULL, &now);
+        assert_true(same_key(&now, &old));
+        call_workload(VERB_REWRAP_KEY, &world.m365, CHAT, NULL, &now);
+        assert_ok(now.status);
+        assert_true(now.service_managed);
+        assert_memory_equal(now.envelope, old.envelope, old.envelope_len);
+    }
+    assert_int_equal(assignment().record.state, ASSIGNMENT_ASSIGNING);
+    assert_int_equal(world_audit_count(&world, "NewWorkloadKey"), 0);
+}
+
+/* never over a mailbox DEP; and M7: back under it. */
+static void a_mailbox_dep_comes_first(void **state)
+{
+    struct outcome own;
+    struct outcome now;
+    struct hf_id dep1 = id_of(WORLD_DEP, DEP_TYPE_EXCHANGE_MAILBOX);
+    struct mailbox_assign none = {.tenant = WORLD_TENANT, .id = WORLD_MAILBOX};
+    struct mailbox_view view;
+    (void)state;
+    world_generate(&world, WORLD_MAILBOX, &own);
+    assert_true(id_equal(&own.dep, &dep1));
+    assign(ALL);
+    open_box(WORLD_MAILBOX, &now);
+    assert_true(same_key(&now, &own) && id_equal(&now.dep, &dep1));
+    assert_ok(mailboxes_assign(world.service, &world.admin, &none, &view,
+                               &world.problem));
+    open_box(WORLD_MAILBOX, &now); /* the access that moves it */
+    open_box(WORLD_MAILBOX, &now);
+    assert_true(same_key(&now, &own) && is_under(&now, ALL));
+    assert_ok(mailboxes_get(world.service, &world.admin, WORLD_TENANT,
+                            WORLD_MAILBOX, &view, &world.problem));
+    assert_int_equal(view.state, MAILBOX_ENCRYPTED);
+}
+
+/* A mailbox that waits to move to its own DEP is not moved to the tenant's. */
+static void a_waiting_mailbox_goes_where_it_waits_for(void **state)
+{
+    struct outcome box;
+    struct outcome now;
+    struct mailbox_assign own = {
+        .tenant = WORLD_TENANT, .id = FREE_BOX, .dep = WORLD_DEP};
+    struct mailbox_view view;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &own, &view,
+                               &world.problem));
+    assign(ALL);
+    assert_ok(mailboxes_get(world.service, &world.admin, WORLD_TENANT, FREE_BOX,
+                            &view, &world.problem));
+    assert_int_equal(view.state, MAILBOX_REWRAP_PENDING);
+    assert_true(view.effective_is_service_managed); /* no access */
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box));
+}
+
+/* A3: the earlier one is unassigned at once, and needed until all is moved. */
+static void another_dep_takes_over(void **state)
+{
+    struct outcome chat;
+    struct outcome signals;
+    struct outcome now;
+    struct dep_update disable = {
+        .tenant = WORLD_TENANT, .dep = ALL, .set_enabled = true};
+    struct dep_view dep;
+    (void)state;
+    assign(ALL);
+    generate(CHAT, &chat);
+    generate(SIGNALS, &signals);
+    new_dep("other", "ck1", "ck2");
+    assign("other");
+    assert_int_equal(assignment().record.number, 2);
+    open_workload(CHAT, NULL, &now);
+    /* moved, not renewed: it was under a DEP of the tenant's already */
+    assert_true(same_key(&now, &chat) && is_under(&now, "other"));
+    open_workload(SIGNALS, NULL, &now);
+    assert_true(same_key(&now, &signals) && is_under(&now, "other"));
+    assert_ok(deps_update(world.service, &world.admin, &disable, &dep,
+                          &world.problem));
+    assert_int_equal(dep.record.state, DEP_DISABLED);
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, "other", &dep,
+                       &world.problem));
+    assert_int_equal(dep.assigned_count, 1);
+}
+
+/* A3 from ASSIGNING: the first operation steps back. */
+static void the_last_assignment_wins(void **state)
+{
+    struct operation_view first;
+    struct operation_view second;
+    struct outcome box;
+    struct outcome now;
+    char id[HF_ID_TEXT];
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    new_dep("other", "ck1", "ck2");
+    tokens_are_down(true);
+    assert_ok(try_assign(ALL, &first));
+    assert_ok(try_assign("other", &second));
+    assert_int_equal(assignment().record.state, ASSIGNMENT_ASSIGNING);
+    tokens_are_down(false);
+    for (int i = 0; i < 100 && assignment().record.state != ASSIGNMENT_ASSIGNED;
+         i++) {
+        let_pass(10000); /* breakers, and the pause before the next walk */
+    }
+    wait_for(ASSIGNMENT_ASSIGNED);
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box) && is_under(&now, "other"));
+    id_format(&first.record.id, id);
+    for (int i = 0; i < TRIES && first.record.state == OPERATION_RUNNING; i++) {
+        assert_ok(operations_get(world.service, &world.admin, WORLD_TENANT, id,
+                                 &first, &world.problem));
+        usleep(PAUSE_US);
+    }
+    assert_int_equal(first.record.state, OPERATION_FAILED);
+}
+
+/* A4, A5: everything opens, under the service-managed root. */
+static void offboarding_leaves_nothing_behind(void **state)
+{
+    struct outcome box;
+    struct outcome chat;
+    struct outcome now;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    assign(ALL);
+    generate(CHAT, &chat);
+    offboard();
+    /* */
+    assert_string_equal(assignment().record.ticket, "T-1");
+    assert_string_equal(assignment().record.contact, "ann@contoso.example");
+    assert_string_equal(assignment().record.ground, "leaving");
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box) && now.service_managed);
+    open_workload(CHAT, NULL, &now);
+    assert_true(same_key(&now, &chat) && now.service_managed);
+    /* without the customer's keys */
+    world_revoke(&world, "ck1", &world.m365);
+    world_revoke(&world, "ck2", &world.m365);
+    open_workload(CHAT, NULL, &now);
+    assert_true(same_key(&now, &chat));
+    assert_int_equal(world_audit_count(&world, "OffboardTenant"), 1);
+    assert_int_equal(world_audit_count(&world, "TenantOffboarded"), 1);
+    world_grant(&world, "ck1", &world.m365, every_permission);
+    world_grant(&world, "ck2", &world.m365, every_permission);
+    /* and once more: the key of before is kept as well */
+    assign(ALL);
+    open_workload(CHAT, &chat, &now);
+    assert_true(same_key(&now, &chat));
+    open_workload(CHAT, NULL, &now);
+    assert_false(same_key(&now, &chat));
+}
+
+/* */
+static void an_assigned_dep_is_not_disabled(void **state)
+{
+    struct dep_update disable = {
+        .tenant = WORLD_TENANT, .dep = ALL, .set_enabled = true};
+    struct dep_view dep;
+    struct operation_view operation;
+    (void)state;
+    assign(ALL);
+    for (int i = 0; i < 2; i++) {
+        assert_refused(deps_update(world.service, &world.admin, &disable, &dep,
+                                   &world.problem),
+                       "DEP_IN_USE");
+        assert_ok(world_restart(&world));
+    }
+    tokens_are_down(true); /* needed until all is rewrapped */
+    tokens_are_down(false);
+    assert_ok(try_offboard(&operation));
+    if (assignment().record.state == ASSIGNMENT_OFFBOARDING) {
+        assert_refused(deps_update(world.service, &world.admin, &disable, &dep,
+                                   &world.problem),
+                       "DEP_IN_USE");
+    }
+    wait_for(ASSIGNMENT_NONE);
+    assert_ok(deps_update(world.service, &world.admin, &disable, &dep,
+                          &world.problem));
+    assert_refused(try_assign(ALL, &operation), "DEP_NOT_ENABLED");
+}
+
+/* either key denied, by grants, by the token; an outage is no denial. */
+static void a_denied_key_forbids_offboarding(void **state)
+{
+    struct operation_view operation;
+    (void)state;
+    assign(ALL);
+    for (size_t i = 0; i < 2; i++) {
+        const char *key = i == 0 ? "ck1" : "ck2";
+        world_revoke(&world, key, &world.m365);
+        world_revoke(&world, key, &world.workload);
+        world_revoke(&world, key, &world.system);
+        assert_refused(try_offboard(&operation), "CUSTOMER_KEY_DENIED");
+        assert_int_equal(assignment().record.state, ASSIGNMENT_ASSIGNED);
+        grant(key);
+        /* asked now: what was known of it was good */
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP,
+                            HF_E_DENIED);
+        assert_refused(try_offboard(&operation), "CUSTOMER_KEY_DENIED");
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP, HF_OK);
+    }
+    offboard();
+}
+
+/* both keys lost; a new DEP over new ones. */
+static void lost_keys_are_recovered_by_another_dep(void **state)
+{
+    struct outcome box;
+    struct outcome chat;
+    struct outcome now;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    assign(ALL);
+    generate(CHAT, &chat);
+    world_enroll(&world, WORLD_TENANT, 2);
+    world_key(&world, WORLD_TENANT, 2, "ck3", TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    world_key(&world, WORLD_TENANT, 1, "ck4", TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    grant("ck3");
+    grant("ck4");
+    for (size_t i = 0; i < 2; i++) {
+        const char *key = i == 0 ? "ck1" : "ck2";
+        world_revoke(&world, key, &world.m365);
+        world_revoke(&world, key, &world.workload);
+        world_revoke(&world, key, &world.system);
+    }
+    call_workload(VERB_UNWRAP_KEY, &world.m365, CHAT, NULL, &now);
+    assert_string_equal(reason_word(now.problem.reason), "KEY_ACCESS_DENIED");
+    new_dep("rescue", "ck3", "ck4");
+    assign("rescue");
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box) && is_under(&now, "rescue"));
+    open_workload(CHAT, NULL, &now);
+    assert_true(same_key(&now, &chat) && is_under(&now, "rescue"));
+    assert_true(world_audit_count(&world, "Fallback to Availability Key") >= 1);
+}
+
+/* 24 hours, then an alert, once, also over a restart. */
+static void a_day_without_effect_is_an_alert(void **state)
+{
+    struct operation_view operation;
+    struct outcome box;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    tokens_are_down(true);
+    assert_ok(try_assign(ALL, &operation));
+    let_pass(23LL * HOUR_MS);
+    assert_false(assignment().overdue);
+    assert_int_equal(world_audit_count(&world, "AssignmentOverdue"), 0);
+    let_pass(HOUR_MS);
+    for (int i = 0;
+         i < 100 && world_audit_count(&world, "AssignmentOverdue") == 0; i++) {
+        let_pass(5000);
+    }
+    assert_true(assignment().overdue);
+    assert_true(assignment().remaining > 0);
+    assert_ok(world_restart(&world));
+    let_pass(20000);
+    assert_int_equal(world_audit_count(&world, "AssignmentOverdue"), 1);
+    tokens_are_down(false);
+    for (int i = 0; i < 100 && assignment().record.state != ASSIGNMENT_ASSIGNED;
+         i++) {
+        let_pass(10000);
+    }
+    assert_int_equal(assignment().record.state, ASSIGNMENT_ASSIGNED);
+    assert_false(assignment().overdue);
+}
+
+/* A restart in the middle goes on where it was. */
+static void a_restart_goes_on(void **state)
+{
+    struct operation_view operation;
+    struct outcome box;
+    struct outcome now;
+    (void)state;
+    world_generate(&world, FREE_BOX, &box);
+    tokens_are_down(true);
+    assert_ok(try_assign(ALL, &operation));
+    assert_ok(world_restart(&world));
+    assert_int_equal(assignment().record.state, ASSIGNMENT_ASSIGNING);
+    tokens_are_down(false);
+    for (int i = 0; i < 100 && assignment().record.state != ASSIGNMENT_ASSIGNED;
+         i++) {
+        let_pass(10000);
+    }
+    wait_for(ASSIGNMENT_ASSIGNED);
+    open_box(FREE_BOX, &now);
+    assert_true(same_key(&now, &box) && is_under(&now, ALL));
+}
+
+/* Every event in every state that the table does not have. */
+static void what_is_not_in_the_table_is_refused(void **state)
+{
+    struct operation_view operation;
+    (void)state;
+    assert_refused(try_offboard(&operation), "STATE_CONFLICT");
+    assert_refused(try_assign(WORLD_DEP, &operation), "NOT_FOUND");
+    assert_refused(try_assign("no-such", &operation), "NOT_FOUND");
+    assign(ALL);
+    assert_refused(try_assign(ALL, &operation), "STATE_CONFLICT");
+    assert_int_equal(assignment().record.number, 1);
+    struct tenant_assign preview = {
+        .tenant = WORLD_TENANT,
+        .dep = ALL,
+        .mutation = {.validate_only = true},
+    };
+    new_dep("other", "ck1", "ck2");
+    snprintf(preview.dep, sizeof preview.dep, "other");
+    assert_ok(tenant_assignments_assign(world.service, &world.admin, &preview,
+                                        &operation, &world.problem));
+    assert_true(id_is_nil(&operation.record.id));
+    assert_int_equal(assignment().record.number, 1);
+    struct tenant_offboard bare = {.tenant = WORLD_TENANT, .ticket = "T-1"};
+    assert_refused(tenant_assignments_offboard(world.service, &world.operator_,
+                                               &bare, &operation,
+                                               &world.problem),
+                   "FIELD_INVALID");
+    snprintf(bare.contact, sizeof bare.contact, "c");
+    snprintf(bare.ground, sizeof bare.ground, "g");
+    assert_refused(tenant_assignments_offboard(world.service, &world.admin,
+                                               &bare, &operation,
+                                               &world.problem),
+                   "ROLE_REQUIRED");
+}
+
+/* The hot lane stays hot under a multi-workload DEP: no store write, no root
+ * operation. */
+static void the_hot_lane_writes_and_asks_nothing(void **state)
+{
+    struct outcome chat;
+    struct outcome box;
+    struct outcome now;
+    struct service_counters before;
+    struct service_counters after;
+    (void)state;
+    generate(CHAT, &chat);
+    world_generate(&world, FREE_BOX, &box);
+    assign(ALL);
+    open_workload(CHAT, NULL, &chat);
+    open_box(FREE_BOX, &box);
+    service_counters_get(world.service, &before);
+    for (int i = 0; i < 100; i++) {
+        open_workload(CHAT, NULL, &now);
+        assert_true(same_key(&now, &chat));
+        open_box(FREE_BOX, &now);
+        assert_true(same_key(&now, &box));
+    }
+    service_counters_get(world.service, &after);
+    assert_int_equal(after.store_writes, before.store_writes);
+    assert_int_equal(after.root_ops, before.root_ops);
+    assert_int_equal(after.slow_calls, before.slow_calls);
+    assert_int_equal(after.hot_calls, before.hot_calls + 200);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(assignment_brings_keys_under_the_dep),
+        CASE(new_keys_are_under_it_at_once),
+        CASE(older_data_of_new_only_stays_where_it_is),
+        CASE(a_key_is_not_renewed_under_its_reader),
+        CASE(a_mailbox_dep_comes_first),
+        CASE(a_waiting_mailbox_goes_where_it_waits_for),
+        CASE(another_dep_takes_over),
+        CASE(the_last_assignment_wins),
+        CASE(offboarding_leaves_nothing_behind),
+        CASE(an_assigned_dep_is_not_disabled),
+        CASE(a_denied_key_forbids_offboarding),
+        CASE(lost_keys_are_recovered_by_another_dep),
+        CASE(a_day_without_effect_is_an_alert),
+        CASE(a_restart_goes_on),
+        CASE(what_is_not_in_the_table_is_refused),
+        CASE(the_hot_lane_writes_and_asks_nothing),
+    };
+    return cmocka_run_group_tests_name("tenant_assignment", tests, NULL, NULL);
+}
