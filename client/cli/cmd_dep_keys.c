@@ -28,6 +28,7 @@ static const struct column columns[] = {
 static const struct cli_method refresh_method = DEP_METHOD("RefreshDep");
 static const struct cli_method replace_method = DEP_METHOD("ReplaceDepKeys");
 static const struct cli_method rewrap_method = DEP_METHOD("RewrapDep");
+static const struct cli_method roll_method = DEP_METHOD("RollAvailabilityKey");
 
 /* What all three take. */
 struct words {
@@ -101,6 +102,33 @@ static enum cli_exit run_replace(struct cli *cli, const struct args *args)
     return show(cli, &replace_method, &request.base);
 }
 
+static enum cli_exit run_roll(struct cli *cli, const struct args *args)
+{
+    char parent[NAME_TEXT];
+    char dep[NAME_TEXT] = "";
+    char request_id[HF_REQUEST_ID_TEXT];
+    Holdfast__V1__RollAvailabilityKeyRequest request =
+        HOLDFAST__V1__ROLL_AVAILABILITY_KEY_REQUEST__INIT;
+    enum cli_exit code = cli_parent(cli, parent);
+    if (code == CLI_OK && args_text(args, "dep") != NULL) {
+        code = cli_name(cli, "deps", args_text(args, "dep"), dep);
+    }
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    request.parent = parent;
+    request.dep = dep;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return code == CLI_OK ? show(cli, &roll_method, &request.base) : code;
+}
+
+static const struct option roll_options[] = {
+    {"dep", "DEP", "only this one; without it, every DEP of the tenant", false,
+     false},
+    OPTIONS_OF_A_CHANGE,
+};
+
 static const struct option replace_options[] = {
     {"customer-key",      "KEY", "exactly two", true,  true },
     {"workload-identity", "URI",
@@ -147,6 +175,18 @@ static const struct command rewrap_command = {
     .run = run_rewrap,
 };
 
+static const struct command roll_command = {
+    .group = "dep",
+    .verb = "roll-availability-key",
+    .summary = "Roll the availability keys of a tenant's DEPs. For the "
+               "operator.",
+    .options = roll_options,
+    .option_count = HF_COUNT(roll_options),
+    .example = "holdfast --as operator --tenant contoso dep "
+               "roll-availability-key --dep mail",
+    .run = run_roll,
+};
+
 static const struct command *const commands[] = {
-    &refresh_command, &replace_command, &rewrap_command};
+    &refresh_command, &replace_command, &rewrap_command, &roll_command};
 const struct command_set commands_of_dep_keys = {commands, HF_COUNT(commands)};

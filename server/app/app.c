@@ -20,6 +20,8 @@
 #define SOCKET_NAME   "/socket"
 #define PATH_BYTES    (CONFIG_PATH_BYTES + 16)
 
+#define DAY_MS        INT64_C(86400000)
+
 struct app {
     struct config *config;
     const struct clock *clock;
@@ -182,6 +184,7 @@ static HF_STATUS start_service(struct app *app)
         .ak_lease_ms = limits->ak_lease_ms,
         .attempt_ms = limits->attempt_timeout_ms,
         .probe_ms = limits->probe_interval_ms,
+        .ak_roll_ms = limits->ak_roll_interval_days * DAY_MS,
     };
     struct problem problem = {.reason = REASON_NONE};
     enum hf_status status = service_start(&settings, &app->service, &problem);

@@ -39,6 +39,7 @@ static const struct limit table[] = {
                                                       HF_AK_LEASE_MAX_MS),
     LIMIT(attempt_timeout_ms,       50,     60000,    HF_TOKEN_ROOT_DEADLINE_MS),
     LIMIT(probe_interval_ms,        1000,   3600000,  300000),
+    LIMIT(ak_roll_interval_days,    0,      36500,    0),
     LIMIT(drain_ms,                 0,      600000,   10000),
 };
 /* clang-format on */

@@ -107,6 +107,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_WORKLOAD] =          {SUBJECT_TENANT,  "TC.....W.M.AO."},
     [VERB_LIST_WORKLOADS] =        {SUBJECT_TENANT,  "TC.....W.M.AO."},
 
+    [VERB_ROLL_AVAILABILITY_KEY] = {SUBJECT_TENANT,  "............O."},
     [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},

@@ -67,6 +67,7 @@ enum role {
     X(REPORT_WORKLOAD_PROGRESS, "ReportWorkloadProgress")                      \
     X(GET_WORKLOAD, "GetWorkload")                                             \
     X(LIST_WORKLOADS, "ListWorkloads")                                         \
+    X(ROLL_AVAILABILITY_KEY, "RollAvailabilityKey")                            \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

@@ -1,5 +1,7 @@
 #include "server/service/attempt.h"
 
+#include "server/service/availability_key.h"
+
 #include <string.h>
 
 void commitment_context(const struct generation_record *generation,
@@ -111,28 +113,53 @@ HF_STATUS attempt_customer_key(struct service *service,
     return status;
 }
 
+/* A roll moves the copy to another version of the key, meanwhile too. */
+static void read_root(struct service *service,
+                      const struct generation_entry *generation,
+                      struct wrapped_copy *copy, struct token_key *key)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    *copy = generation->record.copies[ROOT_AK];
+    ak_key_of(&generation->dep->record, copy->key_version, key);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+static HF_STATUS open_by_root(struct service *service,
+                              const struct wrapped_copy *copy,
+                              const struct token_key *key, int64_t drop_dead_ms,
+                              struct lease_opened *opened)
+{
+    struct token_request request = {
+        .op = TOKEN_OP_UNWRAP,
+        .drop_dead_ms = drop_dead_ms,
+        .u.unwrap = {.key = *key,
+                     .suite = (enum token_suite)copy->suite,
+                     .wrapped = {copy->wrapped, copy->wrapped_len}},
+    };
+    return unwrap(service, service->settings.ak_token, &request, opened);
+}
+
 HF_STATUS attempt_service_root(struct service *service,
                                struct generation_entry *generation,
                                int64_t drop_dead_ms, struct lease **out_lease)
 {
-    const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
-    const struct dep_record *dep = &generation->dep->record;
+    struct wrapped_copy copy;
+    struct token_key key;
     struct lease_opened opened = {
-        .source = dep->type == DEP_TYPE_SERVICE_MANAGED
+        .source = generation->dep->record.type == DEP_TYPE_SERVICE_MANAGED
                       ? LEASE_BY_SERVICE_ROOT
                       : LEASE_BY_AVAILABILITY_KEY,
     };
-    struct token_request request = {
-        .op = TOKEN_OP_UNWRAP,
-        .drop_dead_ms = drop_dead_ms,
-        .u.unwrap =
-            {
-                       .key = {.type = TOKEN_KEY_AES, .id_len = dep->ak_cka_id_len},
-                       .suite = (enum token_suite)copy->suite,
-                       .wrapped = {copy->wrapped, copy->wrapped_len},
-                       },
-    };
-    memcpy(request.u.unwrap.key.id, dep->ak_cka_id, dep->ak_cka_id_len);
-    HF_TRY(unwrap(service, service->settings.ak_token, &request, &opened));
+    read_root(service, generation, &copy, &key);
+    enum hf_status status =
+        open_by_root(service, &copy, &key, drop_dead_ms, &opened);
+    if (hf_status_class(status) == HF_CLASS_MISSING) {
+        uint32_t version = copy.key_version;
+        read_root(service, generation, &copy, &key);
+        if (copy.key_version != version) { /* rolled under us */
+            status = open_by_root(service, &copy, &key, drop_dead_ms, &opened);
+        }
+    }
+    HF_TRY(status);
     return checked_lease(service, generation, &opened, out_lease);
 }

@@ -36,7 +36,10 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
 
 HF_STATUS generation_may_record(const struct generation_making *making)
 {
-    if (making->dep->stamp.version != making->made_from.version) {
+    /* while the availability key rolls, a new copy under its older version
+     * could be one that nothing opens any more */
+    if (making->dep->stamp.version != making->made_from.version ||
+        making->dep->record.ak_state == AK_ROLLING) {
         return HF_E_CONFLICT;
     }
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {

@@ -4,6 +4,7 @@
 
 #include "server/service/aead.h"
 #include "server/service/attempt.h"
+#include "server/service/availability_key.h"
 #include "server/service/core.h"
 #include "server/service/oaep.h"
 
@@ -11,44 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "hf-ak:" DEP ":" version; a purge finds every one of a DEP by it. */
-#define AK_LABEL_PREFIX "hf-ak:"
-
 static HF_STATUS generate_availability_key(struct service *service,
                                            struct dep_record *dep)
 {
-    struct token_key_report report = {0};
-    struct token_request request = {
-        .op = TOKEN_OP_GENERATE,
-        .u.generate = {.purpose = TOKEN_FOR_AVAILABILITY_KEY,
-                       .report = &report},
-    };
-    struct token_generate *generate = &request.u.generate;
-    char id[HF_ID_TEXT];
     dep->ak_version = 1;
     struct byte_writer writer =
         byte_writer_on(dep->ak_cka_id, sizeof dep->ak_cka_id);
     put_raw(&writer, dep->id.bytes, HF_ID_BYTES);
     put_u32(&writer, dep->ak_version);
     dep->ak_cka_id_len = writer.len;
-    memcpy(generate->id, dep->ak_cka_id, writer.len);
-    generate->id_len = writer.len;
-    id_format(&dep->id, id);
-    snprintf(generate->label, sizeof generate->label, AK_LABEL_PREFIX "%s:%u",
-             id, dep->ak_version);
-    HF_TRY(token_call(service->settings.ak_token, &request));
+    HF_TRY(ak_generate(service, dep, dep->ak_version));
     dep->ak_state = AK_ACTIVE;
     return HF_OK;
 }
 
 void dep_unmake_keys(struct service *service, const struct dep_record *dep)
 {
-    struct token_request request = {
-        .op = TOKEN_OP_DESTROY,
-        .u.destroy.key = {.type = TOKEN_KEY_AES, .id_len = dep->ak_cka_id_len},
-    };
-    memcpy(request.u.destroy.key.id, dep->ak_cka_id, dep->ak_cka_id_len);
-    enum hf_status status = token_call(service->settings.ak_token, &request);
+    enum hf_status status = ak_destroy(service, dep, dep->ak_version);
     if (status != HF_OK) {
         char id[HF_ID_TEXT];
         id_format(&dep->id, id);

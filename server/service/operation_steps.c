@@ -1,5 +1,6 @@
 #include "server/service/operation_steps.h"
 
+#include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/tenant_assignments.h"
@@ -16,6 +17,8 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
         return tenant_assign_step;
     case OPERATION_OFFBOARD_TENANT:
         return tenant_offboard_step;
+    case OPERATION_ROLL_AVAILABILITY_KEY:
+        return ak_roll_step;
     }
     return NULL;
 }

@@ -2,13 +2,15 @@
 
 #include "server/domain/lease.h"
 
+#include "server/service/availability_roll.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 
 #include <stdlib.h>
 
-#define TICK_MS  200
-#define JOBS_MAX 256 /* in one round; the rest waits for the next */
+#define TICK_MS     200
+#define AK_CHECK_MS 3600000 /* is a roll of availability keys due */
+#define JOBS_MAX    256     /* in one round; the rest waits for the next */
 
 struct scheduler {
     struct service *service;
@@ -16,6 +18,7 @@ struct scheduler {
     pthread_mutex_t lock;
     pthread_cond_t stopped;
     bool stopping;
+    int64_t ak_checked_ms; /* monotonic; 0: not yet */
 };
 
 struct job {
@@ -159,14 +162,38 @@ static void look(struct round *round)
     pthread_rwlock_unlock(&catalogue->lock);
 }
 
-static void run_round(struct service *service, struct round *round)
+static void run_ak_schedule(void *argument)
 {
+    struct job *job = argument;
+    ak_roll_by_schedule(job->service);
+    free(job);
+}
+
+/* An hour later again, whatever became of it; a roll that was begun twice would
+ * find the other running. */
+static void check_ak_schedule(struct scheduler *scheduler, int64_t now_ms)
+{
+    const struct job job = {.service = scheduler->service};
+    if (scheduler->service->settings.ak_roll_ms == 0 ||
+        (scheduler->ak_checked_ms != 0 &&
+         now_ms - scheduler->ak_checked_ms < AK_CHECK_MS)) {
+        return;
+    }
+    if (hand_over(&job, POOL_BACKGROUND, run_ak_schedule)) {
+        scheduler->ak_checked_ms = now_ms;
+    }
+}
+
+static void run_round(struct scheduler *scheduler, struct round *round)
+{
+    struct service *service = scheduler->service;
     struct job job = {.service = service};
     *round = (struct round){
         .service = service,
         .now_ms = service_monotonic_ms(service),
     };
     operations_round(service, round->now_ms);
+    check_ak_schedule(scheduler, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];
@@ -210,7 +237,7 @@ static void *run_thread(void *argument)
     struct scheduler *scheduler = argument;
     struct round *round = malloc(sizeof *round);
     while (round != NULL && wait_tick(scheduler)) {
-        run_round(scheduler->service, round);
+        run_round(scheduler, round);
     }
     free(round);
     return NULL;

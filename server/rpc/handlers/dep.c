@@ -8,6 +8,7 @@
 #include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
+#include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/deps.h"
@@ -412,6 +413,31 @@ static HF_STATUS replace(struct admin_work *work)
     return answer_operation(work, &view);
 }
 
+static HF_STATUS roll_ak(struct admin_work *work)
+{
+    const Holdfast__V1__RollAvailabilityKeyRequest *in =
+        (const Holdfast__V1__RollAvailabilityKeyRequest *)work->request;
+    struct ak_roll request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    struct operation_view view;
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    if (in->dep[0] != '\0') {
+        char tenant[HF_NAME_MAX_BYTES + 1];
+        HF_TRY(decode_dep("dep", in->dep, tenant, request.dep, work->problem));
+        if (strcmp(tenant, request.tenant) != 0) {
+            return problem_field(work->problem, "dep",
+                                 "must be of the tenant that parent names");
+        }
+    }
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(deps_roll_ak(work->service, work->caller, &request, &view,
+                        work->problem));
+    return answer_operation(work, &view);
+}
+
 static HF_STATUS list(struct admin_work *work)
 {
     const Holdfast__V1__ListDepsRequest *in =
@@ -500,6 +526,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_REPLACE_DEP_KEYS,
      .request = &holdfast__v1__replace_dep_keys_request__descriptor,
      .admin = replace,
+     },
+    {
+     .path = PATH "RollAvailabilityKey",
+     .lane = LANE_ADMIN,
+     .verb = VERB_ROLL_AVAILABILITY_KEY,
+     .request = &holdfast__v1__roll_availability_key_request__descriptor,
+     .admin = roll_ak,
      },
 };
 const struct method_list dep_methods = {

@@ -18,6 +18,7 @@ static char *object_of(struct rpc_arena *arena,
     case OPERATION_REPLACE:
     case OPERATION_ASSIGN_TENANT:
     case OPERATION_OFFBOARD_TENANT:
+    case OPERATION_ROLL_AVAILABILITY_KEY:
         return codec_put_dep_name(arena, from->tenant, &record->object);
     }
     return NULL;

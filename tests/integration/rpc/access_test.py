@@ -55,6 +55,8 @@ REQUESTS = {
     "TestDep": dict(name="tenants/{t}/deps/absent"),
     "RewrapDep": dict(name="tenants/{t}/deps/absent"),
     "RefreshDep": dict(name="tenants/{t}/deps/absent"),
+    "RollAvailabilityKey": dict(parent="tenants/{t}",
+                                dep="tenants/{t}/deps/absent"),
     "ReplaceDepKeys": dict(
         name="tenants/{t}/deps/absent",
         customer_keys=["tenants/{t}/customerKeys/absent",
@@ -120,6 +122,7 @@ MAY = {
     "UpdateDep": {"admin", "compliance", "mailadmin"},
     "TestDep": {"admin", "compliance", "mailadmin"},
     "RewrapDep": {"admin", "compliance", "mailadmin"},
+    "RollAvailabilityKey": {"operator"},
     "RefreshDep": {"admin", "compliance", "mailadmin"},
     "ReplaceDepKeys": {"admin", "compliance", "mailadmin"},
     "AssignTenant": {"admin", "compliance"},

@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import API, EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
+from server import AK_TOKEN, API, EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
 
 BOXES = ("one", "two", "three")
 
@@ -156,6 +156,51 @@ class Rolling(unittest.TestCase):
         self.assertEqual(self.disable(EAST, 2).reason, "KEY_IN_USE")
         for box in everything:
             self.opens(box)
+
+    def availability_objects(self, uid):
+        code, text = self.server.pkcs11_tool(AK_TOKEN, "--list-objects",
+                                             "--type", "secrkey")
+        self.assertEqual(code, 0)
+        return sorted(line.split("hf-ak:")[1] for line in text.splitlines()
+                      if "hf-ak:" + uid in line)
+
+    def test_availability_key(self):
+        """R-7.10, R-7.11: rolled with both customer keys down and the server
+        killed on the way; there is always a copy that opens, and at the end
+        one version."""
+        self.new_version(EAST)
+        self.server.cli("admin", "dep", "refresh", "roll")
+        self.opens("one")  # two generations, both in use
+        dep = self.dep()
+        self.assertEqual(self.availability_objects(dep.uid), [dep.uid + ":1"])
+        down = [f"token={token} function=C_UnwrapKey rv=CKR_DEVICE_ERROR"
+                for token in (EAST, WEST)]
+        self.server.faults(*down)
+        for version in (2, 3, 4, 5):
+            begun = self.server.call("operator", "RollAvailabilityKey",
+                                     parent=PARENT, dep=dep.name)
+            time.sleep((version - 2) * 0.1)
+            self.server.end()
+            self.server.clear()  # a token that fails its self-test is not open
+            self.server.start()
+            self.server.settled()
+            self.server.faults(*down)
+            for box in ("one", "two"):
+                self.opens(box, SYSTEM)
+            self.ended(begun.name)
+            self.assertEqual(
+                (self.dep().availability_key.state,
+                 self.dep().availability_key.version), ("ACTIVE", version))
+            self.assertEqual(self.availability_objects(dep.uid),
+                             [f"{dep.uid}:{version}"])
+            for box in ("one", "two"):
+                self.opens(box, SYSTEM)
+        self.server.heal("roll")
+        for box in self.keys:
+            self.opens(box)
+        outcome = self.server.outcome("admin", "RollAvailabilityKey",
+                                      parent=PARENT)
+        self.assertEqual(outcome.reason, "ROLE_REQUIRED")  # R-7.12
 
     def test_replace(self):
         """T6: while mailboxes are assigned; the new pair is validated first;

@@ -166,6 +166,7 @@ static const enum verb operator[] = {
     VERB_GET_OPERATION,
     VERB_LIST_OPERATIONS,
     VERB_CANCEL_OPERATION,
+    VERB_ROLL_AVAILABILITY_KEY,
 };
 static const enum verb workload_only[] = {VERB_GET_TENANT};
 static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};

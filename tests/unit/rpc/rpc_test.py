@@ -375,6 +375,21 @@ class Administration(Case):
             self.call(DEPS + "ListDeps", parent="tenants/acme", type=kind)
             self.assertIn("type=%d" % kind, self.server.wait_for("list"))
 
+    def test_roll_availability_key(self):
+        path = DEPS + "RollAvailabilityKey"
+        begun = self.call(path, door="operator", parent="tenants/acme",
+                          dep="tenants/acme/deps/mail")
+        self.assertEqual(self.server.wait_for("roll of"), "roll of dep=mail")
+        self.assertEqual((begun.kind, begun.object),
+                         ("roll-availability-key", "tenants/acme/deps/" + DEP))
+        begun = self.call(path, door="operator", parent="tenants/acme")
+        self.assertEqual(begun.object, "tenants/acme")
+        for fields in ({"parent": "tenants/acme", "dep": "mail"},
+                       {"parent": "tenants/acme",
+                        "dep": "tenants/other/deps/mail"}, {"parent": "acme"}):
+            refusal = self.refused(path, door="operator", **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
     def test_key_dependants(self):
         path = "/holdfast.v1.CustomerKeyService/ListKeyDependants"
         found = self.call(path, name="tenants/acme/customerKeys/a", version=7,

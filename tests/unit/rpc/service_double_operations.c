@@ -1,6 +1,7 @@
 /* The service double's long-running operations. */
 #include "hsm/base/check.h"
 
+#include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/key_dependants.h"
@@ -66,6 +67,22 @@ HF_STATUS deps_replace(struct service *service, const struct caller *caller,
                            request->dep, problem));
     fill(out, request->tenant);
     out->record.kind = OPERATION_REPLACE;
+    return HF_OK;
+}
+
+HF_STATUS deps_roll_ak(struct service *service, const struct caller *caller,
+                       const struct ak_roll *request,
+                       struct operation_view *out, struct problem *problem)
+{
+    (void)service;
+    double_say("roll of dep=%s", request->dep);
+    HF_TRY(double_use_case(caller, "deps_roll_ak", request->tenant,
+                           request->dep, problem));
+    fill(out, request->tenant);
+    out->record.kind = OPERATION_ROLL_AVAILABILITY_KEY;
+    if (request->dep[0] == '\0') {
+        out->record.object = (struct hf_id){{0}};
+    }
     return HF_OK;
 }
 

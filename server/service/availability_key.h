@@ -1,0 +1,20 @@
+/* availability_key: the objects of a DEP's availability key in the AK token,
+ * one per version (specification 3.6), and of the tenant's own root of a
+ * SERVICE_MANAGED DEP, which are made alike (R-15.10).
+ */
+#pragma once
+
+#include "server/service/core.h"
+
+/* ak_key_of: the object of a version. Every version has the id of the DEP's
+ * record with its own number at the end. */
+void ak_key_of(const struct dep_record *dep, uint32_t version,
+               struct token_key *out);
+/* ak_generate: makes sure that the object of this version is there, durable; a
+ * step that runs again finds it. ak_destroy: that it is not. */
+HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
+                      uint32_t version);
+HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
+                     uint32_t version);
+/* ak_set_version: the record names this version from now on. */
+void ak_set_version(struct dep_record *dep, uint32_t version);

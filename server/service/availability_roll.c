@@ -1,0 +1,566 @@
+#include "server/service/availability_roll.h"
+
+#include "hsm/sys/log.h"
+
+#include "server/domain/availability.h"
+
+#include "server/service/attempt.h"
+#include "server/service/availability_key.h"
+#include "server/service/dep_generation.h"
+#include "server/service/dep_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS        5000
+#define GENERATIONS_MAX 8 /* in one step */
+
+/* One with an AES key of its own in the AK token, that is to stay. */
+static bool is_rolled(const struct dep_record *dep)
+{
+    if (dep->state == DEP_PURGING || dep->state == DEP_PURGED) {
+        return false;
+    }
+    return (dep->type == DEP_TYPE_EXCHANGE_MAILBOX ||
+            dep->type == DEP_TYPE_MULTI_WORKLOAD) &&
+           dep->ak_state != AK_DESTROYED;
+}
+
+/* --- one DEP ------------------------------------------------------------ */
+
+static struct dep_record record_of(struct service *service,
+                                   const struct dep_entry *dep)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_record record = dep->record;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return record;
+}
+
+static HF_STATUS audit_rolled(struct service *service,
+                              const struct dep_entry *dep,
+                              const struct dep_record *next,
+                              struct change *change)
+{
+    char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];
+    char id[HF_ID_TEXT];
+    char details[96];
+    id_format(&next->id, id);
+    snprintf(object, sizeof object, "tenants/%s/deps/%s",
+             dep->tenant->record.name, id);
+    snprintf(details, sizeof details, "{\"state\":\"%s\",\"version\":%u}",
+             ak_state_text(next->ak_state), next->ak_version);
+    const struct audit_entry entry = {
+        .activity = next->ak_state == AK_ROLLING ? "AvailabilityKeyRollBegan"
+                                                 : "AvailabilityKeyRolled",
+        .tenant = next->tenant,
+        .object = object,
+        .details = details,
+    };
+    return audit_change(service, change, &entry);
+}
+
+/* record_lock is held. */
+static HF_STATUS change_locked(struct service *service, struct dep_entry *dep,
+                               enum ak_event event)
+{
+    struct dep_record next = dep->record;
+    struct stamp stamp;
+    enum reason reason = REASON_NONE;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    HF_TRY(ak_next(dep->record.ak_state, event, &next.ak_state, &reason));
+    if (event == AK_EV_ROLLED) {
+        ak_set_version(&next, dep->record.ak_version + 1);
+    }
+    next.updated_ms = service_wall_ms(service);
+    HF_TRY(change_new(&change));
+    HF_TRY(dep_put(&next, &dep->stamp, change, &stamp));
+    HF_TRY(audit_rolled(service, dep, &next, change));
+    enum hf_status status = ledger_commit(service->ledger, change);
+    if (admin_is_stored(status)) {
+        pthread_rwlock_wrlock(&service->catalogue.lock);
+        dep->record = next;
+        dep->stamp = stamp;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+    return status;
+}
+
+static HF_STATUS change_state(struct service *service, struct dep_entry *dep,
+                              enum ak_event event)
+{
+    pthread_mutex_lock(&service->record_lock);
+    enum hf_status status = change_locked(service, dep, event);
+    pthread_mutex_unlock(&service->record_lock);
+    return status;
+}
+
+/* The copy under the next version, made inside the token. */
+static HF_STATUS rewrap_copy(struct service *service,
+                             const struct dep_record *dep, uint32_t to,
+                             struct generation_record *generation)
+{
+    uint8_t context[CONTEXT_BYTES];
+    struct wrapped_copy *copy = &generation->copies[ROOT_AK];
+    struct token_mint *mint = calloc(1, sizeof *mint);
+    if (mint == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    commitment_context(generation, context);
+    mint->source.suite = (enum token_suite)copy->suite;
+    ak_key_of(dep, copy->key_version, &mint->source.key);
+    mint->source.wrapped = (struct bytes){copy->wrapped, copy->wrapped_len};
+    mint->copy_count = 1;
+    mint->copies[0].suite = TOKEN_SUITE_AES_KWP;
+    ak_key_of(dep, to, &mint->copies[0].key);
+    memcpy(mint->check_iv, generation->check_iv, sizeof mint->check_iv);
+    mint->check_aad = BYTES_OF(context);
+    mint->check_text = bytes_of_text(COMMITMENT_TEXT);
+    memcpy(mint->check_sealed, generation->check_sealed,
+           generation->check_sealed_len);
+    mint->check_sealed_len = generation->check_sealed_len;
+    struct token_request request = {.op = TOKEN_OP_MINT, .u.mint = mint};
+    enum hf_status status = token_call(service->settings.ak_token, &request);
+    if (status == HF_OK) {
+        copy->suite = TOKEN_SUITE_AES_KWP;
+        copy->key_version = to;
+        memcpy(copy->wrapped, mint->copies[0].wrapped,
+               mint->copies[0].wrapped_len);
+        copy->wrapped_len = mint->copies[0].wrapped_len;
+    }
+    free(mint);
+    return status;
+}
+
+/* It opens under the new version, to the key that sealed the commitment. */
+static HF_STATUS verify_copy(struct service *service, struct dep_entry *dep,
+                             const struct generation_record *next)
+{
+    struct generation_entry *trial = generation_entry_new();
+    if (trial == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    trial->dep = dep;
+    trial->record = *next;
+    struct lease *lease = NULL;
+    enum hf_status status = attempt_service_root(service, trial, 0, &lease);
+    if (status == HF_OK) {
+        lease_release(lease);
+    }
+    generation_entry_free(trial);
+    return status;
+}
+
+static HF_STATUS audit_copy(struct service *service,
+                            const struct dep_entry *dep,
+                            const struct generation_record *next,
+                            struct change *change)
+{
+    char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];
+    char id[HF_ID_TEXT];
+    char details[96];
+    id_format(&next->dep, id);
+    snprintf(object, sizeof object, "tenants/%s/deps/%s",
+             dep->tenant->record.name, id);
+    snprintf(details, sizeof details, "{\"generation\":%u,\"version\":%u}",
+             next->generation, next->copies[ROOT_AK].key_version);
+    const struct audit_entry entry = {
+        .activity = "AvailabilityKeyCopyMoved",
+        .tenant = next->tenant,
+        .object = object,
+        .details = details,
+    };
+    return audit_change(service, change, &entry);
+}
+
+static HF_STATUS record_copy(struct service *service,
+                             struct generation_entry *generation,
+                             const struct generation_record *next)
+{
+    struct stamp stamp;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = generation_encode(next, record);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
+    if (status == HF_OK) {
+        status = change_put(change, record, &generation->stamp, &stamp);
+    }
+    free(record);
+    if (status == HF_OK) {
+        status = audit_copy(service, generation->dep, next, change);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (admin_is_stored(status)) {
+        pthread_rwlock_wrlock(&service->catalogue.lock);
+        generation->record.copies[ROOT_AK] = next->copies[ROOT_AK];
+        generation->stamp = stamp;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+    return status;
+}
+
+static HF_STATUS move_copy(struct service *service, struct dep_entry *dep,
+                           const struct dep_record *record,
+                           struct generation_entry *generation)
+{
+    struct generation_record *next = malloc(sizeof *next);
+    if (next == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    *next = generation->record;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    enum hf_status status =
+        rewrap_copy(service, record, record->ak_version + 1, next);
+    if (status == HF_OK) {
+        status = verify_copy(service, dep, next);
+    }
+    if (status == HF_OK) {
+        pthread_mutex_lock(&service->record_lock);
+        /* a purge may have come between: then it stays as it is */
+        status = is_rolled(&dep->record)
+                     ? record_copy(service, generation, next)
+                     : HF_E_CONFLICT;
+        pthread_mutex_unlock(&service->record_lock);
+    }
+    free(next);
+    return status;
+}
+
+/* Copies that are still under the version before. *out_more: not all of them
+ * were dealt with. */
+static HF_STATUS move_copies(struct service *service, struct dep_entry *dep,
+                             const struct dep_record *record, bool *out_more)
+{
+    size_t moved = 0;
+    *out_more = false;
+    for (uint32_t i = 0; i < record->generation; i++) {
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        struct generation_entry *generation = dep->generations[i];
+        bool wanted = generation != NULL &&
+                      generation->record.copies[ROOT_AK].key_version <=
+                          record->ak_version;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+        if (!wanted) {
+            continue;
+        }
+        if (moved == GENERATIONS_MAX) {
+            *out_more = true;
+            return HF_OK;
+        }
+        HF_TRY(move_copy(service, dep, record, generation));
+        moved++;
+    }
+    return HF_OK;
+}
+
+/* What there is to do for one DEP, as far as one step goes. */
+static HF_STATUS roll(struct service *service, struct dep_entry *dep,
+                      bool *out_more)
+{
+    struct dep_record record = record_of(service, dep);
+    if (record.ak_state == AK_ACTIVE) {
+        HF_TRY(change_state(service, dep, AK_EV_ROLL));
+        record = record_of(service, dep);
+    }
+    HF_TRY(ak_generate(service, &record, record.ak_version + 1));
+    HF_TRY(move_copies(service, dep, &record, out_more));
+    if (*out_more) {
+        return HF_OK;
+    }
+    HF_TRY(ak_destroy(service, &record, record.ak_version));
+    return change_state(service, dep, AK_EV_ROLLED);
+}
+
+/* --- the operation ------------------------------------------------------ */
+
+/* The next of the tenant behind the one the cursor names; NULL: none is left.
+ * DEPs stay in the order in which they were made. */
+static struct dep_entry *next_dep(struct operation_step *step)
+{
+    const struct operation_record *record = &step->record;
+    struct service *service = step->service;
+    struct dep_entry *found = NULL;
+    bool looking = record->cursor_len == 0;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (struct dep_entry *dep = service->catalogue.deps;
+         dep != NULL && found == NULL; dep = dep->next) {
+        bool is_its = dep->tenant == step->tenant && is_rolled(&dep->record) &&
+                      (id_is_nil(&record->object) ||
+                       id_equal(&record->object, &dep->record.id));
+        if (looking && is_its) {
+            found = dep;
+        }
+        looking = looking || bytes_equal((struct bytes){record->cursor,
+                                                        record->cursor_len},
+                                         BYTES_OF(dep->record.id.bytes));
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return found;
+}
+
+/* Of a single DEP's order the record says which version it was to come to: a
+ * step that ran already is not run again. */
+static bool is_rolled_already(struct operation_step *step,
+                              const struct dep_entry *dep)
+{
+    const struct dep_record record = record_of(step->service, dep);
+    return step->record.number != 0 && record.ak_state == AK_ACTIVE &&
+           record.ak_version >= step->record.number;
+}
+
+void ak_roll_step(struct operation_step *step)
+{
+    struct operation_record *record = &step->record;
+    struct dep_entry *dep = next_dep(step);
+    bool more = false;
+    if (dep == NULL) {
+        step->finished = true;
+        record->error[0] = '\0';
+        return;
+    }
+    enum hf_status status =
+        is_rolled_already(step, dep) ? HF_OK : roll(step->service, dep, &more);
+    if (status != HF_OK) {
+        char id[HF_ID_TEXT];
+        id_format(&dep->record.id, id);
+        snprintf(record->error, sizeof record->error, "deps/%s: %s", id,
+                 hf_status_text(status));
+        step->wait_ms = RETRY_MS;
+        return;
+    }
+    if (!more) {
+        memcpy(record->cursor, dep->record.id.bytes, HF_ID_BYTES);
+        record->cursor_len = HF_ID_BYTES;
+        record->done++;
+    }
+}
+
+/* --- use case ----------------------------------------------------------- */
+
+static HF_STATUS check_dep(const struct admin *admin,
+                           const struct dep_record *dep)
+{
+    enum ak_state next;
+    enum reason reason = REASON_NONE;
+    if (ak_next(dep->ak_state, AK_EV_ROLL, &next, &reason) != HF_OK) {
+        return problem_set(admin->problem, reason,
+                           "the availability key of this DEP is %s",
+                           ak_state_text(dep->ak_state));
+    }
+    return is_rolled(dep)
+               ? HF_OK
+               : problem_set(admin->problem, REASON_STATE_CONFLICT,
+                             "the availability key of a %s DEP is not rolled "
+                             "by this verb",
+                             dep_type_text(dep->type));
+}
+
+static uint64_t count_deps(struct service *service,
+                           const struct tenant_entry *tenant)
+{
+    uint64_t count = 0;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
+         dep = dep->next) {
+        count += dep->tenant == tenant && is_rolled(&dep->record) ? 1 : 0;
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return count;
+}
+
+/* record_lock is held. */
+static HF_STATUS order_locked(const struct admin *admin,
+                              const struct operation_order *order,
+                              struct hf_id *out_id)
+{
+    const struct hf_id any = {{0}};
+    struct service *service = admin->service;
+    struct operation_entry *entry = NULL;
+    char object[HF_NAME_MAX_BYTES + 32];
+    HF_OWNED(change_freep) struct change *change = NULL;
+    if (operations_is_running(service, &admin->tenant->record.id, order->kind,
+                              &any)) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "a roll of availability keys of this tenant is "
+                           "running already");
+    }
+    if (admin->mutation->validate_only) {
+        return HF_OK;
+    }
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = operation_begin(admin, order, change, &entry);
+    }
+    if (status == HF_OK) {
+        *out_id = *operation_entry_id(entry);
+        snprintf(object, sizeof object, "tenants/%s",
+                 admin->tenant->record.name);
+        status = admin_finish_change(admin, change, object, NULL, out_id);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (admin_is_stored(status)) {
+        operations_adopt(service, entry);
+    } else {
+        operation_drop(entry);
+    }
+    return admin_answer(admin, status);
+}
+
+static HF_STATUS begin_roll(const struct admin *admin,
+                            const struct operation_order *order,
+                            struct hf_id *out_id)
+{
+    pthread_mutex_lock(&admin->service->record_lock);
+    enum hf_status status = order_locked(admin, order, out_id);
+    pthread_mutex_unlock(&admin->service->record_lock);
+    return status;
+}
+
+static HF_STATUS fill_order(const struct admin *admin, const char *name,
+                            struct operation_order *order)
+{
+    order->kind = OPERATION_ROLL_AVAILABILITY_KEY;
+    if (name[0] == '\0') {
+        order->total = count_deps(admin->service, admin->tenant);
+        return HF_OK;
+    }
+    const struct dep_entry *dep = dep_find(admin->service, admin->tenant, name);
+    if (dep == NULL) {
+        return problem_set(admin->problem, REASON_NOT_FOUND, "no such DEP");
+    }
+    const struct dep_record record = record_of(admin->service, dep);
+    HF_TRY(check_dep(admin, &record));
+    order->object = record.id;
+    order->number = record.ak_version + 1;
+    order->total = 1;
+    return HF_OK;
+}
+
+HF_STATUS deps_roll_ak(struct service *service, const struct caller *caller,
+                       const struct ak_roll *request,
+                       struct operation_view *out, struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_ROLL_AVAILABILITY_KEY,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    struct operation_order order = {.number = 0};
+    struct hf_id id = {{0}};
+    HF_TRY(admin_begin(&admin, request->tenant));
+    if (admin.seen) {
+        return operation_show(&admin, &admin.object, out);
+    }
+    HF_TRY(fill_order(&admin, request->dep, &order));
+    HF_TRY(begin_roll(&admin, &order, &id));
+    if (request->mutation.validate_only) {
+        operation_preview(&admin, &order, out);
+        return HF_OK;
+    }
+    return operation_show(&admin, &id, out);
+}
+
+/* --- schedule (R-7.10) -------------------------------------------------- */
+
+struct last_roll {
+    int64_t at_ms;
+};
+
+static enum hf_status see_operation(void *context, const struct record *record,
+                                    const struct stamp *stamp)
+{
+    struct last_roll *last = context;
+    struct operation_record operation;
+    (void)stamp;
+    HF_TRY(operation_decode(record, &operation));
+    if (operation.kind == OPERATION_ROLL_AVAILABILITY_KEY &&
+        id_is_nil(&operation.object) && operation.created_ms > last->at_ms) {
+        last->at_ms = operation.created_ms;
+    }
+    return HF_OK;
+}
+
+/* When its keys were last rolled, or its oldest DEP was made; 0: it has none.
+ */
+static HF_STATUS last_roll_of(struct service *service,
+                              const struct tenant_entry *tenant,
+                              int64_t *out_ms)
+{
+    struct last_roll last = {.at_ms = 0};
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (const struct dep_entry *dep = service->catalogue.deps;
+         dep != NULL && last.at_ms == 0; dep = dep->next) {
+        if (dep->tenant == tenant && is_rolled(&dep->record)) {
+            last.at_ms = dep->record.created_ms;
+        }
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    const struct store_page page = {
+        .prefix = BYTES_OF(tenant->record.id.bytes),
+        .max = SIZE_MAX,
+    };
+    if (last.at_ms > 0) {
+        HF_TRY(ledger_each(service->ledger, RECORD_OPERATION, &page,
+                           see_operation, &last));
+    }
+    *out_ms = last.at_ms;
+    return HF_OK;
+}
+
+static void roll_if_due(struct service *service, struct tenant_entry *tenant)
+{
+    const struct mutation mutation = {.validate_only = false};
+    struct problem problem = {.reason = REASON_NONE};
+    const struct admin admin = {
+        .service = service,
+        .caller = &service_itself,
+        .verb = VERB_ROLL_AVAILABILITY_KEY,
+        .mutation = &mutation,
+        .problem = &problem,
+        .tenant = tenant,
+    };
+    struct operation_order order;
+    struct hf_id id;
+    int64_t last_ms = 0;
+    enum hf_status status = last_roll_of(service, tenant, &last_ms);
+    if (status != HF_OK || last_ms == 0 ||
+        service_wall_ms(service) - last_ms < service->settings.ak_roll_ms) {
+        return;
+    }
+    order = (struct operation_order){.number = 0};
+    status = fill_order(&admin, "", &order);
+    if (status == HF_OK) {
+        status = begin_roll(&admin, &order, &id);
+    }
+    if (status != HF_OK && problem.reason != REASON_STATE_CONFLICT) {
+        log_event(LOG_WARN, "availability_key.roll_not_begun",
+                  LOG_TEXT("tenant", tenant->record.name),
+                  LOG_TEXT("status", hf_status_name(status)));
+    }
+}
+
+void ak_roll_by_schedule(struct service *service)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct tenant_entry *tenant = service->catalogue.tenants;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    while (tenant != NULL) {
+        roll_if_due(service, tenant);
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        tenant = tenant->next;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+}
