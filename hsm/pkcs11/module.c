@@ -21,6 +21,8 @@
 #define RENEW_WAIT_MS 20
 /* A module is not renewed again before this: whoever holds objects pays. */
 #define RENEW_PAUSE_MS 2000
+/* A token that stays away must not cost the others their objects for ever. */
+#define LOOK_PAUSE_MAX_MS 300000
 
 struct p11_module {
     char path[PATH_MAX];
@@ -33,6 +35,8 @@ struct p11_module {
     bool initialised_by_us;
     struct p11_module_user *joined;
     int64_t initialised_ms;
+    int64_t looked_ms;     /* last renewal for a token that was away */
+    int64_t look_pause_ms; /* before the next */
     atomic_bool down;      /* finalised by a renewal that went wrong */
     pthread_rwlock_t gate; /* read: inside the module; write: renewing it */
 };
@@ -106,6 +110,7 @@ static HF_STATUS load(const char *path, struct p11_module **out_module)
         free(module);
         return status;
     }
+    module->look_pause_ms = RENEW_PAUSE_MS;
     pthread_mutex_init(&module->lock, NULL);
     gate_init(&module->gate);
     registry.modules[registry.count++] = module;
@@ -320,4 +325,29 @@ HF_STATUS p11_module_renew(struct p11_module *module)
     }
     pthread_mutex_unlock(&module->lock);
     return status;
+}
+
+HF_STATUS p11_module_look_anew(struct p11_module *module)
+{
+    enum hf_status status = HF_E_UNREACHABLE;
+    pthread_mutex_lock(&module->lock);
+    int64_t now_ms = clock_monotonic_ms(clock_system());
+    bool due = now_ms - module->looked_ms >= module->look_pause_ms;
+    if (due && can_renew(module) && shut_gate(module)) {
+        status = renew_alone(module);
+        pthread_rwlock_unlock(&module->gate);
+        module->looked_ms = now_ms;
+        module->look_pause_ms = module->look_pause_ms > LOOK_PAUSE_MAX_MS / 2
+                                    ? LOOK_PAUSE_MAX_MS
+                                    : 2 * module->look_pause_ms;
+    }
+    pthread_mutex_unlock(&module->lock);
+    return status;
+}
+
+void p11_module_found(struct p11_module *module)
+{
+    pthread_mutex_lock(&module->lock);
+    module->look_pause_ms = RENEW_PAUSE_MS;
+    pthread_mutex_unlock(&module->lock);
 }

@@ -77,6 +77,15 @@ void p11_module_stale(struct p11_module *module);
  * p11_module_renew tries again. */
 bool p11_module_down(struct p11_module *module);
 
+/* p11_module_look_anew: a renewal for the sake of a token that is in no slot:
+ * some modules look for tokens only when they are initialised (SoftHSM). Not
+ * while inside. Everybody's objects die with it, so it happens after 2 s at the
+ * earliest, then after pauses that double up to 5 minutes, until
+ * p11_module_found says that a token was away and is back.
+ * Returns   HF_OK: renewed, search again; HF_E_UNREACHABLE: not now. */
+HF_STATUS p11_module_look_anew(struct p11_module *module);
+void p11_module_found(struct p11_module *module);
+
 /* p11_module_calls: the module's functions; valid until the release. */
 CK_FUNCTION_LIST *p11_module_calls(const struct p11_module *module);
 const char *p11_module_path(const struct p11_module *module);

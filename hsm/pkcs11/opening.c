@@ -219,6 +219,23 @@ static HF_STATUS open_patiently(struct p11_token *token,
     return status;
 }
 
+/* It may have come since the module was initialised for others. */
+static HF_STATUS open_after_looking(struct p11_token *token,
+                                    struct pkcs11_refusal *refusal)
+{
+    p11_module_leave(token->module);
+    bool looked = p11_module_look_anew(token->module) == HF_OK;
+    p11_module_enter(token->module);
+    if (!looked) {
+        return HF_E_NOT_FOUND;
+    }
+    enum hf_status status = open_patiently(token, refusal);
+    if (status == HF_OK) {
+        p11_module_found(token->module);
+    }
+    return status;
+}
+
 static void reset(void *self)
 {
     p11_sessions_drop(self);
@@ -240,6 +257,9 @@ static HF_STATUS open_module(struct opening *opening)
     p11_module_join(token->module, &token->user);
     p11_module_enter(token->module);
     status = open_patiently(token, &opening->refusal);
+    if (status == HF_E_NOT_FOUND) {
+        status = open_after_looking(token, &opening->refusal);
+    }
     p11_module_leave(token->module);
     return status;
 }

@@ -1,6 +1,7 @@
 #include "hsm/pkcs11/repair.h"
 
 #include "hsm/pkcs11/login.h"
+#include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/session_pool.h"
 #include "hsm/pkcs11/slot.h"
 
@@ -34,6 +35,26 @@ static void repair_over(struct p11_token *token)
     pthread_mutex_unlock(&token->lock);
 }
 
+/* In no slot. Hardware shows a token that is back by itself; other modules
+ * must be made to look. The thread is inside the module and has to come out for
+ * it. */
+static HF_STATUS look_anew(struct p11_work *work)
+{
+    struct p11_module *module = work->token->module;
+    size_t matches = 0;
+    if (work->token->profile.hardware) {
+        return HF_E_UNREACHABLE;
+    }
+    p11_session_end(work);
+    p11_module_leave(module);
+    enum hf_status status = p11_module_look_anew(module);
+    p11_module_enter(module);
+    HF_TRY(status);
+    HF_TRY(p11_slot_find(work, &matches));
+    p11_module_found(module);
+    return HF_OK;
+}
+
 static HF_STATUS open_somewhere(struct p11_work *work)
 {
     enum hf_status status = p11_session_get(work);
@@ -43,6 +64,9 @@ static HF_STATUS open_somewhere(struct p11_work *work)
     /* it may have come back in another slot */
     size_t matches = 0;
     enum hf_status found = p11_slot_find(work, &matches);
+    if (found == HF_E_NOT_FOUND) {
+        found = look_anew(work);
+    }
     if (found != HF_OK) {
         return found == HF_E_NOT_FOUND ? HF_E_UNREACHABLE : found;
     }

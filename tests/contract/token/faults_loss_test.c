@@ -261,6 +261,50 @@ static void a_lost_folder_is_not_a_deletion(void **state)
     assert_ok(call_find(&rig.token[1], &rig.root[1].key, &report));
 }
 
+/* The folder of one token alone, by its label. */
+static void own_folder(const char *label, char *out, size_t cap)
+{
+    char command[600];
+    snprintf(command, sizeof command,
+             "grep -l -a '%s' %s/*/token.object | xargs -n 1 dirname", label,
+             rig.softhsm.tokens);
+    FILE *found = popen(command, "r");
+    assert_non_null(found);
+    assert_non_null(fgets(out, (int)cap, found));
+    out[strcspn(out, "\n")] = '\0';
+    assert_int_equal(pclose(found), 0);
+}
+
+#define BACK_MAX_MS 30000
+
+/* A module that was initialised while a token was away looks for it again: in
+ * the end the token is back, whoever asked meanwhile. */
+static void a_token_that_comes_back_is_found(void **state)
+{
+    (void)state;
+    struct token_object object;
+    char folder[400];
+    char aside[500];
+    struct token_profile profile;
+    token_profile_get(&rig.token[0], &profile);
+    own_folder(profile.label, folder, sizeof folder);
+    snprintf(aside, sizeof aside, "%s.aside", rig.softhsm.tokens);
+    assert_int_equal(rename(folder, aside), 0);
+    wait_for_an_old_view(); /* so that the search below renews the module */
+    check_not_missing("unwrap, away", rig_unwrap(0, &object));
+    check_not_missing("unwrap, away", rig_unwrap(0, &object));
+    assert_ok(rig_unwrap(1, &object)); /* the other one is there */
+    assert_int_equal(rename(aside, folder), 0);
+    enum hf_status status = HF_E_UNREACHABLE;
+    for (int waited_ms = 0; status != HF_OK && waited_ms < BACK_MAX_MS;
+         waited_ms += 100) {
+        status = rig_unwrap(0, &object);
+        usleep(100000);
+    }
+    assert_ok(status);
+    assert_ok(rig_unwrap(1, &object));
+}
+
 struct worker {
     size_t which;
     size_t rounds;
@@ -366,6 +410,7 @@ int main(int argc, char *argv[])
         FAULT_TEST(exhausted_descriptors_are_ours),
         FAULT_TEST(a_failed_renewal_is_made_good),
         FAULT_TEST(a_lost_folder_is_not_a_deletion),
+        FAULT_TEST(a_token_that_comes_back_is_found),
         FAULT_TEST(a_refused_repair_stays_refused),
     };
     program = argv[0];
