@@ -1,5 +1,7 @@
 #include "server/rpc/health.h"
 
+#include "server/domain/dep.h"
+
 #include "server/rpc/codec.h"
 #include "server/rpc/descriptors.h"
 #include "server/rpc/server.h"
@@ -86,7 +88,12 @@ static bool may_ask(const struct caller *caller, const char *tenant)
     if (caller->tenant[0] == '\0') {
         return (caller->roles & (ROLE_OPERATOR | ROLE_AUDITOR)) != 0;
     }
-    return strcmp(caller->tenant, tenant) == 0;
+    /* as every other call compares it */
+    char own[HF_NAME_MAX_BYTES + 1];
+    char folded[HF_NAME_MAX_BYTES + 1];
+    name_fold(caller->tenant, own);
+    name_fold(tenant, folded);
+    return strcmp(own, folded) == 0;
 }
 
 static serving status_of_dep(const struct rpc *rpc, const struct caller *caller,

@@ -894,6 +894,16 @@ class Health(Case):
                                service="tenants/other/deps/" + DEP)
         self.assertEqual(refusal.raw, missing.raw)
 
+    def test_tenant_in_other_letters(self):
+        """A tenant's name is one name in capitals too (R-3.9), here as in
+        every other call."""
+        self.server.command("health %s 1" % DEP)
+        name = self.DEP_NAME.replace("acme", "ACME")
+        self.assertEqual(self.call(CHECK, service=name).status, 1)
+        stream = self.watch(name)
+        self.assertEqual(next(stream).status, 1)
+        stream.cancel()
+
     def test_watch(self):
         other = DEP[:-1] + "6"
         stream = self.watch("tenants/acme/deps/" + other)

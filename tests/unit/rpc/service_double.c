@@ -246,7 +246,7 @@ HF_STATUS deps_health_get(struct service *service, const char *tenant,
     pthread_mutex_lock(&service->lock);
     for (size_t i = 0; i < service->dep_count; i++) {
         if (id_equal(&service->deps[i].id, dep) &&
-            service->deps[i].health != 0 && strcmp(tenant, "acme") == 0) {
+            service->deps[i].health != 0 && strcasecmp(tenant, "acme") == 0) {
             *out_health = service->deps[i].health;
             status = HF_OK;
         }
