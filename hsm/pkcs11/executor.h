@@ -15,9 +15,10 @@
  * its request (struct p11_job) and the request is touched only under the seat's
  * lock and only while it is still the seat's. Lost threads are bounded: after
  * SEATS_LOST_MAX a lane is not given new ones, and when its last seat is lost
- * every request is answered HF_E_UNREACHABLE at once, until one comes back.
+ * every request is answered HF_E_UNREACHABLE at once, until one comes back; the
+ * owner is told of both.
  *
- * Locks: lane before seat; done and run are called with none held.
+ * Locks: lane before seat; done and the owner are called with none held.
  */
 #pragma once
 
@@ -46,6 +47,10 @@ struct executor_owner {
     void (*discard)(void *self, struct p11_job *job, void **seat_state);
     /* the thread ends */
     void (*leave)(void *self, void **seat_state);
+    /* the last thread of a lane is lost in the module, or one came back: what
+     * is asked in between is refused, and only the module's return or a new
+     * process helps, so a person must be told */
+    void (*lane_alive)(void *self, enum p11_lane lane, bool alive);
     /* the last thread has ended and the executor is gone; may be called on any
      * thread, once, and after executor_stop has returned when a thread was
      * lost in the module */

@@ -2,6 +2,8 @@
 
 #include "hsm/base/check.h"
 
+#include "hsm/sys/log.h"
+
 #include "hsm/pkcs11/data.h"
 #include "hsm/pkcs11/executor.h"
 #include "hsm/pkcs11/generate.h"
@@ -183,6 +185,23 @@ static void leave(void *self, void **seat_state)
     *seat_state = NULL;
 }
 
+static void lane_alive(void *self, enum p11_lane lane, bool alive)
+{
+    const struct p11_token *token = self;
+    const char *name = lane == LANE_DATA ? "data" : "root";
+    if (alive) {
+        log_event(LOG_WARN, "token.lane_back", LOG_TEXT("token", token->label),
+                  LOG_TEXT("lane", name));
+        return;
+    }
+    log_event(LOG_ERROR, "token.lane_lost", LOG_TEXT("token", token->label),
+              LOG_TEXT("lane", name),
+              LOG_TEXT("what",
+                       "every thread of this lane is in a call of the module "
+                       "that does not return; it answers nothing until one "
+                       "does, or the service is started anew"));
+}
+
 static void gone(void *self)
 {
     p11_token_free(self);
@@ -246,6 +265,7 @@ HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
     const struct executor_owner owner = {.run = run,
                                          .discard = discard,
                                          .leave = leave,
+                                         .lane_alive = lane_alive,
                                          .gone = gone,
                                          .self = token};
     enum hf_status status = executor_start(&executor, &owner, &token->executor);

@@ -146,6 +146,7 @@ static bool seat_return(struct seat *seat)
     pthread_mutex_lock(&lane->lock);
     lane->seats_lost -= 1;
     bool back = lane->seats_alive < lane->seats_wanted && !lane->closing;
+    bool first = back && lane->seats_alive == 0;
     if (back) {
         lane->seats_alive += 1;
         executor->seats_running += 1;
@@ -155,6 +156,9 @@ static bool seat_return(struct seat *seat)
     }
     pthread_mutex_unlock(&lane->lock);
     pthread_mutex_unlock(&executor->seats_lock);
+    if (first) {
+        executor->owner.lane_alive(executor->owner.self, seat->lane, true);
+    }
     return back;
 }
 

@@ -55,21 +55,18 @@ static struct loss look_at(struct seat *seat, int64_t now_us,
 }
 
 /* The seat's place is taken by another thread, within bounds; what it had not
- * begun goes back in front of the queue. */
+ * begun goes back in front of the queue. The new thread counts before the lost
+ * one no longer does: a lane that is to go on must not look deserted to who
+ * asks in between, or one late call is an outage for the next. */
 static void replace(struct executor *executor, enum p11_lane number,
                     struct loss *loss)
 {
     struct lane *lane = &executor->lanes[number];
     pthread_mutex_lock(&lane->lock);
-    lane->seats_alive -= 1;
     lane->seats_lost += 1;
-    lane_put_back(lane, &loss->rest);
     bool again = lane->seats_lost <= SEATS_LOST_MAX && !lane->closing;
+    lane->seats_alive -= again ? 0 : 1;
     pthread_mutex_unlock(&lane->lock);
-
-    loss->late->status = HF_E_TIMEOUT;
-    loss->late->done(loss->late);
-
     if (again) {
         HF_IGNORE(seat_start(executor, number),
                   "without a new thread the lane gives up, just below");
@@ -80,12 +77,20 @@ static void replace(struct executor *executor, enum p11_lane number,
     pthread_mutex_unlock(&executor->seats_lock);
 
     pthread_mutex_lock(&lane->lock);
+    lane->seats_alive -= again ? 1 : 0;
+    lane_put_back(lane, &loss->rest);
     struct request_list orphans = {0};
     bool closing = lane->closing;
-    if (lane->seats_alive == 0) {
+    bool deserted = lane->seats_alive == 0;
+    if (deserted) {
         orphans = lane_give_up(lane);
     }
     pthread_mutex_unlock(&lane->lock);
+    if (deserted && !closing) {
+        executor->owner.lane_alive(executor->owner.self, number, false);
+    }
+    loss->late->status = HF_E_TIMEOUT;
+    loss->late->done(loss->late);
     request_list_answer(&orphans, closing ? HF_E_CANCELLED : HF_E_UNREACHABLE);
 }
 

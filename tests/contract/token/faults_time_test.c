@@ -4,11 +4,14 @@
 
 #include "tests/contract/token/faults.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define MANY         24
 #define METRONOME_MS 2
@@ -305,6 +308,40 @@ static void answered_before_a_hang(void **state)
     }
 }
 
+/* How many lines of this event the log gets from here to log_end. */
+struct log_file {
+    FILE *file;
+    int real_stderr;
+};
+
+static struct log_file log_begin(void)
+{
+    struct log_file log = {tmpfile(), dup(STDERR_FILENO)};
+    assert_non_null(log.file);
+    /* reading it must not move where the next line is written */
+    assert_int_equal(fcntl(fileno(log.file), F_SETFL, O_APPEND), 0);
+    assert_int_equal(dup2(fileno(log.file), STDERR_FILENO), STDERR_FILENO);
+    return log;
+}
+
+static size_t log_count(const struct log_file *log, const char *event)
+{
+    char line[1024];
+    size_t count = 0;
+    rewind(log->file);
+    while (fgets(line, sizeof line, log->file) != NULL) {
+        count += strstr(line, event) != NULL ? 1 : 0;
+    }
+    return count;
+}
+
+static void log_end(struct log_file *log)
+{
+    assert_int_equal(dup2(log->real_stderr, STDERR_FILENO), STDERR_FILENO);
+    close(log->real_stderr);
+    fclose(log->file);
+}
+
 /* Threads are not lost without end: after a few, a lane answers at once that
  * its token cannot be reached, until the token comes back. */
 static void everything_hangs(void **state)
@@ -314,6 +351,7 @@ static void everything_hangs(void **state)
     size_t timeouts = 0;
     size_t at_once = 0;
     struct token_key_report report;
+    struct log_file log = log_begin();
     faults("token=fault-a function=C_Encrypt hang=1");
     for (size_t i = 0; i < 12; i++) {
         int64_t began = now_ms();
@@ -334,8 +372,18 @@ static void everything_hangs(void **state)
     assert_int_equal(timeouts + at_once, 12);
     assert_ok(call_find(&rig.token[0], &rig.root[0].key, &report));
     check_others_go_on();
+    size_t lost = log_count(&log, "\"token.lane_lost\"");
+    size_t back_too_soon = log_count(&log, "\"token.lane_back\"");
     assert_ok(fault_control_clear(&rig.faults));
     wait_well();
+    size_t back = log_count(&log, "\"token.lane_back\"");
+    log_end(&log);
+    /* somebody must be told, once, however many requests it refuses: nothing
+     * but the return of the calls, or a restart, helps (and once more for each
+     * thread of an earlier test that comes back and is lost again) */
+    assert_in_range(lost, 1, timeouts);
+    assert_int_equal(back_too_soon, lost - 1);
+    assert_int_equal(back, lost);
     for (int i = 0; i < 50; i++) {
         assert_ok(rig_seal(0));
     }
