@@ -21,23 +21,29 @@ HF_STATUS admin_begin(struct admin *admin, const char *tenant)
                         admin->problem);
 }
 
-HF_STATUS admin_audit(const struct admin *admin, struct change *change,
-                      const char *object, const char *details)
+static HF_STATUS put_audit(const struct admin *admin, struct change *change,
+                           const char *object, const struct details *details)
 {
+    char *text = NULL;
+    if (details != NULL) {
+        HF_TRY(details_text_of(details, &text));
+    }
     const struct audit_entry entry = {
         .caller = admin->caller,
         .activity = verb_method(admin->verb),
         .tenant = admin->tenant == NULL ? (struct hf_id){{0}}
                                         : admin->tenant->record.id,
         .object = object,
-        .details = details,
+        .details = text,
         .request_id = admin->mutation->request_id,
     };
-    return audit_change(admin->service, change, &entry);
+    enum hf_status status = audit_change(admin->service, change, &entry);
+    free(text);
+    return status;
 }
 
 HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
-                              const char *object, const char *details,
+                              const char *object, const struct details *details,
                               const struct hf_id *made)
 {
     const struct repeat repeat = {
@@ -47,7 +53,7 @@ HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
                                         : admin->tenant->record.id,
         .mutation = admin->mutation,
     };
-    HF_TRY(admin_audit(admin, change, object, details));
+    HF_TRY(put_audit(admin, change, object, details));
     return repeat_record(admin->service, &repeat, made, change);
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "server/service/core.h"
+#include "server/service/details.h"
 
 struct admin {
     struct service *service;
@@ -25,13 +26,11 @@ struct admin {
 /* admin_begin: fills admin; tenant "" for verbs without. */
 HF_STATUS admin_begin(struct admin *admin, const char *tenant);
 
-/* admin_audit: who did what to object, with the request's id. details: a JSON
- * object as text, or NULL. */
-HF_STATUS admin_audit(const struct admin *admin, struct change *change,
-                      const char *object, const char *details);
-/* admin_finish_change: the audit record and the record of the request. */
+/* admin_finish_change: the audit record (who did what to object, and what that
+ * changed; NULL: nothing that is not said by the verb) and the record of the
+ * request. */
 HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
-                              const char *object, const char *details,
+                              const char *object, const struct details *details,
                               const struct hf_id *made);
 
 /* admin_is_stored: the store holds the change, acknowledged or not. */

@@ -10,19 +10,23 @@ void assignment_object(const char *tenant, char out[ASSIGNMENT_NAME_BYTES])
     snprintf(out, ASSIGNMENT_NAME_BYTES, "tenants/%s/assignment", tenant);
 }
 
-void assignment_details(const struct tenant_assignment_record *before,
-                        const struct tenant_assignment_record *after,
-                        char out[ASSIGNMENT_DETAILS_BYTES])
+HF_STATUS assignment_details(const struct tenant_assignment_record *before,
+                             const struct tenant_assignment_record *after,
+                             struct details **out_details)
 {
     char from[HF_ID_TEXT];
     char to[HF_ID_TEXT];
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
     id_format(&before->dep, from);
     id_format(&after->dep, to);
-    snprintf(out, ASSIGNMENT_DETAILS_BYTES,
-             "{\"before\":\"%s\",\"after\":\"%s\",\"from\":\"%s\","
-             "\"to\":\"%s\",\"number\":%u}",
-             assignment_state_text(before->state),
-             assignment_state_text(after->state), from, to, after->number);
+    details_text(details, "state", assignment_state_text(before->state),
+                 assignment_state_text(after->state));
+    details_text(details, "dep", from, to);
+    details_number(details, "number", before->number, after->number);
+    details_text(details, "ticket", before->ticket, after->ticket);
+    *out_details = HF_GIVE(details);
+    return HF_OK;
 }
 
 HF_STATUS assignment_put(struct change *change,

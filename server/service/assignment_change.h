@@ -5,12 +5,11 @@
 #include "server/service/admin.h"
 
 /* tenants/{tenant}/assignment, and what changed, for the audit record. */
-#define ASSIGNMENT_NAME_BYTES    (HF_NAME_MAX_BYTES + 32)
-#define ASSIGNMENT_DETAILS_BYTES 512
+#define ASSIGNMENT_NAME_BYTES (HF_NAME_MAX_BYTES + 32)
 void assignment_object(const char *tenant, char out[ASSIGNMENT_NAME_BYTES]);
-void assignment_details(const struct tenant_assignment_record *before,
-                        const struct tenant_assignment_record *after,
-                        char out[ASSIGNMENT_DETAILS_BYTES]);
+HF_STATUS assignment_details(const struct tenant_assignment_record *before,
+                             const struct tenant_assignment_record *after,
+                             struct details **out_details);
 
 HF_STATUS assignment_put(struct change *change,
                          const struct tenant_assignment_record *assignment,

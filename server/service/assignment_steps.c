@@ -8,6 +8,7 @@
 #include "server/service/workload_progress.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define AGAIN_MS 5000 /* before what is not done yet is looked at again */
@@ -63,20 +64,24 @@ static HF_STATUS record_locked(struct operation_step *step,
     struct service *service = step->service;
     struct stamp stamp = {.version = 0};
     char object[ASSIGNMENT_NAME_BYTES];
-    char details[ASSIGNMENT_DETAILS_BYTES];
+    char *text = NULL;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     assignment_object(step->tenant->record.name, object);
-    assignment_details(&step->tenant->assignment, next, details);
+    HF_TRY(assignment_details(&step->tenant->assignment, next, &details));
+    HF_TRY(change_new(&change));
+    HF_TRY(assignment_put(change, next, current, &stamp));
+    HF_TRY(details_text_of(details, &text));
     const struct audit_entry entry = {
         .activity = activity,
         .tenant = step->record.tenant,
         .object = object,
-        .details = details,
+        .details = text,
     };
-    HF_TRY(change_new(&change));
-    HF_TRY(assignment_put(change, next, current, &stamp));
-    HF_TRY(audit_change(service, change, &entry));
-    enum hf_status status = ledger_commit(service->ledger, change);
+    enum hf_status status = audit_change(service, change, &entry);
+    free(text);
+    HF_TRY(status);
+    status = ledger_commit(service->ledger, change);
     if (admin_is_stored(status)) {
         assignment_follow(service, next, &stamp);
     }

@@ -72,9 +72,9 @@ static HF_STATUS update_locked(struct admin *admin,
     struct service *service = admin->service;
     uint32_t number =
         request->version == 0 ? key->record.current_version : request->version;
-    char details[96];
     struct stamp stamp;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     if (number > key->record.current_version) {
         return problem_set(admin->problem, REASON_NOT_FOUND,
                            "customer key %s has no version %u",
@@ -91,14 +91,15 @@ static HF_STATUS update_locked(struct admin *admin,
     if (request->mutation.validate_only) {
         return HF_OK;
     }
-    snprintf(details, sizeof details, "{\"enabled\":%s,\"wasEnabled\":%s}",
-             next.enabled ? "true" : "false",
-             entry->record.enabled ? "true" : "false");
-    enum hf_status status = change_new(&change);
+    enum hf_status status = details_new(DETAILS_OF_CHANGE, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = put_version(&next, &entry->stamp, change, &stamp);
     }
     if (status == HF_OK) {
+        customer_key_note(details, &entry->record, &next);
         status = customer_key_finish_change(admin, change, &key->record, number,
                                             details);
     }
@@ -190,29 +191,40 @@ static bool next_grant(const struct admin *admin,
     return grant->granted != before;
 }
 
-static HF_STATUS
-make_grant_change(const struct admin *admin, const struct key_entry *key,
-                  const struct grant_record *grant, const struct stamp *current,
-                  struct stamp *out_next, struct change *change)
+static void note_permission(struct details *details, const char *field,
+                            const struct grant_record *before,
+                            const struct grant_record *after,
+                            enum permission permission)
 {
-    char details[HF_URI_MAX_BYTES + 96];
+    details_flag(details, field, (before->granted & permission) != 0,
+                 (after->granted & permission) != 0);
+}
+
+/* before: as it was, with nothing granted where there was none. */
+static HF_STATUS make_grant_change(const struct admin *admin,
+                                   const struct key_entry *key,
+                                   const struct grant_entry *before,
+                                   const struct grant_record *grant,
+                                   struct stamp *out_next,
+                                   struct change *change)
+{
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
     }
     enum hf_status status = grant_encode(grant, record);
     if (status == HF_OK) {
-        status = change_put(change, record, current, out_next);
+        status = change_put(change, record, &before->stamp, out_next);
     }
     free(record);
     HF_TRY(status);
-    /* check_grant lets no character through that JSON would escape */
-    snprintf(details, sizeof details,
-             "{\"identity\":\"%s\",\"get\":%s,\"wrap\":%s,\"unwrap\":%s}",
-             grant->identity,
-             grant->granted & PERMISSION_GET ? "true" : "false",
-             grant->granted & PERMISSION_WRAP ? "true" : "false",
-             grant->granted & PERMISSION_UNWRAP ? "true" : "false");
+    details_about(details, "identity", grant->identity);
+    note_permission(details, "get", &before->record, grant, PERMISSION_GET);
+    note_permission(details, "wrap", &before->record, grant, PERMISSION_WRAP);
+    note_permission(details, "unwrap", &before->record, grant,
+                    PERMISSION_UNWRAP);
     return customer_key_finish_change(admin, change, &key->record,
                                       key->record.current_version, details);
 }
@@ -249,27 +261,27 @@ static HF_STATUS grant_locked(struct admin *admin,
 {
     struct service *service = admin->service;
     const struct grant_entry *entry = key_entry_grant(key, request->identity);
-    struct grant_record grant = {.key = key->record.id};
-    struct stamp current = {.version = 0};
+    struct grant_entry before = {.record.key = key->record.id};
     struct stamp next;
     HF_OWNED(change_freep) struct change *change = NULL;
-    memcpy(grant.identity, request->identity, sizeof grant.identity);
+    memcpy(before.record.identity, request->identity,
+           sizeof before.record.identity);
     if (entry != NULL) {
-        grant = entry->record;
-        current = entry->stamp;
+        before = *entry;
     } else if (key->grant_count == KEY_GRANTS_MAX) {
         return problem_set(admin->problem, REASON_STATE_CONFLICT,
                            "customer key %s knows %d identities, as many as "
                            "it may",
                            key->record.name, KEY_GRANTS_MAX);
     }
+    struct grant_record grant = before.record;
     if (!next_grant(admin, request, &grant) ||
         request->mutation.validate_only) {
         return HF_OK;
     }
     enum hf_status status = change_new(&change);
     if (status == HF_OK) {
-        status = make_grant_change(admin, key, &grant, &current, &next, change);
+        status = make_grant_change(admin, key, &before, &grant, &next, change);
     }
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);

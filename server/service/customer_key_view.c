@@ -151,10 +151,21 @@ HF_STATUS customer_key_may_get_version(const struct admin *admin,
     return HF_OK;
 }
 
+void customer_key_note(struct details *details,
+                       const struct key_version_record *before,
+                       const struct key_version_record *after)
+{
+    details_flag(details, "enabled", before->enabled, after->enabled);
+    details_time(details, "notBefore", before->not_before_ms,
+                 after->not_before_ms);
+    details_time(details, "expires", before->expires_ms, after->expires_ms);
+}
+
 HF_STATUS customer_key_finish_change(const struct admin *admin,
                                      struct change *change,
                                      const struct customer_key_record *key,
-                                     uint32_t version, const char *details)
+                                     uint32_t version,
+                                     const struct details *details)
 {
     char object[2 * HF_NAME_MAX_BYTES + 64];
     snprintf(object, sizeof object, "tenants/%s/customerKeys/%s/versions/%u",

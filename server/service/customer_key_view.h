@@ -29,8 +29,14 @@ HF_STATUS customer_key_may_get_version(const struct admin *admin,
                                        const struct token_entry *token,
                                        const struct key_version_record *fresh);
 
-/* The audit record and the record of the request. details may be NULL. */
+/* customer_key_note: every attribute of a version that an administrator gives
+ * it. */
+void customer_key_note(struct details *details,
+                       const struct key_version_record *before,
+                       const struct key_version_record *after);
+/* The audit record and the record of the request. */
 HF_STATUS customer_key_finish_change(const struct admin *admin,
                                      struct change *change,
                                      const struct customer_key_record *key,
-                                     uint32_t version, const char *details);
+                                     uint32_t version,
+                                     const struct details *details);

@@ -189,6 +189,28 @@ static HF_STATUS take_over(const struct admin *admin,
     return HF_OK;
 }
 
+/* The fingerprint ties the record to one key pair, whatever the token says
+ * later. */
+static HF_STATUS describe(const struct token_entry *token,
+                          const struct key_version_record *version,
+                          struct details **out_details)
+{
+    const struct key_version_record none = {.version = 0};
+    char fingerprint[2 * HF_SHA256_BYTES + 1];
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_NEW, &details));
+    hex_encode(version->fingerprint, sizeof version->fingerprint, fingerprint,
+               sizeof fingerprint);
+    details_text(details, "token", "", token->record.name);
+    details_text(details, "custodyDomain", "", token->record.custody_domain);
+    details_text(details, "fingerprint", "", fingerprint);
+    details_number(details, "version", 0, version->version);
+    details_number(details, "bits", 0, version->bits);
+    customer_key_note(details, &none, version);
+    *out_details = HF_GIVE(details);
+    return HF_OK;
+}
+
 /* record_lock is held. */
 static HF_STATUS register_locked(const struct admin *admin,
                                  const struct customer_key_register *request,
@@ -199,6 +221,7 @@ static HF_STATUS register_locked(const struct admin *admin,
     struct customer_key_record key = {.token = token->record.id};
     struct stamp next;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     making->existing = customer_key_find(service, admin->tenant, request->name);
     if (making->existing != NULL) {
         key = making->existing->record;
@@ -217,13 +240,16 @@ static HF_STATUS register_locked(const struct admin *admin,
     key.current_version++;
     making->version->record.key = key.id;
     making->version->record.version = key.current_version;
-    enum hf_status status = change_new(&change);
+    enum hf_status status = describe(token, &making->version->record, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = put_registering(making, &key, &next, change);
     }
     if (status == HF_OK) {
         status = customer_key_finish_change(admin, change, &key,
-                                            key.current_version, NULL);
+                                            key.current_version, details);
     }
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);

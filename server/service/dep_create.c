@@ -106,6 +106,23 @@ static HF_STATUS put_parts(struct making *making, struct change *change)
     return dep_put_name(change, &making->dep->record);
 }
 
+static HF_STATUS describe(const struct dep_create *request,
+                          const struct making *making,
+                          struct details **out_details)
+{
+    const struct dep_record no_dep = {.type = making->dep->record.type};
+    const struct generation_record no_generation = {.generation = 0};
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_NEW, &details));
+    dep_note(details, &no_dep, &making->dep->record);
+    dep_note_keys(details, &no_generation, &making->generation->record);
+    details_text(details, "customerKey1", "", request->keys[0]);
+    details_text(details, "customerKey2", "", request->keys[1]);
+    details_text(details, "workloadIdentity", "", request->workload_identity);
+    *out_details = HF_GIVE(details);
+    return HF_OK;
+}
+
 static HF_STATUS take_over(struct service *service, struct making *making)
 {
     HF_TRY(catalogue_add_dep(service, making->dep, making->generation));
@@ -127,14 +144,19 @@ static HF_STATUS record_locked(const struct admin *admin,
     struct service *service = admin->service;
     struct dep_step step;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(dep_decide_new(admin, event_of(request), request->type, &step));
     making->dep->record.state = step.next;
-    enum hf_status status = change_new(&change);
+    enum hf_status status = describe(request, making, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = put_parts(making, change);
     }
     if (status == HF_OK) {
-        status = dep_finish_change(admin, change, &making->dep->record, NULL);
+        status =
+            dep_finish_change(admin, change, &making->dep->record, details);
     }
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);

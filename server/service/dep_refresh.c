@@ -85,11 +85,17 @@ static HF_STATUS put_all(struct update *update, struct change *change,
 {
     struct admin *admin = update->admin;
     const struct operation_order order = order_of(update);
-    char details[96];
-    snprintf(details, sizeof details,
-             "{\"generation\":%u,\"keyUpdate\":\"%s\"}",
-             update->making.next.generation,
-             key_update_text(update->making.next.key_update));
+    const struct dep_record *before = &update->dep->record;
+    const struct dep_record *after = &update->making.next;
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
+    details_number(details, "generation", before->generation,
+                   after->generation);
+    details_text(details, "keyUpdate", key_update_text(before->key_update),
+                 key_update_text(after->key_update));
+    dep_note_keys(
+        details, &catalogue_generation(update->dep, before->generation)->record,
+        &update->making.fresh->record);
     HF_TRY(generation_put(&update->making, change));
     HF_TRY(operation_begin(admin, &order, change, entry));
     update->operation = *operation_entry_id(*entry);

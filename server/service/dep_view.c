@@ -194,14 +194,55 @@ void dep_find_workload(struct service *service,
     pthread_rwlock_unlock(&service->catalogue.lock);
 }
 
+static const char *residency_text(enum residency residency)
+{
+    return residency == RESIDENCY_MEMORY ? "MEMORY" : "TOKEN";
+}
+
+void dep_note(struct details *details, const struct dep_record *before,
+              const struct dep_record *after)
+{
+    details_text(details, "type", dep_type_text(before->type),
+                 dep_type_text(after->type));
+    details_text(details, "name", before->name, after->name);
+    details_text(details, "description", before->description,
+                 after->description);
+    details_text(details, "state", dep_state_text(before->state),
+                 dep_state_text(after->state));
+    details_text(details, "residency", residency_text(before->residency),
+                 residency_text(after->residency));
+    details_number(details, "keyLeaseMs", before->key_lease_ms,
+                   after->key_lease_ms);
+}
+
+void dep_note_keys(struct details *details,
+                   const struct generation_record *before,
+                   const struct generation_record *after)
+{
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        char field[24];
+        char from[HF_ID_TEXT];
+        char to[HF_ID_TEXT];
+        id_format(&before->copies[slot].key, from);
+        id_format(&after->copies[slot].key, to);
+        snprintf(field, sizeof field, "customerKey%zuId", slot + 1);
+        details_text(details, field, from, to);
+        snprintf(field, sizeof field, "customerKey%zuVersion", slot + 1);
+        details_number(details, field, before->copies[slot].key_version,
+                       after->copies[slot].key_version);
+    }
+}
+
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
-                            const struct dep_record *dep, const char *details)
+                            const struct dep_record *dep,
+                            const struct details *details)
 {
     return dep_finish_order(admin, change, dep, details, &dep->id);
 }
 
 HF_STATUS dep_finish_order(const struct admin *admin, struct change *change,
-                           const struct dep_record *dep, const char *details,
+                           const struct dep_record *dep,
+                           const struct details *details,
                            const struct hf_id *made)
 {
     char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];

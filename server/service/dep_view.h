@@ -50,10 +50,21 @@ HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
                      const struct dep_entry *dep, struct dep_step *step);
 HF_STATUS dep_decide_new(const struct admin *admin, enum dep_event event,
                          enum dep_type type, struct dep_step *step);
+/* dep_note: every attribute of a DEP that an administrator gives it. */
+void dep_note(struct details *details, const struct dep_record *before,
+              const struct dep_record *after);
+/* dep_note_keys: the customer keys a generation rests on, by id and version:
+ * who holds the chain can tell which were meant, whatever becomes of their
+ * names. */
+void dep_note_keys(struct details *details,
+                   const struct generation_record *before,
+                   const struct generation_record *after);
 HF_STATUS dep_finish_change(const struct admin *admin, struct change *change,
-                            const struct dep_record *dep, const char *details);
+                            const struct dep_record *dep,
+                            const struct details *details);
 /* dep_finish_order: the same for a verb that makes something else: the
  * operation it began. */
 HF_STATUS dep_finish_order(const struct admin *admin, struct change *change,
-                           const struct dep_record *dep, const char *details,
+                           const struct dep_record *dep,
+                           const struct details *details,
                            const struct hf_id *made);

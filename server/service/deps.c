@@ -170,20 +170,22 @@ static HF_STATUS update_locked(struct admin *admin,
     struct service *service = admin->service;
     struct dep_record next = dep->record;
     struct stamp stamp = {0};
-    char details[128];
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(etag_check(request->mutation.etag, &dep->stamp, admin->problem));
     HF_TRY(next_record(admin, request, dep, &next));
     if (request->mutation.validate_only) {
         return HF_OK;
     }
-    snprintf(details, sizeof details, "{\"before\":\"%s\",\"after\":\"%s\"}",
-             dep_state_text(dep->record.state), dep_state_text(next.state));
-    enum hf_status status = change_new(&change);
+    enum hf_status status = details_new(DETAILS_OF_CHANGE, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = put_update(dep, &next, change, &stamp);
     }
     if (status == HF_OK) {
+        dep_note(details, &dep->record, &next);
         status = dep_finish_change(admin, change, &next, details);
     }
     if (status == HF_OK) {

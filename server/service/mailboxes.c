@@ -79,10 +79,14 @@ static HF_STATUS record_new(const struct admin *admin,
     char object[RESOURCE_NAME_BYTES];
     const struct hf_id none = {{0}};
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     object_name(view, object);
+    HF_TRY(details_new(DETAILS_OF_NEW, &details));
+    details_text(details, "kind", "", mailbox_kind_text(view->record.kind));
+    details_flag(details, "licensed", false, view->record.licensed);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, NULL));
-    HF_TRY(admin_finish_change(admin, change, object, NULL, &none));
+    HF_TRY(admin_finish_change(admin, change, object, details, &none));
     return ledger_commit(admin->service->ledger, change);
 }
 
@@ -206,17 +210,17 @@ static HF_STATUS record_assignment(const struct admin *admin,
     char object[RESOURCE_NAME_BYTES];
     char before[HF_ID_TEXT];
     char after[HF_ID_TEXT];
-    char details[2 * HF_ID_TEXT + 64];
     struct stamp next;
     const struct hf_id none = {{0}};
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     id_format(&view->record.assigned, before);
     view->record.assigned = dep == NULL ? none : dep->record.id;
     view->record.assigned_ms = service_wall_ms(service);
     id_format(&view->record.assigned, after);
     object_name(view, object);
-    snprintf(details, sizeof details, "{\"before\":\"%s\",\"after\":\"%s\"}",
-             before, after);
+    HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
+    details_text(details, "dep", before, after);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, &next));
     HF_TRY(put_index(view, from, dep, change));

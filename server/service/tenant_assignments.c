@@ -27,14 +27,14 @@ static HF_STATUS record(const struct turn *turn,
     struct operation_entry *entry = NULL;
     struct stamp stamp = {.version = 0};
     char object[ASSIGNMENT_NAME_BYTES];
-    char details[ASSIGNMENT_DETAILS_BYTES];
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(change_new(&change));
+    HF_TRY(assignment_details(&admin->tenant->assignment, next, &details));
     HF_TRY(operation_begin(admin, &turn->order, change, &entry));
     *out_id = *operation_entry_id(entry);
     next->operation = *out_id;
     assignment_object(admin->tenant->record.name, object);
-    assignment_details(&admin->tenant->assignment, next, details);
     enum hf_status status =
         assignment_put(change, next, &admin->tenant->assignment_stamp, &stamp);
     if (status == HF_OK) {

@@ -99,10 +99,21 @@ static HF_STATUS put_parts(struct making *making, struct record *record,
                     &making->tenant->record.id);
 }
 
+static void note(struct details *details, const struct tenant_record *before,
+                 const struct tenant_record *after)
+{
+    details_flag(details, "production", before->production, after->production);
+    details_flag(details, "licensed", before->licensed, after->licensed);
+}
+
 static HF_STATUS make_change(const struct admin *admin, struct making *making,
                              struct change *change)
 {
+    const struct tenant_record none = {.production = false};
     char object[OBJECT_NAME_BYTES];
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_NEW, &details));
+    note(details, &none, &making->tenant->record);
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
@@ -111,7 +122,7 @@ static HF_STATUS make_change(const struct admin *admin, struct making *making,
     free(record);
     HF_TRY(status);
     object_name(making->tenant->record.name, object, sizeof object);
-    return admin_finish_change(admin, change, object, NULL,
+    return admin_finish_change(admin, change, object, details,
                                &making->tenant->record.id);
 }
 
@@ -289,8 +300,8 @@ static HF_STATUS update_locked(const struct admin *admin,
     struct tenant_record next = entry->record;
     struct stamp stamp;
     char object[OBJECT_NAME_BYTES];
-    char details[96];
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(etag_check(request->mutation.etag, &entry->stamp, admin->problem));
     if (request->set_production) {
         next.production = request->production;
@@ -302,14 +313,15 @@ static HF_STATUS update_locked(const struct admin *admin,
         return HF_OK;
     }
     object_name(next.name, object, sizeof object);
-    snprintf(details, sizeof details, "{\"production\":%s,\"licensed\":%s}",
-             next.production ? "true" : "false",
-             next.licensed ? "true" : "false");
-    enum hf_status status = change_new(&change);
+    enum hf_status status = details_new(DETAILS_OF_CHANGE, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = put_tenant(&next, &entry->stamp, change, &stamp);
     }
     if (status == HF_OK) {
+        note(details, &entry->record, &next);
         status = admin_finish_change(admin, change, object, details, &next.id);
     }
     if (status == HF_OK) {

@@ -161,6 +161,8 @@ static HF_STATUS make_change(const struct admin *admin,
     const struct stamp none = {.version = 0};
     const struct hf_id nobody = {{0}};
     const struct token_record *record = &entry->record;
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_NEW, &details));
     struct record *encoded = calloc(1, sizeof *encoded);
     if (encoded == NULL) {
         return HF_E_NO_MEMORY;
@@ -178,7 +180,13 @@ static HF_STATUS make_change(const struct admin *admin,
     HF_TRY(put_name(change, NAME_TOKEN_SERIAL, &nobody, serial, &record->id));
     snprintf(object, sizeof object, "tenants/%s/tokens/%s",
              admin->tenant->record.name, record->name);
-    return admin_finish_change(admin, change, object, NULL, &record->id);
+    details_text(details, "label", "", record->label);
+    details_text(details, "serial", "", record->serial);
+    details_text(details, "custodyDomain", "", record->custody_domain);
+    details_number(details, "retentionDays", 0, record->retention_days);
+    details_flag(details, "testOnly", false, record->test_only);
+    details_flag(details, "hardware", false, record->hardware);
+    return admin_finish_change(admin, change, object, details, &record->id);
 }
 
 static HF_STATUS record_token(const struct admin *admin,

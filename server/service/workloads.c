@@ -138,7 +138,7 @@ static HF_STATUS answer(const struct work *work, struct workload_view *out)
 }
 
 static HF_STATUS finish(const struct work *work, struct change *change,
-                        const char *details)
+                        const struct details *details)
 {
     char object[RESOURCE_NAME_BYTES];
     const struct hf_id none = {{0}};
@@ -249,21 +249,22 @@ static HF_STATUS record_switch(const struct work *work,
                                const struct workload_switch *request,
                                struct resource_view *view)
 {
-    char details[96];
     struct stamp next;
     struct stamp current;
     struct workload_progress_record progress;
     struct service *service = work->admin.service;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
+    details_flag(details, "on", view->record.switched_on, request->on);
     view->record.switched_on = request->on;
-    snprintf(details, sizeof details, "{\"on\":%s,\"items\":%llu}",
-             request->on ? "true" : "false",
-             (unsigned long long)request->items);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, &next));
     if (request->items > 0) {
         HF_TRY(progress_get(service, work->admin.tenant, work->row->number,
                             &progress, &current));
+        details_number(details, "total", (int64_t)progress.total,
+                       (int64_t)(progress.total + request->items));
         progress.total += request->items;
         HF_TRY(progress_put(change, &progress, &current));
     }
@@ -356,10 +357,10 @@ static HF_STATUS report_locked(const struct work *work,
                                const struct workload_report *request,
                                struct resource_view *view)
 {
-    char details[96];
     struct stamp current;
     struct workload_progress_record progress;
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(load(work, view));
     enum hf_status status =
         progress_get(work->admin.service, work->admin.tenant, work->row->number,
@@ -371,17 +372,22 @@ static HF_STATUS report_locked(const struct work *work,
     if (request->mutation.validate_only) {
         return HF_OK;
     }
+    const struct workload_progress_record before = progress;
     progress.done = request->done;
     progress.total = request->total;
     progress.reported_ms = service_wall_ms(work->admin.service);
-    snprintf(details, sizeof details, "{\"done\":%llu,\"total\":%llu}",
-             (unsigned long long)progress.done,
-             (unsigned long long)progress.total);
-    status = change_new(&change);
+    status = details_new(DETAILS_OF_CHANGE, &details);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = progress_put(change, &progress, &current);
     }
     if (status == HF_OK) {
+        details_number(details, "done", (int64_t)before.done,
+                       (int64_t)progress.done);
+        details_number(details, "total", (int64_t)before.total,
+                       (int64_t)progress.total);
         status = finish(work, change, details);
     }
     return admin_answer(&work->admin, status);

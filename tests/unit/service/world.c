@@ -479,22 +479,44 @@ void world_unwrap(struct world *world, const struct caller *caller,
     world_call(world, &options, out);
 }
 
-static enum hf_status count_record(void *context, const struct audit_link *link)
+struct seen_records {
+    size_t count;
+    char *last; /* NULL: only counted */
+};
+
+static enum hf_status see_record(void *context, const struct audit_link *link)
 {
-    size_t *count = context;
-    (void)link;
-    (*count)++;
+    struct seen_records *seen = context;
+    seen->count++;
+    if (seen->last != NULL) {
+        memcpy(seen->last, link->body, link->body_len);
+        seen->last[link->body_len] = '\0';
+    }
     return HF_OK;
+}
+
+static void see_records(struct world *world, const char *activity,
+                        struct seen_records *seen)
+{
+    struct audit_query query = {.page = {.size = 1000}};
+    snprintf(query.tenant, sizeof query.tenant, "%s", WORLD_TENANT);
+    snprintf(query.activity, sizeof query.activity, "%s", activity);
+    assert_ok(audit_list(world->service, &world->auditor, &query, see_record,
+                         seen, &world->problem));
+    assert_string_equal(query.next, "");
 }
 
 size_t world_audit_count(struct world *world, const char *activity)
 {
-    size_t count = 0;
-    struct audit_query query = {.page = {.size = 1000}};
-    snprintf(query.tenant, sizeof query.tenant, "%s", WORLD_TENANT);
-    snprintf(query.activity, sizeof query.activity, "%s", activity);
-    assert_ok(audit_list(world->service, &world->auditor, &query, count_record,
-                         &count, &world->problem));
-    assert_string_equal(query.next, "");
-    return count;
+    struct seen_records seen = {.last = NULL};
+    see_records(world, activity, &seen);
+    return seen.count;
+}
+
+void world_audit_last(struct world *world, const char *activity,
+                      char out[WORLD_AUDIT_BYTES])
+{
+    struct seen_records seen = {.last = out};
+    out[0] = '\0';
+    see_records(world, activity, &seen);
 }

@@ -118,3 +118,8 @@ void world_unwrap(struct world *world, const struct caller *caller,
 
 /* How many audit records of this activity the tenant has. */
 size_t world_audit_count(struct world *world, const char *activity);
+/* world_audit_last: the text of the newest record of this activity; "" when
+ * there is none. */
+#define WORLD_AUDIT_BYTES (RECORD_BODY_MAX_BYTES + 1)
+void world_audit_last(struct world *world, const char *activity,
+                      char out[WORLD_AUDIT_BYTES]);
