@@ -172,6 +172,11 @@ void token_profile_get(const struct token *token, struct token_profile *out)
     token->port->profile(token->self, out);
 }
 
+bool token_profile_is_known(const struct token_profile *profile)
+{
+    return profile->label[0] != '\0';
+}
+
 void token_counters_get(const struct token *token, struct token_counters *out)
 {
     token->port->counters(token->self, out);

@@ -106,7 +106,8 @@ struct token_key_report {
     bool unwrap_template; /* CKA_UNWRAP_TEMPLATE forbids readable results */
 };
 
-/* What the token is and can do; probed once when it is opened. */
+/* What the token is and can do; probed once when it is opened, all zero before
+ * (token_profile_is_known). */
 struct token_profile {
     char label[33];
     char serial[17];
@@ -363,6 +364,9 @@ void token_submit(const struct token *token,
 HF_STATUS token_call(const struct token *token, struct token_request *request);
 
 void token_profile_get(const struct token *token, struct token_profile *out);
+/* token_profile_is_known: false for a token that could not be opened yet
+ * (late.h): nothing is known of it, not even that it is the right one. */
+bool token_profile_is_known(const struct token_profile *profile);
 void token_counters_get(const struct token *token, struct token_counters *out);
 /* token_close: closes the adapter; token is empty afterwards. NULL-safe. */
 void token_close(struct token *token);

@@ -2,8 +2,7 @@
 
 #include "hsm/base/check.h"
 
-#include "hsm/sys/secret_file.h"
-
+#include "server/app/tokens.h"
 #include "server/store/sqlite/sqlite_store.h"
 
 #include <errno.h>
@@ -26,11 +25,7 @@ struct app {
     struct config *config;
     const struct clock *clock;
     struct app_failure *failure; /* while starting */
-    struct token service_token;
-    struct token ak_token;
-    struct token *tokens;
-    struct configured_token *configured;
-    size_t token_count; /* open ones */
+    struct app_tokens tokens;
     struct store store;
     bool store_is_open;
     struct service *service;
@@ -47,90 +42,6 @@ fail(struct app *app, enum hf_status status, const char *format, ...)
     vsnprintf(app->failure->text, sizeof app->failure->text, format, values);
     va_end(values);
     return status;
-}
-
-/* --- tokens -------------------------------------------------------------- */
-
-static HF_STATUS read_pin(struct app *app, const struct config_token *from,
-                          struct secret **out_pin)
-{
-    enum hf_status status = secret_from_file(from->pin_file, out_pin);
-    if (status != HF_OK) {
-        return fail(app, status,
-                    "the PIN file %s of the token \"%s\": %s; it must be "
-                    "owner-only and hold one line",
-                    from->pin_file, from->label, hf_status_text(status));
-    }
-    return HF_OK;
-}
-
-static HF_STATUS open_token(struct app *app, const struct config_token *from,
-                            struct token *out)
-{
-    HF_OWNED(secret_freep) struct secret *pin = NULL;
-    HF_TRY(read_pin(app, from, &pin));
-    const struct pkcs11_settings settings = {
-        .module_path = from->module,
-        .label = from->label,
-        .serial = from->serial,
-        .pin = pin,
-        .sync = from->sync,
-        .sync_path = from->sync_path[0] != '\0' ? from->sync_path : NULL,
-        .max_sessions = app->config->limits.token_sessions,
-        .queue_max = app->config->limits.token_queue,
-        .clock = app->clock,
-    };
-    struct pkcs11_refusal refusal = {.text = ""};
-    enum hf_status status = pkcs11_open(&settings, out, &refusal);
-    if (status != HF_OK) {
-        return fail(app, status,
-                    "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
-                    "holdfast-hsm token test",
-                    from->label, app->config->path, from->line,
-                    refusal.text[0] != '\0' ? refusal.text
-                                            : hf_status_text(status));
-    }
-    log_event(LOG_INFO, "token.open", LOG_TEXT("label", from->label),
-              LOG_TEXT("name", from->name));
-    return HF_OK;
-}
-
-static const struct config_domain *find_domain(const struct config *config,
-                                               const char *name)
-{
-    for (size_t i = 0; i < config->domain_count; i++) {
-        if (strcmp(config->domains[i].name, name) == 0) {
-            return &config->domains[i];
-        }
-    }
-    return NULL;
-}
-
-static HF_STATUS open_tokens(struct app *app)
-{
-    const struct config *config = app->config;
-    HF_TRY(open_token(app, &config->service_token, &app->service_token));
-    HF_TRY(open_token(app, &config->ak_token, &app->ak_token));
-    app->tokens = calloc(config->token_count + 1, sizeof *app->tokens);
-    app->configured = calloc(config->token_count + 1, sizeof *app->configured);
-    if (app->tokens == NULL || app->configured == NULL) {
-        return fail(app, HF_E_NO_MEMORY, "out of memory");
-    }
-    for (size_t i = 0; i < config->token_count; i++) {
-        const struct config_token *from = &config->tokens[i];
-        const struct config_domain *domain =
-            find_domain(config, from->custody_domain);
-        CHECK(domain != NULL); /* config_load has looked */
-        HF_TRY(open_token(app, from, &app->tokens[i]));
-        app->token_count++;
-        app->configured[i] = (struct configured_token){
-            .name = from->name,
-            .token = &app->tokens[i],
-            .custody_domain = from->custody_domain,
-            .custodian_key_pem = domain->pem,
-        };
-    }
-    return HF_OK;
 }
 
 /* --- store and service --------------------------------------------------- */
@@ -173,11 +84,11 @@ static HF_STATUS start_service(struct app *app)
         .store = &app->store,
         .clock = app->clock,
         .rng = rng_system(),
-        .service_token = &app->service_token,
-        .ak_token = &app->ak_token,
+        .service_token = &app->tokens.service,
+        .ak_token = &app->tokens.ak,
         .ak_capacity_objects = app->config->ak_token.capacity_objects,
-        .tokens = app->configured,
-        .token_count = app->token_count,
+        .tokens = app->tokens.configured,
+        .token_count = app->tokens.count,
         .slow_threads = limits->slow_threads,
         .slow_queue_max = limits->slow_queue,
         .row_cache_max = limits->row_cache,
@@ -310,7 +221,8 @@ static HF_STATUS start_all(struct app *app, const struct app_extras *extras)
     char path[PATH_BYTES];
     HF_TRY(open_store(app));
     HF_TRY(socket_path(app, path));
-    HF_TRY(open_tokens(app));
+    HF_TRY(
+        app_tokens_open(app->config, app->clock, &app->tokens, app->failure));
     HF_TRY(start_service(app));
     HF_TRY(start_rpc(app, extras, path));
     return start_edge(app, path);
@@ -349,17 +261,6 @@ const struct config *app_config(const struct app *app)
     return app->config;
 }
 
-static void close_tokens(struct app *app)
-{
-    for (size_t i = 0; i < app->token_count; i++) {
-        token_close(&app->tokens[i]);
-    }
-    token_close(&app->ak_token);
-    token_close(&app->service_token);
-    free(app->tokens);
-    free(app->configured);
-}
-
 /* What the last calls were answered is still on its way through the edge. */
 static void let_answers_leave(void)
 {
@@ -391,7 +292,7 @@ void app_stop(struct app *app)
     if (app->store_is_open) {
         store_close(&app->store);
     }
-    close_tokens(app);
+    app_tokens_close(&app->tokens);
     config_free(app->config);
     free(app);
 }

@@ -28,7 +28,7 @@ struct app_extras {
 
 /* Why it did not start: one line that says what and what to do. */
 struct app_failure {
-    char text[640];
+    char text[1024];
 };
 
 /* app_start: from a checked configuration, which the app then owns (whatever

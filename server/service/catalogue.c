@@ -93,16 +93,9 @@ configured_of(const struct service *service, const struct token_record *record)
 {
     for (size_t i = 0; i < service->settings.token_count; i++) {
         const struct configured_token *token = &service->settings.tokens[i];
-        struct token_profile profile;
-        if (strcmp(token->name, record->name) != 0) {
-            continue;
+        if (strcmp(token->name, record->name) == 0) {
+            return token;
         }
-        token_profile_get(token->token, &profile);
-        /* another token under the same name is not the enrolled one */
-        return strcmp(profile.serial, record->serial) == 0 &&
-                       strcmp(profile.label, record->label) == 0
-                   ? token
-                   : NULL;
     }
     return NULL;
 }

@@ -40,7 +40,8 @@ struct token_entry {
     struct token_record record;
     struct stamp stamp;
     struct tenant_entry *tenant;
-    const struct configured_token *configured; /* NULL: not configured now */
+    /* by its name; NULL: none. Read through token_entry_configured (core.h) */
+    const struct configured_token *configured;
     struct token_entry *next;
 };
 

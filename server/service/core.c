@@ -165,6 +165,20 @@ HF_STATUS service_admit_call(struct service *service,
                                            : HF_OK;
 }
 
+const struct configured_token *
+token_entry_configured(const struct token_entry *entry)
+{
+    struct token_profile profile;
+    if (entry->configured == NULL) {
+        return NULL;
+    }
+    token_profile_get(entry->configured->token, &profile);
+    bool is_it = strcmp(profile.serial, entry->record.serial) == 0 &&
+                 strcmp(profile.label, entry->record.label) == 0;
+    return is_it || !token_profile_is_known(&profile) ? entry->configured
+                                                      : NULL;
+}
+
 /* --- repeats ------------------------------------------------------------ */
 
 /* Requests that belong to no tenant are filed under this one. */

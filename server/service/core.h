@@ -117,6 +117,12 @@ HF_STATUS audit_change(struct service *service, struct change *change,
 void leases_end_for_key(struct service *service, const struct key_entry *key);
 void leases_end_for_dep(struct service *service, const struct dep_entry *dep);
 
+/* token_entry_configured: the token to ask; NULL: none is configured, or what
+ * is there under its name turned out to be another than the enrolled one. One
+ * that could not be opened yet counts: it answers that itself. */
+const struct configured_token *
+token_entry_configured(const struct token_entry *entry);
+
 /* key_round_trip: wraps random bytes for this key version, has the token
  * unwrap them the way the residency does, and proves they are the same
  * (R-4.17, probes R-6.27). HF_OK, or the attempt's status. */

@@ -32,7 +32,7 @@ static HF_STATUS check_uri(const struct admin *admin, const char *text,
     return HF_OK;
 }
 
-static HF_STATUS find_of_type(const struct token_entry *token,
+static HF_STATUS find_of_type(const struct token *token,
                               const struct pkcs11_uri *uri,
                               enum token_key_type type,
                               struct token_key_report *report)
@@ -47,7 +47,7 @@ static HF_STATUS find_of_type(const struct token_entry *token,
                      },
     };
     memcpy(request.u.find.key.id, uri->id, uri->id_len);
-    return token_call(token->configured->token, &request);
+    return token_call(token, &request);
 }
 
 static HF_STATUS find_in_token(const struct admin *admin,
@@ -55,15 +55,17 @@ static HF_STATUS find_in_token(const struct admin *admin,
                                const struct pkcs11_uri *uri,
                                struct token_key_report *report)
 {
-    if (token->configured == NULL) {
+    const struct configured_token *configured = token_entry_configured(token);
+    if (configured == NULL) {
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
                            "token %s is not in the service's configuration",
                            token->record.name);
     }
-    enum hf_status status = find_of_type(token, uri, TOKEN_KEY_RSA, report);
+    enum hf_status status =
+        find_of_type(configured->token, uri, TOKEN_KEY_RSA, report);
     if (hf_status_class(status) == HF_CLASS_MISSING) {
         /* so that check_report can say what is wrong with it */
-        status = find_of_type(token, uri, TOKEN_KEY_EC, report);
+        status = find_of_type(configured->token, uri, TOKEN_KEY_EC, report);
     }
     if (hf_status_class(status) == HF_CLASS_MISSING) {
         return problem_set(admin->problem, REASON_NOT_FOUND,
@@ -74,6 +76,12 @@ static HF_STATUS find_in_token(const struct admin *admin,
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
                            "token %s: %s", token->record.name,
                            hf_status_text(status));
+    }
+    /* it may have been opened only now, and be another than the enrolled one */
+    if (token_entry_configured(token) == NULL) {
+        return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
+                           "what is configured as token %s is another token",
+                           token->record.name);
     }
     return HF_OK;
 }

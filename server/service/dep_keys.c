@@ -239,7 +239,8 @@ HF_STATUS key_round_trip(struct service *service, struct token_entry *token,
     uint8_t wrapped[HF_RSA_MAX_BYTES];
     size_t wrapped_len = 0;
     enum token_suite suite = (enum token_suite)version->suite;
-    if (token->configured == NULL) {
+    const struct configured_token *configured = token_entry_configured(token);
+    if (configured == NULL) {
         return HF_E_MISUSE;
     }
     HF_TRY(secret_random(HF_KEY_BYTES, &key));
@@ -260,5 +261,5 @@ HF_STATUS key_round_trip(struct service *service, struct token_entry *token,
     memcpy(request.u.unwrap.key.fingerprint, version->fingerprint,
            sizeof version->fingerprint);
     atomic_fetch_add(&service->root_ops, 1);
-    return unwrap_and_prove(service, token->configured->token, &request, key);
+    return unwrap_and_prove(service, configured->token, &request, key);
 }

@@ -30,10 +30,11 @@ static void from_catalogue(struct service *service,
            sizeof facts->token_serial);
     memcpy(facts->custody_domain, token->record.custody_domain,
            sizeof facts->custody_domain);
-    facts->domain_declared = token->configured != NULL;
+    const struct configured_token *configured = token_entry_configured(token);
+    facts->domain_declared = configured != NULL;
     facts->token_in_domain =
-        token->configured != NULL && strcmp(token->configured->custody_domain,
-                                            token->record.custody_domain) == 0;
+        configured != NULL &&
+        strcmp(configured->custody_domain, token->record.custody_domain) == 0;
     facts->test_only = token->record.test_only;
     facts->hardware = token->record.hardware;
     facts->protection = token->record.protection;
@@ -73,10 +74,11 @@ static void from_token(struct service *service, enum residency residency,
     memcpy(request.u.find.key.fingerprint, version->fingerprint,
            sizeof version->fingerprint);
     facts->measured_ms = service_wall_ms(service);
-    if (token->configured == NULL) {
+    const struct configured_token *configured = token_entry_configured(token);
+    if (configured == NULL) {
         return;
     }
-    enum hf_status status = token_call(token->configured->token, &request);
+    enum hf_status status = token_call(configured->token, &request);
     facts->reachable =
         status == HF_OK || hf_status_class(status) == HF_CLASS_MISSING;
     facts->exists = status == HF_OK;

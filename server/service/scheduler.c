@@ -123,7 +123,7 @@ static void look_at_key(struct round *round, struct key_entry *key)
 {
     int64_t probe_ms = round->service->settings.probe_ms;
     uint32_t current = key->record.current_version;
-    if (key->token->configured == NULL || current == 0 ||
+    if (token_entry_configured(key->token) == NULL || current == 0 ||
         key->versions[current - 1] == NULL ||
         !key->versions[current - 1]->record.enabled) {
         return;

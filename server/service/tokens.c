@@ -36,9 +36,10 @@ static void fill_view(const struct token_entry *token, struct token_view *out)
     if (pkcs11_uri_format(&uri, out->uri, sizeof out->uri) != HF_OK) {
         out->uri[0] = '\0';
     }
-    if (token->configured != NULL) {
+    const struct configured_token *configured = token_entry_configured(token);
+    if (configured != NULL) {
         struct token_profile profile;
-        token_profile_get(token->configured->token, &profile);
+        token_profile_get(configured->token, &profile);
         out->suite = token_suite_preferred(&profile);
         out->free_bytes = profile.free_private_bytes;
     }
@@ -56,7 +57,7 @@ static void show(struct service *service, const struct token_entry *token,
 {
     pthread_rwlock_rdlock(&service->catalogue.lock);
     fill_view(token, out);
-    const struct configured_token *configured = token->configured;
+    const struct configured_token *configured = token_entry_configured(token);
     pthread_rwlock_unlock(&service->catalogue.lock);
     out->reachable = is_reachable(configured);
 }
@@ -98,6 +99,12 @@ static HF_STATUS check_statement(const struct admin *admin,
     }
     id_format(&tenant->id, tenant_id);
     token_profile_get(configured->token, &profile);
+    if (!token_profile_is_known(&profile)) {
+        return problem_set(problem, REASON_KEY_UNAVAILABLE,
+                           "token %s could not be opened yet; the service's "
+                           "log says why",
+                           configured->name);
+    }
     if (strcmp(out->tenant, tenant->name) != 0 &&
         strcmp(out->tenant, tenant_id) != 0) {
         return problem_field(problem, "statement",

@@ -1,0 +1,163 @@
+#include "server/app/tokens.h"
+
+#include "hsm/base/check.h"
+
+#include "hsm/sys/log.h"
+#include "hsm/sys/secret_file.h"
+
+#include "hsm/pkcs11/pkcs11.h"
+#include "hsm/token/late.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A customers' token that is away, or refuses its PIN, is tried again after so
+ * long; the pauses double. */
+#define TOKEN_PAUSE_MS     1000
+#define TOKEN_PAUSE_MAX_MS 60000
+/* How long all of them together may keep the start waiting: a token that
+ * answers is open when the first call comes in. */
+#define TOKENS_WAIT_MS 10000
+
+/* Why a token cannot be opened, in words for the operator. */
+static HF_STATUS open_token(const struct app_token_slot *slot,
+                            struct token *out, struct app_failure *why)
+{
+    const struct config *config = slot->config;
+    const struct config_token *from = slot->from;
+    HF_OWNED(secret_freep) struct secret *pin = NULL;
+    enum hf_status status = secret_from_file(from->pin_file, &pin);
+    if (status != HF_OK) {
+        snprintf(why->text, sizeof why->text,
+                 "the PIN file %s of the token \"%s\": %s; it must be "
+                 "owner-only and hold one line",
+                 from->pin_file, from->label, hf_status_text(status));
+        return HF_E_MISUSE;
+    }
+    const struct pkcs11_settings settings = {
+        .module_path = from->module,
+        .label = from->label,
+        .serial = from->serial,
+        .pin = pin,
+        .sync = from->sync,
+        .sync_path = from->sync_path[0] != '\0' ? from->sync_path : NULL,
+        .max_sessions = config->limits.token_sessions,
+        .queue_max = config->limits.token_queue,
+        .clock = slot->clock,
+    };
+    struct pkcs11_refusal refusal = {.text = ""};
+    status = pkcs11_open(&settings, out, &refusal);
+    if (status != HF_OK) {
+        snprintf(why->text, sizeof why->text,
+                 "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
+                 "holdfast-hsm token test",
+                 from->label, config->path, from->line,
+                 refusal.text[0] != '\0' ? refusal.text
+                                         : hf_status_text(status));
+        return status;
+    }
+    log_event(LOG_INFO, "token.open", LOG_TEXT("label", from->label),
+              LOG_TEXT("name", from->name));
+    return HF_OK;
+}
+
+/* A customers' token is its customers' affair (table 6-A): without it, their
+ * calls go the way of an outage or of a refusal, and everybody else's go on. */
+static enum hf_status open_customers(void *context, struct token *out)
+{
+    const struct app_token_slot *slot = context;
+    struct app_failure why = {.text = ""};
+    enum hf_status status = open_token(slot, out, &why);
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "token.unavailable",
+                  LOG_TEXT("name", slot->from->name),
+                  LOG_TEXT("status", hf_status_name(status)),
+                  LOG_TEXT("why", why.text),
+                  LOG_TEXT("what", "it is tried again; until then, what "
+                                   "needs it is refused or served without it"));
+    }
+    return status;
+}
+
+static const struct config_domain *find_domain(const struct config *config,
+                                               const char *name)
+{
+    for (size_t i = 0; i < config->domain_count; i++) {
+        if (strcmp(config->domains[i].name, name) == 0) {
+            return &config->domains[i];
+        }
+    }
+    return NULL;
+}
+
+static HF_STATUS begin_customers(const struct config *config,
+                                 const struct clock *clock,
+                                 struct app_tokens *tokens, size_t i)
+{
+    const struct config_token *from = &config->tokens[i];
+    const struct config_domain *domain =
+        find_domain(config, from->custody_domain);
+    CHECK(domain != NULL); /* config_load has looked */
+    tokens->slots[i] = (struct app_token_slot){config, clock, from};
+    tokens->configured[i] = (struct configured_token){
+        .name = from->name,
+        .token = &tokens->customers[i],
+        .custody_domain = from->custody_domain,
+        .custodian_key_pem = domain->pem,
+    };
+    const struct late_settings settings = {
+        .open = open_customers,
+        .context = &tokens->slots[i],
+        .pause_ms = TOKEN_PAUSE_MS,
+        .pause_max_ms = TOKEN_PAUSE_MAX_MS,
+    };
+    return late_token_new(&settings, &tokens->customers[i]);
+}
+
+HF_STATUS app_tokens_open(const struct config *config,
+                          const struct clock *clock, struct app_tokens *tokens,
+                          struct app_failure *why)
+{
+    const struct app_token_slot service = {config, clock,
+                                           &config->service_token};
+    const struct app_token_slot ak = {config, clock, &config->ak_token};
+    HF_TRY(open_token(&service, &tokens->service, why));
+    HF_TRY(open_token(&ak, &tokens->ak, why));
+    size_t count = config->token_count;
+    tokens->customers = calloc(count + 1, sizeof *tokens->customers);
+    tokens->slots = calloc(count + 1, sizeof *tokens->slots);
+    tokens->configured = calloc(count + 1, sizeof *tokens->configured);
+    if (tokens->customers == NULL || tokens->slots == NULL ||
+        tokens->configured == NULL) {
+        snprintf(why->text, sizeof why->text, "out of memory");
+        return HF_E_NO_MEMORY;
+    }
+    int64_t until_ms = clock_monotonic_ms(clock_system()) + TOKENS_WAIT_MS;
+    for (size_t i = 0; i < count; i++) {
+        enum hf_status status = begin_customers(config, clock, tokens, i);
+        if (status != HF_OK) {
+            snprintf(why->text, sizeof why->text, "the token \"%s\": %s",
+                     config->tokens[i].label, hf_status_text(status));
+            return status;
+        }
+        tokens->count++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        late_token_wait(&tokens->customers[i],
+                        until_ms - clock_monotonic_ms(clock_system()));
+    }
+    return HF_OK;
+}
+
+void app_tokens_close(struct app_tokens *tokens)
+{
+    for (size_t i = 0; i < tokens->count; i++) {
+        token_close(&tokens->customers[i]);
+    }
+    token_close(&tokens->ak);
+    token_close(&tokens->service);
+    free(tokens->customers);
+    free(tokens->slots);
+    free(tokens->configured);
+}
