@@ -8,6 +8,7 @@
 
 #include "server/domain/workload_catalogue.h"
 
+#include "server/service/blob_alert.h"
 #include "server/service/catalogue.h"
 #include "server/service/ledger.h"
 #include "server/service/pool.h"
@@ -32,6 +33,7 @@ struct service {
     void (*health_changed)(void *context, const struct hf_id *dep,
                            enum dep_health health);
     void *health_context;
+    struct blob_alerts blob_alerts;
     atomic_uint_fast64_t root_ops;
     atomic_uint_fast64_t ak_uses;
     atomic_uint_fast64_t hot_calls;

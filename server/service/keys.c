@@ -20,6 +20,10 @@ void key_call_finish(struct key_call *call, enum hf_status status)
     if (status != HF_OK) {
         secret_freep(&call->plaintext);
         call->envelope_len = 0;
+        if (call->problem.reason == REASON_BLOB_INVALID) {
+            blob_alert(&call->service->blob_alerts, call,
+                       service_monotonic_ms(call->service));
+        }
     }
     call->done(call);
 }
@@ -40,7 +44,6 @@ static void to_slow_lane(struct service *service, struct key_call *call)
         .work = keys_slow_run,
         .argument = call,
     };
-    call->service = service;
     enum hf_status status = pool_run(service->pool, &job);
     if (status == HF_OK) {
         atomic_fetch_add(&service->slow_calls, 1);
@@ -191,11 +194,10 @@ static void opened(struct token_request *request)
 }
 
 /* The result's place, and the request for the token that holds the key. */
-static HF_STATUS prepare(struct service *service, struct key_call *call)
+static HF_STATUS prepare(struct key_call *call)
 {
     const struct lease *lease = call->lease;
     HF_TRY(secret_new(HF_KEY_BYTES, &call->plaintext));
-    call->service = service;
     call->token_request = (struct token_request){
         .op = TOKEN_OP_OPEN,
         .drop_dead_ms = call->deadline_ms,
@@ -272,11 +274,12 @@ static void submit_batch(struct service *service, struct key_call *const *calls,
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
     for (size_t i = 0; i < count; i++) {
+        calls[i]->service = service;
         if (lanes[i] == LANE_REFUSED) {
             key_call_finish(calls[i], calls[i]->status);
         } else if (lanes[i] == LANE_SLOW) {
             to_slow_lane(service, calls[i]);
-        } else if (prepare(service, calls[i]) != HF_OK) {
+        } else if (prepare(calls[i]) != HF_OK) {
             lease_release(calls[i]->lease);
             calls[i]->lease = NULL;
             key_call_refuse(calls[i], REASON_OVERLOADED,

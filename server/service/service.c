@@ -72,6 +72,7 @@ HF_STATUS service_start(const struct service_settings *settings,
     service->settings = *settings;
     fill_defaults(&service->settings);
     pthread_mutex_init(&service->record_lock, NULL);
+    pthread_mutex_init(&service->blob_alerts.lock, NULL);
     enum hf_status status = start_parts(service, problem);
     if (status != HF_OK) {
         service_stop(service);
@@ -102,6 +103,7 @@ void service_stop(struct service *service)
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);
     pthread_mutex_destroy(&service->record_lock);
+    pthread_mutex_destroy(&service->blob_alerts.lock);
     free(service);
 }
 

@@ -5,10 +5,12 @@ N11, N13 to N19)?
 import os
 import pathlib
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import (EAST, PARENT, SYSTEM, USER, WEST, Server)  # noqa: E402
+from server import (EAST, PARENT, SYSTEM, TENANT, USER, WEST,  # noqa: E402
+                    Server, identity)
 
 DAMAGED = ("DATA_LOSS", "BLOB_INVALID")
 # envelope: "HFE1" | suite 1 | dep 16 | generation 4 | iv 12 | sealed 32 | tag 16
@@ -134,23 +136,86 @@ class Binding(unittest.TestCase):
         # and the other way round
         self.all_alike([("one", made.wrapped_key)])
 
-    def test_in_an_outage(self):
-        """A damaged envelope while both customer keys are down: it never opens;
-        the availability key opens the DEP key, as for a good one, and that is
-        recorded."""
+    def alerts(self):
+        return self.server.log_lines("blob.alert")
+
+    def test_alert(self):
+        """Whoever is refused a damaged blob, a person is told: which mailbox,
+        who asked, and no key material."""
+        for lease, box in (("no", "one"), ("a live", "warm")):
+            if box == "warm":
+                self.server.dep_with_box(box, key_lease="300")
+                self.assertEqual(self.server.unwrap(box).code, "OK")
+            name = f"{PARENT}/mailboxes/{box}"
+            blob = bytearray(self.server.call(
+                "workload", "WrapKey", resource=name, plaintext_key=b"k" * 32,
+                access=self.server.access(USER)).wrapped_key)
+            blob[TAG] ^= 1
+            before = len(self.alerts())
+            time.sleep(1)  # so that no earlier test's have used the second up
+            list(self.refused(box, blob, [USER]))
+            said = self.alerts()[before:]
+            self.assertEqual(len(said), 1, lease)
+            self.assertEqual(
+                {key: said[0][key] for key in
+                 ("level", "tenant", "resource", "caller", "method")},
+                {"level": "error", "tenant": TENANT, "resource": name,
+                 "caller": identity("workload"), "method": "UnwrapKey"})
+
+    def test_alerts_are_bounded(self):
+        """A flood of damaged blobs is no flood of lines, and none is lost
+        count of."""
+        time.sleep(1)
+        before = len(self.alerts())
+        began = time.monotonic()
+        blob = bytearray(self.blobs["one"])
+        blob[TAG] ^= 1
+        for _ in range(200):
+            list(self.refused("one", blob, [USER]))
+        time.sleep(1)
+        list(self.refused("one", blob, [USER]))
+        said = self.alerts()[before:]
+        seconds = time.monotonic() - began
+        self.assertLess(len(said), 201)
+        self.assertLessEqual(len(said), 10 * (seconds + 1))
+        self.assertEqual(
+            sum(1 + line["lines_left_out"] for line in said), 201)
+
+    def outage(self, rv):
+        self.server.faults(*[f"token={token} function=C_UnwrapKey rv={rv}"
+                             for token in (EAST, WEST)])
+
+    def test_in_a_revocation(self):
+        """A damaged envelope while both customer keys refuse: for a user it is
+        that refusal, and no availability key is used."""
         server = self.server
         blob = bytearray(self.blobs["one"])
         blob[TAG] ^= 1
         try:
-            server.faults(*[f"token={token} function=C_UnwrapKey "
-                            "rv=CKR_ACTION_PROHIBITED"
-                            for token in (EAST, WEST)])
+            self.outage("CKR_ACTION_PROHIBITED")
             outcome = server.unwrap("one", wrapped_key=bytes(blob))
             self.assertEqual(outcome.answer,
                              ("PERMISSION_DENIED", "KEY_ACCESS_DENIED"))
             self.assertEqual(server.ak_records(self.begin), [])
         finally:
             server.heal("mail")
+
+    def test_in_an_outage(self):
+        """A damaged envelope while both customer keys are down: it never opens.
+        That it is damaged shows only under the DEP key, so that the
+        availability key opens that, as for a good one, and is recorded."""
+        server = self.server
+        blob = bytearray(self.blobs["one"])
+        blob[TAG] ^= 1
+        try:
+            self.outage("CKR_DEVICE_ERROR")
+            outcome = server.unwrap("one", wrapped_key=bytes(blob))
+            self.assertEqual(outcome.answer, DAMAGED, outcome)
+            self.assertIsNone(outcome.key)
+            self.assertEqual(len(server.ak_records(self.begin)), 1)
+        finally:
+            server.heal("mail")
+            type(self).begin = server.audit_end()
 
     def test_moved_dep(self):
         """A blob from before the mailbox moved opens while its generation is
