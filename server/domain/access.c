@@ -211,6 +211,12 @@ bool access_manages(uint32_t roles, enum dep_type type)
     return (roles & sufficient) != 0;
 }
 
+bool access_is_denial(enum reason reason, bool of_another_tenant)
+{
+    return reason_code(reason) == ANSWER_PERMISSION_DENIED ||
+           (reason == REASON_NOT_FOUND && of_another_tenant);
+}
+
 bool access_is_data_plane(enum verb verb)
 {
     return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||

@@ -106,6 +106,9 @@ uint32_t access_roles_of(enum verb verb);
 /* access_manages: may one with these roles make, change and assign a DEP of
  * this type (R-1.9)? Beside the verb's own row. */
 bool access_manages(uint32_t roles, enum dep_type type);
+/* access_is_denial: must the chain hold this refusal (R-10.7)? What is refused
+ * by right or role, and what is asked of another tenant and called missing. */
+bool access_is_denial(enum reason reason, bool of_another_tenant);
 bool access_is_data_plane(enum verb verb);
 const char *verb_method(enum verb verb);
 /* role_text / role_parse: "tenant-admin", ...; role_parse gives 0 if unknown.

@@ -83,6 +83,9 @@ HF_STATUS service_admit(struct service *service, const struct caller *caller,
     enum hf_status status =
         admit_locked(service, caller, &facts, tenant, out_tenant, problem);
     pthread_rwlock_unlock(&service->catalogue.lock);
+    if (status != HF_OK) {
+        service_note_denial(service, caller, verb, tenant, problem);
+    }
     return status;
 }
 
@@ -137,7 +140,28 @@ HF_STATUS service_admit_workload(struct service *service,
     enum hf_status status = admit_locked(service, caller, &facts, name->tenant,
                                          out_tenant, problem);
     pthread_rwlock_unlock(&service->catalogue.lock);
+    if (status != HF_OK) {
+        service_note_denial(service, caller, verb, name->tenant, problem);
+    }
     return status;
+}
+
+void service_note_denial(struct service *service, const struct caller *caller,
+                         enum verb verb, const char *tenant,
+                         const struct problem *problem)
+{
+    char object[HF_NAME_MAX_BYTES + 16] = "";
+    if (tenant[0] != '\0') {
+        snprintf(object, sizeof object, "tenants/%s", tenant);
+    }
+    const struct denial denial = {
+        .caller = caller,
+        .verb = verb,
+        .tenant = tenant,
+        .object = object,
+        .reason = problem->reason,
+    };
+    denials_note(service, &denial);
 }
 
 HF_STATUS service_admit_call(struct service *service,

@@ -1,8 +1,8 @@
 /* core: what the files of this module share. Not for the edge.
  *
- * Ranks of locks, outermost first: record_lock, catalogue.lock,
- * generation.lock, key.health_lock. No token, store or edge is called while
- * catalogue.lock or an inner one is held.
+ * Ranks of locks, outermost first: the writing lock of the denials,
+ * record_lock, catalogue.lock, generation.lock, key.health_lock. No token,
+ * store or edge is called while catalogue.lock or an inner one is held.
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "server/service/blob_alert.h"
 #include "server/service/catalogue.h"
+#include "server/service/denials.h"
 #include "server/service/ledger.h"
 #include "server/service/pool.h"
 #include "server/service/service.h"
@@ -34,6 +35,7 @@ struct service {
                            enum dep_health health);
     void *health_context;
     struct blob_alerts blob_alerts;
+    struct denials *denials;
     atomic_uint_fast64_t root_ops;
     atomic_uint_fast64_t ak_uses;
     atomic_uint_fast64_t hot_calls;
@@ -64,6 +66,11 @@ HF_STATUS service_admit_call(struct service *service,
                              const struct key_call *call,
                              struct tenant_entry **out_tenant,
                              struct problem *problem);
+/* service_note_denial: a refusal of an administrative verb, for the chain
+ * (denials.h). service_admit has done it for its own. */
+void service_note_denial(struct service *service, const struct caller *caller,
+                         enum verb verb, const char *tenant,
+                         const struct problem *problem);
 
 /* service_admit_workload: the same for a verb about one workload: of the
  * workloads only its own is let in (R-1.11). workload_check: it can have a key;

@@ -28,10 +28,14 @@ HF_STATUS dep_admit(const struct admin *admin, enum dep_type type)
     if (access_manages(admin->caller->roles, type)) {
         return HF_OK;
     }
-    return problem_set(admin->problem, REASON_ROLE_REQUIRED,
-                       "%s of a DEP of type %s is not for any role of this "
-                       "identity",
-                       verb_method(admin->verb), dep_type_text(type));
+    enum hf_status status =
+        problem_set(admin->problem, REASON_ROLE_REQUIRED,
+                    "%s of a DEP of type %s is not for any role of this "
+                    "identity",
+                    verb_method(admin->verb), dep_type_text(type));
+    service_note_denial(admin->service, admin->caller, admin->verb,
+                        admin->tenant->record.name, admin->problem);
+    return status;
 }
 
 static void name_in_index(const struct dep_record *dep,

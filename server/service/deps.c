@@ -310,6 +310,8 @@ HF_STATUS deps_test(struct service *service, const struct caller *caller,
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
     const struct admin admin = {
+        .service = service,
+        .tenant = owner,
         .caller = caller,
         .verb = VERB_TEST_DEP,
         .problem = problem,

@@ -14,16 +14,32 @@
 /* how often a call may come back to the hot lane after its lease went stale */
 #define STALE_MAX 3
 
+/* A refusal is not its caller's affair alone. */
+static void tell_others(const struct key_call *call)
+{
+    char object[RESOURCE_NAME_BYTES];
+    if (call->problem.reason == REASON_BLOB_INVALID) {
+        blob_alert(&call->service->blob_alerts, call,
+                   service_monotonic_ms(call->service));
+    }
+    resource_name(call->tenant, call->type, call->resource, object);
+    const struct denial denial = {
+        .caller = call->caller,
+        .verb = call->verb,
+        .tenant = call->tenant,
+        .object = object,
+        .reason = call->problem.reason,
+    };
+    denials_note(call->service, &denial);
+}
+
 void key_call_finish(struct key_call *call, enum hf_status status)
 {
     call->status = status;
     if (status != HF_OK) {
         secret_freep(&call->plaintext);
         call->envelope_len = 0;
-        if (call->problem.reason == REASON_BLOB_INVALID) {
-            blob_alert(&call->service->blob_alerts, call,
-                       service_monotonic_ms(call->service));
-        }
+        tell_others(call);
     }
     call->done(call);
 }

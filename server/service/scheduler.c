@@ -193,6 +193,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
         .now_ms = service_monotonic_ms(service),
     };
     operations_round(service, round->now_ms);
+    denials_round(service, round->now_ms);
     check_ak_schedule(scheduler, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {

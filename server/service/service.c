@@ -46,6 +46,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
         .threads = settings->slow_threads,
         .queue_max = settings->slow_queue_max,
     };
+    HF_TRY(problem_of_status(problem, denials_new(&service->denials)));
     HF_TRY(ledger_open(settings->store, settings->service_token,
                        settings->clock, &service->ledger, problem));
     HF_TRY(catalogue_load(service, problem));
@@ -98,10 +99,12 @@ void service_stop(struct service *service)
     scheduler_stop(service->scheduler);
     pool_stop(service->pool);
     end_all_leases(service);
+    denials_flush(service);
     operations_close(service->operations);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);
+    denials_free(service->denials);
     pthread_mutex_destroy(&service->record_lock);
     pthread_mutex_destroy(&service->blob_alerts.lock);
     free(service);

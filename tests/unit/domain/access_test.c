@@ -534,6 +534,20 @@ static void test_methods(void **state)
     }
 }
 
+/* every reason, of the own tenant and of another. */
+static void test_denials(void **state)
+{
+    (void)state;
+    for (int reason = 0; reason < REASON_COUNT; reason++) {
+        bool refused = reason == REASON_ROLE_REQUIRED ||
+                       reason == REASON_SYSTEM_NOT_ALLOWED ||
+                       reason == REASON_KEY_ACCESS_DENIED;
+        assert_int_equal(access_is_denial((enum reason)reason, false), refused);
+        assert_int_equal(access_is_denial((enum reason)reason, true),
+                         refused || reason == REASON_NOT_FOUND);
+    }
+}
+
 static void test_role_texts(void **state)
 {
     (void)state;
@@ -581,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_a_thing_of_one_workload),
         cmocka_unit_test(test_types_that_a_role_manages),
         cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_denials),
         cmocka_unit_test(test_role_texts),
         cmocka_unit_test(test_conflicts),
     };
