@@ -102,14 +102,26 @@ static HF_STATUS open_by_customer_key(struct service *service,
     return checked_lease(service, generation, &opened, out_lease);
 }
 
+static void note_bad_copy(struct service *service,
+                          struct generation_entry *generation, size_t slot)
+{
+    pthread_mutex_lock(&generation->lock);
+    generation->bad_copy_ms[slot] = service_monotonic_ms(service);
+    pthread_mutex_unlock(&generation->lock);
+}
+
 HF_STATUS attempt_customer_key(struct service *service,
                                struct generation_entry *generation, size_t slot,
                                int64_t drop_dead_ms, struct lease **out_lease)
 {
     enum hf_status status = open_by_customer_key(service, generation, slot,
                                                  drop_dead_ms, out_lease);
-    health_note(service, generation->keys[slot], attempt_of(status),
+    enum attempt attempt = attempt_of(status);
+    health_note(service, generation->versions[slot], attempt,
                 status == HF_E_TIMEOUT);
+    if (attempt == ATTEMPT_BAD_BLOB) {
+        note_bad_copy(service, generation, slot);
+    }
     return status;
 }
 

@@ -9,13 +9,21 @@
 
 /* --- new entries -------------------------------------------------------- */
 
-struct key_entry *key_entry_new(void)
+struct key_version_entry *key_version_entry_new(void)
 {
-    struct key_entry *key = calloc(1, sizeof *key);
-    if (key != NULL) {
-        pthread_mutex_init(&key->health_lock, NULL);
+    struct key_version_entry *version = calloc(1, sizeof *version);
+    if (version != NULL) {
+        pthread_mutex_init(&version->health_lock, NULL);
     }
-    return key;
+    return version;
+}
+
+void key_version_entry_free(struct key_version_entry *version)
+{
+    if (version != NULL) {
+        pthread_mutex_destroy(&version->health_lock);
+        free(version);
+    }
 }
 
 struct generation_entry *generation_entry_new(void)
@@ -31,12 +39,11 @@ struct generation_entry *generation_entry_new(void)
 static void key_entry_free(struct key_entry *key)
 {
     for (size_t i = 0; i < KEY_VERSIONS_MAX; i++) {
-        free(key->versions[i]);
+        key_version_entry_free(key->versions[i]);
     }
     for (size_t i = 0; i < key->grant_count; i++) {
         free(key->grants[i]);
     }
-    pthread_mutex_destroy(&key->health_lock);
     free(key);
 }
 
@@ -309,8 +316,8 @@ HF_STATUS catalogue_add_generation(struct service *service,
 
 DEFINE_LOAD(tenant, tenant_entry, FRESH(tenant_entry), tenant_decode)
 DEFINE_LOAD(token, token_entry, FRESH(token_entry), token_record_decode)
-DEFINE_LOAD(key, key_entry, key_entry_new(), customer_key_decode)
-DEFINE_LOAD(key_version, key_version_entry, FRESH(key_version_entry),
+DEFINE_LOAD(key, key_entry, FRESH(key_entry), customer_key_decode)
+DEFINE_LOAD(key_version, key_version_entry, key_version_entry_new(),
             key_version_decode)
 DEFINE_LOAD(grant, grant_entry, FRESH(grant_entry), grant_decode)
 DEFINE_LOAD(dep, dep_entry, FRESH(dep_entry), dep_decode)

@@ -48,9 +48,18 @@ struct token_entry {
 #define KEY_VERSIONS_MAX 64
 #define KEY_GRANTS_MAX   64
 
+/* Each version is an object of its own in the token: what is known of one says
+ * nothing of another, and a DEP rests on the version it was made with. */
 struct key_version_entry {
     struct key_version_record record;
     struct stamp stamp;
+    pthread_mutex_t health_lock; /* of the next four */
+    struct key_health health;
+    struct breaker breaker;
+    enum attempt known; /* what the last attempt came to (R-15.4a) */
+    int64_t known_ms;   /* monotonic; 0: none was made */
+    int64_t probed_ms;  /* monotonic, when the last probe began */
+    atomic_bool probing;
 };
 
 struct grant_entry {
@@ -66,11 +75,6 @@ struct key_entry {
     struct key_version_entry *versions[KEY_VERSIONS_MAX]; /* version - 1 */
     struct grant_entry *grants[KEY_GRANTS_MAX];
     size_t grant_count;
-    pthread_mutex_t health_lock; /* of the two below */
-    struct key_health health;
-    struct breaker breaker;
-    int64_t probed_ms; /* monotonic, when the last probe began */
-    atomic_bool probing;
     struct key_entry *next;
 };
 
@@ -97,10 +101,10 @@ struct generation_entry {
     /* one acquisition at a time per set of keys the caller may use */
     bool acquiring[4];
     struct key_call *parked[4];
-    /* what the last attempts came to, for R-15.4a */
-    enum attempt known[HF_CUSTOMER_KEYS_PER_DEP];
-    int64_t known_ms[HF_CUSTOMER_KEYS_PER_DEP]; /* 0: nothing known */
-    atomic_bool renewing;                       /* a renewal is under way */
+    /* when the copy last proved bad, which is no fault of the key; monotonic,
+     * 0: never */
+    int64_t bad_copy_ms[HF_CUSTOMER_KEYS_PER_DEP];
+    atomic_bool renewing; /* a renewal is under way */
     uint64_t seals_next;
     uint64_t seals_end;
 };
@@ -188,7 +192,8 @@ HF_STATUS catalogue_add_generation(struct service *service,
                                    const struct dep_record *dep,
                                    const struct stamp *stamp);
 /* New empty entries, with locks made. NULL: no memory. */
-struct key_entry *key_entry_new(void);
+struct key_version_entry *key_version_entry_new(void);
+void key_version_entry_free(struct key_version_entry *version);
 struct generation_entry *generation_entry_new(void);
 void generation_entry_free(struct generation_entry *generation);
 

@@ -1,7 +1,7 @@
 /* core: what the files of this module share. Not for the edge.
  *
  * Ranks of locks, outermost first: the writing lock of the denials,
- * record_lock, catalogue.lock, generation.lock, key.health_lock. No token,
+ * record_lock, catalogue.lock, generation.lock, version.health_lock. No token,
  * store or edge is called while catalogue.lock or an inner one is held.
  */
 #pragma once
@@ -145,9 +145,10 @@ HF_STATUS generation_test(struct service *service,
                           struct generation_entry *generation,
                           enum root_slot slot);
 
-/* health_note: what an attempt at a key came to; updates health, breaker and
- * the DEPs that use it, and tells the watcher. */
-void health_note(struct service *service, struct key_entry *key,
+/* health_note: what an attempt at a key version came to, whoever made it;
+ * updates health, breaker, what is known now and the DEPs that rest on it, and
+ * tells the watcher. */
+void health_note(struct service *service, struct key_version_entry *version,
                  enum attempt attempt, bool timed_out);
 /* The catalogue's lock is held. */
 enum dep_health dep_health_locked(struct service *service,
@@ -164,8 +165,8 @@ bool key_serves_anyone(const struct key_entry *key,
 /* key_attempt_known: what an attempt would come to, by what is known; by the
  * last one made, or DENIED when nobody may use the key. The catalogue's lock is
  * held. */
-enum attempt key_attempt_known(struct key_entry *key,
-                               const struct key_version_entry *version,
+enum attempt key_attempt_known(const struct key_entry *key,
+                               struct key_version_entry *version,
                                int64_t wall_ms);
 
 /* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in its

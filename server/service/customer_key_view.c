@@ -70,6 +70,23 @@ struct stamp customer_key_stamp(const struct key_entry *key)
     return whole;
 }
 
+/* Of the newest version that may be used: it is what new wraps rest on. */
+static struct key_health health_of(const struct key_entry *key)
+{
+    uint32_t number = key->record.current_version;
+    for (uint32_t i = number; i > 0; i--) {
+        if (key->versions[i - 1]->record.enabled) {
+            number = i;
+            break;
+        }
+    }
+    struct key_version_entry *version = key->versions[number - 1];
+    pthread_mutex_lock(&version->health_lock);
+    struct key_health health = version->health;
+    pthread_mutex_unlock(&version->health_lock);
+    return health;
+}
+
 void customer_key_fill_view(struct key_entry *key,
                             struct customer_key_view *out)
 {
@@ -84,9 +101,7 @@ void customer_key_fill_view(struct key_entry *key,
     out->created_ms = key->record.created_ms;
     fill_versions(key, out);
     fill_grants(key, out);
-    pthread_mutex_lock(&key->health_lock);
-    out->health = key->health;
-    pthread_mutex_unlock(&key->health_lock);
+    out->health = health_of(key);
     const struct stamp whole = customer_key_stamp(key);
     etag_write(&whole, out->etag);
 }

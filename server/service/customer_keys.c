@@ -236,7 +236,7 @@ static HF_STATUS register_locked(const struct admin *admin,
         HF_TRY(customer_key_may_get_version(admin, making->existing, token,
                                             &making->version->record));
     } else {
-        making->fresh = key_entry_new();
+        making->fresh = calloc(1, sizeof *making->fresh);
         if (making->fresh == NULL) {
             return problem_of_status(admin->problem, HF_E_NO_MEMORY);
         }
@@ -267,14 +267,6 @@ static HF_STATUS register_locked(const struct admin *admin,
         status = taken == HF_OK ? status : taken;
     }
     return admin_answer(admin, status);
-}
-
-static void key_entry_discard(struct key_entry *key)
-{
-    if (key != NULL) {
-        pthread_mutex_destroy(&key->health_lock);
-        free(key);
-    }
 }
 
 HF_STATUS customer_keys_register(struct service *service,
@@ -309,7 +301,7 @@ HF_STATUS customer_keys_register(struct service *service,
     HF_TRY(check_uri(&admin, request->uri, &token->record, &uri));
     HF_TRY(find_in_token(&admin, token, &uri, &report));
     HF_TRY(check_report(&admin, &report));
-    making.version = calloc(1, sizeof *making.version);
+    making.version = key_version_entry_new();
     if (making.version == NULL) {
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
@@ -318,7 +310,7 @@ HF_STATUS customer_keys_register(struct service *service,
     if (status == HF_OK && request->mutation.validate_only) {
         customer_key_preview(&admin, request->name, token,
                              &making.version->record, out);
-        free(making.version);
+        key_version_entry_free(making.version);
         return HF_OK;
     }
     if (status == HF_OK) {
@@ -326,8 +318,8 @@ HF_STATUS customer_keys_register(struct service *service,
         status = register_locked(&admin, request, token, &making);
         pthread_mutex_unlock(&service->record_lock);
     }
-    key_entry_discard(making.fresh);
-    free(making.version);
+    free(making.fresh);
+    key_version_entry_free(making.version);
     HF_TRY(status);
     return customer_key_show_named(&admin, request->name, out);
 }

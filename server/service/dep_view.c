@@ -77,18 +77,18 @@ uint32_t dep_count_active(struct service *service,
     return count;
 }
 
-static void fill_key(struct key_entry *key,
-                     const struct key_version_record *version,
+static void fill_key(const struct key_entry *key,
+                     struct key_version_entry *version,
                      struct dep_key_view *out)
 {
     memcpy(out->name, key->record.name, sizeof out->name);
     memcpy(out->custody_domain, key->token->record.custody_domain,
            sizeof out->custody_domain);
-    out->version = version->version;
-    out->suite = (enum token_suite)version->suite;
-    pthread_mutex_lock(&key->health_lock);
-    out->health = key->health;
-    pthread_mutex_unlock(&key->health_lock);
+    out->version = version->record.version;
+    out->suite = (enum token_suite)version->record.suite;
+    pthread_mutex_lock(&version->health_lock);
+    out->health = version->health;
+    pthread_mutex_unlock(&version->health_lock);
 }
 
 void dep_fill_view(struct service *service, struct dep_entry *dep,
@@ -103,7 +103,7 @@ void dep_fill_view(struct service *service, struct dep_entry *dep,
     out->health = dep_health_locked(service, dep);
     for (size_t slot = 0; generation != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP;
          slot++) {
-        fill_key(generation->keys[slot], &generation->versions[slot]->record,
+        fill_key(generation->keys[slot], generation->versions[slot],
                  &out->keys[slot]);
     }
     if (generation != NULL && dep->record.generation > 1) {

@@ -18,14 +18,14 @@ bool key_serves_anyone(const struct key_entry *key,
 }
 
 /* The catalogue's lock is held. */
-enum attempt key_attempt_known(struct key_entry *key,
-                               const struct key_version_entry *version,
+enum attempt key_attempt_known(const struct key_entry *key,
+                               struct key_version_entry *version,
                                int64_t wall_ms)
 {
     bool may_be_used = key_serves_anyone(key, version, wall_ms);
-    pthread_mutex_lock(&key->health_lock);
-    enum attempt attempt = key_health_attempt(&key->health, may_be_used);
-    pthread_mutex_unlock(&key->health_lock);
+    pthread_mutex_lock(&version->health_lock);
+    enum attempt attempt = key_health_attempt(&version->health, may_be_used);
+    pthread_mutex_unlock(&version->health_lock);
     return attempt;
 }
 
@@ -86,15 +86,20 @@ void health_refresh(struct service *service)
     }
 }
 
-void health_note(struct service *service, struct key_entry *key,
+void health_note(struct service *service, struct key_version_entry *version,
                  enum attempt attempt, bool timed_out)
 {
-    pthread_mutex_lock(&key->health_lock);
+    pthread_mutex_lock(&version->health_lock);
+    int64_t now_ms = service_monotonic_ms(service);
     bool changed =
-        key_health_note(&key->health, attempt, service_wall_ms(service));
-    breaker_note(&key->breaker, attempt, timed_out,
-                 service_monotonic_ms(service));
-    pthread_mutex_unlock(&key->health_lock);
+        key_health_note(&version->health, attempt, service_wall_ms(service));
+    breaker_note(&version->breaker, attempt, timed_out, now_ms);
+    if (attempt != ATTEMPT_OURS) { /* the token was asked */
+        /* a bad copy is its generation's; the key answered */
+        version->known = attempt == ATTEMPT_BAD_BLOB ? ATTEMPT_OK : attempt;
+        version->known_ms = now_ms;
+    }
+    pthread_mutex_unlock(&version->health_lock);
     if (changed) {
         health_refresh(service);
     }

@@ -70,21 +70,11 @@ static enum opening refuse_changed(struct key_call *call)
 
 /* --- customer keys ------------------------------------------------------ */
 
-static void note_known(struct service *service,
-                       struct generation_entry *generation, size_t slot,
-                       enum attempt attempt)
+static bool breaker_skips(struct key_version_entry *version)
 {
-    pthread_mutex_lock(&generation->lock);
-    generation->known[slot] = attempt;
-    generation->known_ms[slot] = service_monotonic_ms(service);
-    pthread_mutex_unlock(&generation->lock);
-}
-
-static bool breaker_skips(struct key_entry *key)
-{
-    pthread_mutex_lock(&key->health_lock);
-    bool skips = breaker_is_open(&key->breaker);
-    pthread_mutex_unlock(&key->health_lock);
+    pthread_mutex_lock(&version->health_lock);
+    bool skips = breaker_is_open(&version->breaker);
+    pthread_mutex_unlock(&version->health_lock);
     return skips;
 }
 
@@ -96,13 +86,11 @@ static enum attempt try_key(struct service *service,
     if (!facts->verdicts[slot].allowed) {
         return ATTEMPT_DENIED; /* the token is not asked */
     }
-    if (breaker_skips(generation->keys[slot])) {
+    if (breaker_skips(generation->versions[slot])) {
         return ATTEMPT_TRANSIENT; /* R-15.4b */
     }
-    enum attempt attempt = attempt_of(attempt_customer_key(
-        service, generation, slot, deadline_ms, out_lease));
-    note_known(service, generation, slot, attempt);
-    return attempt;
+    return attempt_of(attempt_customer_key(service, generation, slot,
+                                           deadline_ms, out_lease));
 }
 
 /* one at random, then the other. */
@@ -228,6 +216,25 @@ fall_back(struct service *service, struct generation_entry *generation,
                                out_lease);
 }
 
+/* What is known now of one customer key, by whatever attempt: another DEP's, a
+ * test's, a probe's; and of this generation's copy. False: not since since_ms,
+ * or the key answers again and is to be asked. The generation's lock is held.
+ */
+static bool known_of(const struct generation_entry *generation, size_t slot,
+                     int64_t since_ms, enum attempt *out)
+{
+    struct key_version_entry *version = generation->versions[slot];
+    int64_t bad_copy_ms = generation->bad_copy_ms[slot];
+    pthread_mutex_lock(&version->health_lock);
+    int64_t known_ms = version->known_ms;
+    *out = version->known;
+    pthread_mutex_unlock(&version->health_lock);
+    if (*out == ATTEMPT_OK && bad_copy_ms >= known_ms) {
+        *out = ATTEMPT_BAD_BLOB;
+    }
+    return known_ms > 0 && known_ms >= since_ms && *out != ATTEMPT_OK;
+}
+
 /* R-15.4a: what is known now, if it is fresh for both keys and an AK lease
  * lives; then nobody needs to ask the tokens again. */
 static bool known_results(struct service *service,
@@ -248,10 +255,8 @@ static bool known_results(struct service *service,
             results[slot] = ATTEMPT_DENIED;
             continue;
         }
-        results[slot] = generation->known[slot];
-        known = generation->known_ms[slot] >=
-                    lease->opened_ms - HF_AK_LEASE_MAX_MS &&
-                generation->known_ms[slot] > 0 && results[slot] != ATTEMPT_OK;
+        known = known_of(generation, slot,
+                         lease->opened_ms - HF_AK_LEASE_MAX_MS, &results[slot]);
     }
     pthread_mutex_unlock(&generation->lock);
     return known;

@@ -24,7 +24,8 @@ struct scheduler {
 struct job {
     struct service *service;
     struct generation_entry *generation;
-    struct key_entry *key;
+    struct token_entry *token;
+    struct key_version_entry *version;
 };
 
 /* --- the work, on the slow lane ----------------------------------------- */
@@ -49,17 +50,17 @@ static void run_ak_close(void *argument)
 static void run_probe(void *argument)
 {
     struct job *job = argument;
-    struct key_entry *key = job->key;
+    struct key_version_entry *version = job->version;
     pthread_rwlock_rdlock(&job->service->catalogue.lock);
-    const struct key_version_record *version =
-        &key->versions[key->record.current_version - 1]->record;
-    enum residency residency =
-        version->allows_token ? RESIDENCY_TOKEN : RESIDENCY_MEMORY;
+    const struct key_version_record record = version->record;
     pthread_rwlock_unlock(&job->service->catalogue.lock);
+    enum residency residency =
+        record.allows_token ? RESIDENCY_TOKEN : RESIDENCY_MEMORY;
     enum hf_status status =
-        key_round_trip(job->service, key->token, version, residency);
-    health_note(job->service, key, attempt_of(status), status == HF_E_TIMEOUT);
-    atomic_store(&key->probing, false);
+        key_round_trip(job->service, job->token, &record, residency);
+    health_note(job->service, version, attempt_of(status),
+                status == HF_E_TIMEOUT);
+    atomic_store(&version->probing, false);
     free(job);
 }
 
@@ -93,7 +94,7 @@ struct round {
     size_t renewal_count;
     struct generation_entry *ak_closes[JOBS_MAX];
     size_t ak_close_count;
-    struct key_entry *probes[JOBS_MAX];
+    struct job probes[JOBS_MAX];
     size_t probe_count;
 };
 
@@ -119,27 +120,40 @@ static void look_at_generation(struct round *round,
     }
 }
 
-static void look_at_key(struct round *round, struct key_entry *key)
+static void look_at_version(struct round *round, struct token_entry *token,
+                            struct key_version_entry *version)
 {
     int64_t probe_ms = round->service->settings.probe_ms;
-    uint32_t current = key->record.current_version;
-    if (token_entry_configured(key->token) == NULL || current == 0 ||
-        key->versions[current - 1] == NULL ||
-        !key->versions[current - 1]->record.enabled) {
+    bool by_time = probe_ms != INT64_MAX &&
+                   (version->probed_ms == 0 ||
+                    round->now_ms - version->probed_ms >= probe_ms);
+    pthread_mutex_lock(&version->health_lock);
+    bool due = breaker_is_open(&version->breaker)
+                   ? breaker_take_probe(&version->breaker, round->now_ms)
+                   : by_time;
+    pthread_mutex_unlock(&version->health_lock);
+    if (due && round->probe_count < JOBS_MAX &&
+        !atomic_exchange(&version->probing, true)) {
+        version->probed_ms = round->now_ms;
+        round->probes[round->probe_count++] = (struct job){
+            .service = round->service,
+            .token = token,
+            .version = version,
+        };
+    }
+}
+
+/* Every version that may be used: whatever a call can ask, and a breaker can
+ * skip, a probe finds again. */
+static void look_at_key(struct round *round, struct key_entry *key)
+{
+    if (token_entry_configured(key->token) == NULL) {
         return;
     }
-    bool by_time =
-        probe_ms != INT64_MAX &&
-        (key->probed_ms == 0 || round->now_ms - key->probed_ms >= probe_ms);
-    pthread_mutex_lock(&key->health_lock);
-    bool due = breaker_is_open(&key->breaker)
-                   ? breaker_take_probe(&key->breaker, round->now_ms)
-                   : by_time;
-    pthread_mutex_unlock(&key->health_lock);
-    if (due && round->probe_count < JOBS_MAX &&
-        !atomic_exchange(&key->probing, true)) {
-        key->probed_ms = round->now_ms;
-        round->probes[round->probe_count++] = key;
+    for (uint32_t i = 0; i < key->record.current_version; i++) {
+        if (key->versions[i] != NULL && key->versions[i]->record.enabled) {
+            look_at_version(round, key->token, key->versions[i]);
+        }
     }
 }
 
@@ -210,9 +224,9 @@ static void run_round(struct scheduler *scheduler, struct round *round)
         }
     }
     for (size_t i = 0; i < round->probe_count; i++) {
-        job.key = round->probes[i];
+        job = round->probes[i];
         if (!hand_over(&job, POOL_BACKGROUND, run_probe)) {
-            atomic_store(&job.key->probing, false);
+            atomic_store(&job.version->probing, false);
         }
     }
 }
