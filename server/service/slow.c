@@ -89,6 +89,16 @@ static enum step get_lease(struct slow *slow,
     return STEP_OVER;
 }
 
+/* A stale one: nobody is to get it any more. */
+static void leave_lease(struct slow *slow, struct lease *lease)
+{
+    if (lease->source == LEASE_BY_AVAILABILITY_KEY) {
+        opening_close_ak(slow->service, lease->generation, INT64_MAX);
+    } else {
+        lease_drop(lease);
+    }
+}
+
 static enum step open_failed(struct slow *slow, struct lease *lease,
                              enum hf_status status)
 {
@@ -100,12 +110,7 @@ static enum step open_failed(struct slow *slow, struct lease *lease,
     if (hf_status_class(status) == HF_CLASS_OURS || ++call->tries > STALE_MAX) {
         return slow_fail(slow, status);
     }
-    /* stale: once more from the start */
-    if (lease->source == LEASE_BY_AVAILABILITY_KEY) {
-        opening_close_ak(slow->service, lease->generation, INT64_MAX);
-    } else {
-        lease_drop(lease);
-    }
+    leave_lease(slow, lease); /* once more from the start */
     keys_submit(slow->service, &call, 1);
     return STEP_OVER;
 }
@@ -147,9 +152,10 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
     return STEP_ON;
 }
 
-HF_STATUS slow_seal_key(struct slow *slow, struct generation_entry *generation,
-                        const struct lease *lease, const struct secret *key,
-                        uint8_t out[ENVELOPE_KEY_BYTES])
+/* *out_stale: it is the lease that failed. */
+static HF_STATUS seal(struct slow *slow, struct generation_entry *generation,
+                      const struct lease *lease, const struct secret *key,
+                      uint8_t out[ENVELOPE_KEY_BYTES], bool *out_stale)
 {
     uint8_t context[CONTEXT_BYTES];
     uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
@@ -163,9 +169,24 @@ HF_STATUS slow_seal_key(struct slow *slow, struct generation_entry *generation,
         rng_fill(slow->service->settings.rng, envelope.iv, sizeof envelope.iv));
     HF_TRY(seal_budget_take(slow->service, generation));
     fill_context(slow, generation, context);
-    HF_TRY(lease_seal(lease, envelope.iv, BYTES_OF(context),
-                      (struct bytes){secret_bytes(key), HF_KEY_BYTES}, sealed));
+    enum hf_status status =
+        lease_seal(lease, envelope.iv, BYTES_OF(context),
+                   (struct bytes){secret_bytes(key), HF_KEY_BYTES}, sealed);
+    *out_stale = status != HF_OK && hf_status_class(status) != HF_CLASS_OURS;
+    HF_TRY(status);
     return envelope_encode(&envelope, out, ENVELOPE_KEY_BYTES, &len);
+}
+
+HF_STATUS slow_seal_key(struct slow *slow, struct generation_entry *generation,
+                        struct lease *lease, const struct secret *key,
+                        uint8_t out[ENVELOPE_KEY_BYTES])
+{
+    bool stale = false;
+    enum hf_status status = seal(slow, generation, lease, key, out, &stale);
+    if (stale) {
+        leave_lease(slow, lease);
+    }
+    return status;
 }
 
 /* a DEP that is not enabled takes no new wrap. */
@@ -193,6 +214,7 @@ enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
                            uint8_t out[ENVELOPE_KEY_BYTES])
 {
     struct generation_entry *wanted = slow->view.wanted;
+    bool stale = false;
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
     if (!slow_may_wrap(slow, wanted)) {
         return slow_refuse(
@@ -203,8 +225,8 @@ enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
     if (get_lease(slow, wanted, &lease) == STEP_OVER) {
         return STEP_OVER;
     }
-    enum hf_status status = slow_seal_key(slow, wanted, lease, key, out);
-    if (status == HF_E_PRECONDITION) {
+    enum hf_status status = seal(slow, wanted, lease, key, out, &stale);
+    if (stale) {
         return open_failed(slow, lease, status);
     }
     if (status != HF_OK) {

@@ -48,11 +48,12 @@ void slow_let_go(struct slow *slow);
 enum step slow_open_envelope(struct slow *slow, struct bytes blob,
                              struct secret **out_key);
 /* slow_seal_wanted: seals under the generation the mailbox should be on.
- * slow_seal_key: under a lease that is at hand; does not answer the call. */
+ * slow_seal_key: under a lease that is at hand; does not answer the call. A
+ * lease that does not seal is left, so that the next call gets another. */
 enum step slow_seal_wanted(struct slow *slow, const struct secret *key,
                            uint8_t out[ENVELOPE_KEY_BYTES]);
 HF_STATUS slow_seal_key(struct slow *slow, struct generation_entry *generation,
-                        const struct lease *lease, const struct secret *key,
+                        struct lease *lease, const struct secret *key,
                         uint8_t out[ENVELOPE_KEY_BYTES]);
 
 /* slow_set_effective: the view's record now holds this envelope, under the

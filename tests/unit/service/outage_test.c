@@ -1,7 +1,7 @@
 /* What is known of customer keys while they are away, and when they are back:
  * does an outage end for everybody who rests on the key (R-7.2, R-15.4b), and
  * does the availability key serve nobody against what is known now (R-15.4a)?
- */
+ * Is a lease in a token that died left for the other customer key? */
 #include "server/service/ak_audit.h"
 
 #include "tests/unit/service/world.h"
@@ -236,6 +236,82 @@ static void a_bad_copy_is_known_for_its_own_dep_alone(void **state)
     assert_int_equal(view.health, HEALTH_HEALTHY);
 }
 
+/* --- a lease in a token that died --------------------------------------- */
+
+static enum hf_status wrap_for(const char *mailbox)
+{
+    static const uint8_t key[HF_KEY_BYTES] = {7};
+    struct outcome out;
+    const struct call_options wrap = {
+        .caller = &world.workload,
+        .verb = VERB_WRAP_KEY,
+        .mailbox = mailbox,
+        .plaintext = key,
+    };
+    world_call(&world, &wrap, &out);
+    return out.status;
+}
+
+/* The token whose object the lease is, by which one is asked to seal. */
+static size_t token_of_the_lease(const char *mailbox)
+{
+    uint64_t before = token_fake_calls(world.customer_fake[0], TOKEN_OP_SEAL);
+    assert_ok(wrap_for(mailbox));
+    return token_fake_calls(world.customer_fake[0], TOKEN_OP_SEAL) > before ? 0
+                                                                            : 1;
+}
+
+static void nothing_works_in(size_t token)
+{
+    for (int op = TOKEN_OP_SEAL; op <= TOKEN_OP_HEALTH; op++) {
+        token_fake_fail_all(world.customer_fake[token], (enum token_op)op,
+                            HF_E_UNREACHABLE);
+    }
+}
+
+/* The other customer key is fine: nobody needs to wait for the lease to end. */
+static void a_wrap_leaves_a_dead_lease(void **state)
+{
+    (void)state;
+    nothing_works_in(token_of_the_lease(WORLD_MAILBOX));
+    for (int i = 0; i < 3; i++) {
+        assert_ok(wrap_for(WORLD_MAILBOX));
+    }
+    assert_int_equal(ak_uses(), 0);
+}
+
+static void a_generate_leaves_a_dead_lease(void **state)
+{
+    struct outcome out;
+    (void)state;
+    world_mailbox(&world, OTHER_BOX, WORLD_DEP);
+    nothing_works_in(token_of_the_lease(WORLD_MAILBOX));
+    world_generate(&world, OTHER_BOX, &out);
+    assert_int_equal(ak_uses(), 0);
+}
+
+/* The access succeeds without the move, and the next one moves it: not only
+ * when the lease of the new DEP has ended. */
+static void a_rewrap_on_access_leaves_a_dead_lease(void **state)
+{
+    struct outcome out;
+    struct mailbox_assign assign = {.tenant = WORLD_TENANT, .dep = OTHER_DEP};
+    struct mailbox_view view;
+    (void)state;
+    world_dep(&world, OTHER_DEP, LEASE_MS, RESIDENCY_TOKEN);
+    world_mailbox(&world, OTHER_BOX, OTHER_DEP);
+    size_t token = token_of_the_lease(OTHER_BOX);
+    memcpy(assign.id, WORLD_MAILBOX, sizeof WORLD_MAILBOX);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &assign, &view,
+                               &world.problem));
+    nothing_works_in(token);
+    for (int i = 0; i < 2; i++) {
+        world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+        assert_ok(out.status);
+    }
+    assert_int_equal(out.envelope_len, ENVELOPE_KEY_BYTES);
+}
+
 int main(void)
 {
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -244,6 +320,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAIN(an_outage_ends_though_the_current_version_is_disabled),
         PLAIN(one_versions_health_is_not_the_others),
+        PLAIN(a_wrap_leaves_a_dead_lease),
+        PLAIN(a_generate_leaves_a_dead_lease),
+        PLAIN(a_rewrap_on_access_leaves_a_dead_lease),
         AK_LEASE(a_refusal_seen_by_another_dep_counts),
         AK_LEASE(a_refusal_seen_by_a_test_counts),
         AK_LEASE(a_recovery_seen_by_another_dep_counts),
