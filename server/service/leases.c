@@ -70,6 +70,17 @@ static struct lease *kill(struct lease **place)
     return NULL;
 }
 
+/* Dead for everybody, and the caller its user; NULL: there is none. */
+static struct lease *detach_ak(struct generation_entry *generation)
+{
+    struct lease *lease = generation->ak_lease;
+    if (lease != NULL) {
+        lease->users++;
+        CHECK(kill(&generation->ak_lease) == NULL);
+    }
+    return lease;
+}
+
 /* ------------------------------------------------------------------------ */
 
 HF_STATUS lease_new(struct service *service,
@@ -228,35 +239,36 @@ static bool has_dying_of_before(const struct generation_entry *generation)
     return false;
 }
 
-void leases_end(struct generation_entry *generation)
+struct lease *leases_narrow(struct generation_entry *generation)
 {
     pthread_mutex_lock(&generation->lock);
     generation->revision++;
     struct lease *lease = kill(&generation->lease);
-    struct lease *ak_lease = kill(&generation->ak_lease);
-    while (has_dying_of_before(generation)) {
-        pthread_cond_wait(&generation->drained, &generation->lock);
-    }
+    struct lease *ak_lease = detach_ak(generation);
     pthread_mutex_unlock(&generation->lock);
     if (lease != NULL) {
         lease_free(lease);
     }
-    if (ak_lease != NULL) {
-        lease_free(ak_lease);
+    return ak_lease;
+}
+
+void leases_settle(struct generation_entry *generation)
+{
+    pthread_mutex_lock(&generation->lock);
+    while (has_dying_of_before(generation)) {
+        pthread_cond_wait(&generation->drained, &generation->lock);
     }
+    pthread_mutex_unlock(&generation->lock);
 }
 
 struct lease *lease_detach_ak(struct generation_entry *generation,
                               int64_t now_ms)
 {
+    struct lease *lease = NULL;
     pthread_mutex_lock(&generation->lock);
-    struct lease *lease = generation->ak_lease;
-    if (lease != NULL && now_ms < lease->expires_ms) {
-        lease = NULL;
-    }
-    if (lease != NULL) {
-        lease->users++;
-        CHECK(kill(&generation->ak_lease) == NULL);
+    if (generation->ak_lease != NULL &&
+        now_ms >= generation->ak_lease->expires_ms) {
+        lease = detach_ak(generation);
     }
     pthread_mutex_unlock(&generation->lock);
     return lease;

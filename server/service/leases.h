@@ -85,10 +85,13 @@ static inline void lease_releasep(struct lease **lease)
 
 /* lease_drop: this one is stale (its object is gone); dead for everybody. */
 void lease_drop(struct lease *lease);
-/* leases_end: raises the revision; every lease of the generation is dead and no
- * longer used when it returns. Blocks until the calls that use them are done.
- */
-void leases_end(struct generation_entry *generation);
+/* leases_narrow: raises the revision; every lease of the generation is dead.
+ * Gives the AK lease there was, the caller as a user, for its closing record;
+ * one that is published later rests on the narrower facts and lives on.
+ * leases_settle: returns when no lease of before the last narrowing is used any
+ * more. Blocks until the calls that use them are done. */
+struct lease *leases_narrow(struct generation_entry *generation);
+void leases_settle(struct generation_entry *generation);
 /* lease_detach_ak: takes an AK lease out whose time is over at now_ms, and adds
  * the caller as a user, for its closing record; NULL when there is none.
  * INT64_MAX: whatever time it has left. */

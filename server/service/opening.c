@@ -430,18 +430,29 @@ void opening_renew(struct service *service, struct generation_entry *generation)
     }
 }
 
-void opening_close_ak(struct service *service,
-                      struct generation_entry *generation, int64_t now_ms)
+/* R-15.4a: an AK lease's last word. Takes it over. */
+static void record_ak_end(struct service *service, struct lease *ended)
 {
-    HF_OWNED(lease_releasep)
-    struct lease *lease = lease_detach_ak(generation, now_ms);
+    HF_OWNED(lease_releasep) struct lease *lease = ended;
     if (lease == NULL) {
         return;
     }
-    enum hf_status status =
-        ak_audit_lease_end(service, generation, atomic_load(&lease->served));
+    enum hf_status status = ak_audit_lease_end(service, lease->generation,
+                                               atomic_load(&lease->served));
     if (status != HF_OK) {
         log_event(LOG_ERROR, "availability_key.lease_end_not_recorded",
                   LOG_TEXT("status", hf_status_name(status)));
     }
+}
+
+void opening_close_ak(struct service *service,
+                      struct generation_entry *generation, int64_t now_ms)
+{
+    record_ak_end(service, lease_detach_ak(generation, now_ms));
+}
+
+void opening_narrow(struct service *service,
+                    struct generation_entry *generation)
+{
+    record_ak_end(service, leases_narrow(generation));
 }

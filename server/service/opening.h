@@ -37,3 +37,8 @@ void opening_renew(struct service *service,
  * (R-15.4a). */
 void opening_close_ak(struct service *service,
                       struct generation_entry *generation, int64_t now_ms);
+
+/* opening_narrow: after a change that narrows: nothing opened before it is had
+ * by anybody any more. Those who have it still use it: leases_settle. */
+void opening_narrow(struct service *service,
+                    struct generation_entry *generation);

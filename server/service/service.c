@@ -139,12 +139,11 @@ bool service_pool_run(struct service *service, const char *tenant,
     return false;
 }
 
-/* The closing record of an AK lease comes first: it is a lease's last word. */
 static void end_leases(struct service *service,
                        struct generation_entry *generation)
 {
-    opening_close_ak(service, generation, INT64_MAX);
-    leases_end(generation);
+    opening_narrow(service, generation);
+    leases_settle(generation);
 }
 
 void leases_end_for_dep(struct service *service, const struct dep_entry *dep)
