@@ -121,10 +121,19 @@ struct audit_entry {
 HF_STATUS audit_change(struct service *service, struct change *change,
                        const struct audit_entry *entry);
 
-/* Ends every lease of the generations that use this customer key, or of this
- * DEP, and waits for the calls that are using them (R-15.4). */
-void leases_end_for_key(struct service *service, const struct key_entry *key);
-void leases_end_for_dep(struct service *service, const struct dep_entry *dep);
+/* A change that narrows is in effect when it is answered (R-15.4), and so is a
+ * repeat of it: leases_narrow ends every lease of the generations that use this
+ * customer key, or of this DEP; record_lock is held since the catalogue knows
+ * the narrower facts, so that a repeat finds it done. leases_settle waits for
+ * the calls that were using them. */
+void leases_narrow_for_key(struct service *service,
+                           const struct key_entry *key);
+void leases_settle_for_key(struct service *service,
+                           const struct key_entry *key);
+void leases_narrow_for_dep(struct service *service,
+                           const struct dep_entry *dep);
+void leases_settle_for_dep(struct service *service,
+                           const struct dep_entry *dep);
 
 /* token_entry_configured: the token to ask; NULL: none is configured, or what
  * is there under its name turned out to be another than the enrolled one. One

@@ -16,11 +16,15 @@ static HF_STATUS find(const struct admin *admin, const char *name,
                                           "no such customer key");
 }
 
-/* After the catalogue knows the narrower facts. */
-static void make_effective(struct service *service, const struct key_entry *key)
+/* Also when the answer is not yet certain: the narrower facts hold. And also
+ * for a repeat: what the first one ended may still be in use. */
+static void wait_for_effect(const struct admin *admin,
+                            const struct key_entry *key)
 {
-    leases_end_for_key(service, key);
-    health_refresh(service);
+    leases_settle_for_key(admin->service, key);
+    if (admin->changed) {
+        health_refresh(admin->service);
+    }
 }
 
 /* --- attributes of a version -------------------------------------------- */
@@ -112,6 +116,7 @@ static HF_STATUS update_locked(struct admin *admin,
         entry->record = next;
         entry->stamp = stamp;
         pthread_rwlock_unlock(&service->catalogue.lock);
+        leases_narrow_for_key(service, key);
     }
     return admin_answer(admin, status);
 }
@@ -133,15 +138,12 @@ HF_STATUS customer_keys_update(struct service *service,
     HF_TRY(admin_begin(&admin, request->tenant));
     HF_TRY(find(&admin, request->name, &key));
     enum hf_status status = HF_OK;
+    pthread_mutex_lock(&service->record_lock);
     if (!admin.seen) {
-        pthread_mutex_lock(&service->record_lock);
         status = update_locked(&admin, request, key);
-        pthread_mutex_unlock(&service->record_lock);
     }
-    /* also when the answer is not yet certain: the narrower facts hold */
-    if (admin.changed) {
-        make_effective(service, key);
-    }
+    pthread_mutex_unlock(&service->record_lock);
+    wait_for_effect(&admin, key);
     HF_TRY(status);
     return customer_key_show_named(&admin, request->name, out);
 }
@@ -289,6 +291,7 @@ static HF_STATUS grant_locked(struct admin *admin,
     admin->changed = admin_is_stored(status);
     if (admin->changed) {
         enum hf_status applied = apply_grant(service, key, &grant, &next);
+        leases_narrow_for_key(service, key);
         status = applied == HF_OK ? status : applied;
     }
     return admin_answer(admin, status);
@@ -304,14 +307,12 @@ static HF_STATUS change_grant(struct admin *admin,
     HF_TRY(check_grant(admin, request));
     HF_TRY(find(admin, request->name, &key));
     enum hf_status status = HF_OK;
+    pthread_mutex_lock(&service->record_lock);
     if (!admin->seen) {
-        pthread_mutex_lock(&service->record_lock);
         status = grant_locked(admin, request, key);
-        pthread_mutex_unlock(&service->record_lock);
     }
-    if (admin->changed) {
-        make_effective(service, key);
-    }
+    pthread_mutex_unlock(&service->record_lock);
+    wait_for_effect(admin, key);
     HF_TRY(status);
     return customer_key_show_named(admin, request->name, out);
 }

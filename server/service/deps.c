@@ -201,6 +201,7 @@ static HF_STATUS update_locked(struct admin *admin,
         dep->record = next;
         dep->stamp = stamp;
         pthread_rwlock_unlock(&service->catalogue.lock);
+        leases_narrow_for_dep(service, dep); /* */
     }
     return admin_answer(admin, status);
 }
@@ -254,19 +255,18 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
     HF_TRY(dep_admit(&admin, dep->record.type));
-    if (!admin.seen) {
-        if (request->set_enabled && request->enabled) {
-            HF_TRY(revalidate(&admin, dep));
-        }
-        pthread_mutex_lock(&service->record_lock);
-        enum hf_status status = update_locked(&admin, request, dep);
-        pthread_mutex_unlock(&service->record_lock);
-        /* every state change ends the leases */
-        if (admin.changed) {
-            leases_end_for_dep(service, dep);
-        }
-        HF_TRY(status);
+    enum hf_status status = HF_OK;
+    if (!admin.seen && request->set_enabled && request->enabled) {
+        HF_TRY(revalidate(&admin, dep));
     }
+    pthread_mutex_lock(&service->record_lock);
+    if (!admin.seen) {
+        status = update_locked(&admin, request, dep);
+    }
+    pthread_mutex_unlock(&service->record_lock);
+    /* of a repeat too: what the first one ended may still be in use */
+    leases_settle_for_dep(service, dep);
+    HF_TRY(status);
     return dep_show_by_id(&admin, &dep->record.id, out);
 }
 

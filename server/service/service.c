@@ -87,7 +87,8 @@ static void end_all_leases(struct service *service)
 {
     for (struct dep_entry *dep = service->catalogue.deps; dep != NULL;
          dep = dep->next) {
-        leases_end_for_dep(service, dep);
+        leases_narrow_for_dep(service, dep);
+        leases_settle_for_dep(service, dep);
     }
 }
 
@@ -139,25 +140,29 @@ bool service_pool_run(struct service *service, const char *tenant,
     return false;
 }
 
-static void end_leases(struct service *service,
-                       struct generation_entry *generation)
+typedef void generation_fn(struct service *service,
+                           struct generation_entry *generation);
+
+static void settle(struct service *service, struct generation_entry *generation)
 {
-    opening_narrow(service, generation);
+    (void)service;
     leases_settle(generation);
 }
 
-void leases_end_for_dep(struct service *service, const struct dep_entry *dep)
+static void each_of_dep(struct service *service, const struct dep_entry *dep,
+                        generation_fn *visit)
 {
     for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
         if (dep->generations[i] != NULL) {
-            end_leases(service, dep->generations[i]);
+            visit(service, dep->generations[i]);
         }
     }
 }
 
-/* Waiting is done without the catalogue's lock. DEPs are only ever appended and
- * never freed while the service runs. */
-void leases_end_for_key(struct service *service, const struct key_entry *key)
+/* Visiting is done without the catalogue's lock. DEPs are only ever appended
+ * and never freed while the service runs. */
+static void each_of_key(struct service *service, const struct key_entry *key,
+                        generation_fn *visit)
 {
     pthread_rwlock_rdlock(&service->catalogue.lock);
     struct dep_entry *dep = service->catalogue.deps;
@@ -167,11 +172,31 @@ void leases_end_for_key(struct service *service, const struct key_entry *key)
             struct generation_entry *generation = dep->generations[i];
             if (generation != NULL &&
                 (generation->keys[0] == key || generation->keys[1] == key)) {
-                end_leases(service, generation);
+                visit(service, generation);
             }
         }
         pthread_rwlock_rdlock(&service->catalogue.lock);
         dep = dep->next;
         pthread_rwlock_unlock(&service->catalogue.lock);
     }
+}
+
+void leases_narrow_for_key(struct service *service, const struct key_entry *key)
+{
+    each_of_key(service, key, opening_narrow);
+}
+
+void leases_settle_for_key(struct service *service, const struct key_entry *key)
+{
+    each_of_key(service, key, settle);
+}
+
+void leases_narrow_for_dep(struct service *service, const struct dep_entry *dep)
+{
+    each_of_dep(service, dep, opening_narrow);
+}
+
+void leases_settle_for_dep(struct service *service, const struct dep_entry *dep)
+{
+    each_of_dep(service, dep, settle);
 }
