@@ -83,7 +83,7 @@ HF_STATUS ak_audit_use(struct service *service,
         .activity = AK_AUDIT_ACTIVITY,
         .tenant = generation->record.tenant,
         .object = object,
-        .request_id = call->request_id,
+        .request_id = call->audit_id,
     };
     json_t *details = common_details(generation);
     json_t *more =

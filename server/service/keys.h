@@ -42,8 +42,8 @@ struct key_call {
                                  frees it. */
     enum initiator initiator;
     enum system_purpose purpose;
-    char request_id[HF_ID_TEXT];
-    int64_t deadline_ms; /* monotonic; 0: none */
+    char request_id[HF_ID_TEXT]; /* the client's; "": none */
+    int64_t deadline_ms;         /* monotonic; 0: none */
     /* Looked at again before every side effect; any thread. */
     bool (*cancelled)(struct key_call *call);
     key_call_done_fn *done;
@@ -66,6 +66,9 @@ struct key_call {
     uint8_t context[CONTEXT_BYTES];
     void *lease;
     uint32_t tries;
+    /* what audit records call the request: request_id, or one made on the slow
+     * lane, which makes it no repeat; "": not there yet */
+    char audit_id[HF_ID_TEXT];
     bool has_results; /* what an attempt shared with this call came to */
     uint8_t results[HF_CUSTOMER_KEYS_PER_DEP];
     struct hf_id results_dep;

@@ -344,10 +344,30 @@ static void run_rewrap(struct slow *slow)
 
 /* ------------------------------------------------------------------------ */
 
+/* R-6.1: every call has a request id. The hot lane writes no record and needs
+ * none. */
+static HF_STATUS name_request(const struct service *service,
+                              struct key_call *call)
+{
+    struct hf_id id;
+    if (call->audit_id[0] != '\0') {
+        return HF_OK; /* it was here before */
+    }
+    if (call->request_id[0] != '\0') {
+        memcpy(call->audit_id, call->request_id, sizeof call->audit_id);
+        return HF_OK;
+    }
+    HF_TRY(rng_id(service->settings.rng, &id));
+    id_format(&id, call->audit_id);
+    return HF_OK;
+}
+
 static HF_STATUS load(struct slow *slow)
 {
     struct key_call *call = slow->call;
     struct tenant_entry *tenant = NULL;
+    HF_TRY(
+        problem_of_status(&call->problem, name_request(slow->service, call)));
     pthread_rwlock_rdlock(&slow->service->catalogue.lock);
     enum hf_status status =
         service_admit_call(slow->service, call, &tenant, &call->problem);

@@ -262,7 +262,7 @@ HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
         .tenant = view->record.tenant,
         .object = object,
         .details = details,
-        .request_id = slow->call->request_id,
+        .request_id = slow->call->audit_id,
     };
     if (!resource_is_settled(slow->service, view)) {
         return HF_E_CONFLICT; /* its tenant or its DEP went on meanwhile */

@@ -1,8 +1,10 @@
 /* What is known of customer keys while they are away, and when they are back:
  * does an outage end for everybody who rests on the key (R-7.2, R-15.4b), and
  * does the availability key serve nobody against what is known now (R-15.4a)?
- * Is a lease in a token that died left for the other customer key? */
+ * Is a lease in a token that died left for the other customer key? Does every
+ * use of the availability key say whose request it was for? */
 #include "server/service/ak_audit.h"
+#include "server/service/audit.h"
 
 #include "tests/unit/service/world.h"
 
@@ -312,6 +314,64 @@ static void a_rewrap_on_access_leaves_a_dead_lease(void **state)
     assert_int_equal(out.envelope_len, ENVELOPE_KEY_BYTES);
 }
 
+/* --- the record of a use ------------------------------------------------ */
+
+#define GIVEN_ID "00000000-0000-4000-8000-00000000000a"
+#define USES     3
+
+struct request_ids {
+    char texts[USES][HF_ID_TEXT];
+    size_t count;
+};
+
+static enum hf_status keep_request_id(void *context,
+                                      const struct audit_link *link)
+{
+    static const char name[] = "\"requestId\":\"";
+    struct request_ids *ids = context;
+    const char *at = memmem(link->body, link->body_len, name, sizeof name - 1);
+    if (at != NULL) {
+        memcpy(ids->texts[ids->count], at + sizeof name - 1, HF_ID_TEXT - 1);
+    }
+    ids->count++;
+    return HF_OK;
+}
+
+/* R-6.1, R-10.2: by the client's id, or by one that is made here; which makes
+ * the request no repeat of another. */
+static void a_use_is_recorded_with_a_request_id(void **state)
+{
+    static struct request_ids ids;
+    struct outcome out;
+    struct audit_query query = {.page = {.size = USES},
+                                .tenant = WORLD_TENANT,
+                                .activity = AK_AUDIT_ACTIVITY};
+    struct call_options unwrap = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .request_id = GIVEN_ID,
+    };
+    (void)state;
+    fail_both(HF_E_UNREACHABLE);
+    for (int i = 0; i < USES; i++) {
+        pass(LEASE_MS + 1);
+        world_call(&world, &unwrap, &out);
+        assert_ok(out.status);
+        unwrap.request_id = "";
+    }
+    memset(&ids, 0, sizeof ids);
+    assert_ok(audit_list(world.service, &world.auditor, &query, keep_request_id,
+                         &ids, &world.problem));
+    assert_int_equal(ids.count, USES);
+    for (size_t i = 0; i < USES; i++) {
+        struct hf_id id;
+        assert_ok(id_parse(ids.texts[i], &id));
+    }
+    assert_string_equal(ids.texts[0], GIVEN_ID);
+    assert_string_not_equal(ids.texts[1], GIVEN_ID);
+    assert_string_not_equal(ids.texts[2], ids.texts[1]);
+}
+
 int main(void)
 {
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -323,6 +383,7 @@ int main(void)
         PLAIN(a_wrap_leaves_a_dead_lease),
         PLAIN(a_generate_leaves_a_dead_lease),
         PLAIN(a_rewrap_on_access_leaves_a_dead_lease),
+        PLAIN(a_use_is_recorded_with_a_request_id),
         AK_LEASE(a_refusal_seen_by_another_dep_counts),
         AK_LEASE(a_refusal_seen_by_a_test_counts),
         AK_LEASE(a_recovery_seen_by_another_dep_counts),
