@@ -136,6 +136,23 @@ class Binding(unittest.TestCase):
         # and the other way round
         self.all_alike([("one", made.wrapped_key)])
 
+    def test_of_another_workload(self):
+        """N12: a mailbox is Exchange's, and a call says no other workload. (That
+        a wrap of another would not open is for the unit test: nobody makes
+        one.)"""
+        for workload, code in ((0, "OK"), (1, "OK"), (2, "INVALID_ARGUMENT"),
+                               (-1, "INVALID_ARGUMENT")):
+            for method, fields in (
+                    ("UnwrapKey", {"wrapped_key": self.blobs["one"]}),
+                    ("RewrapKey", {"wrapped_key": self.blobs["one"]}),
+                    ("WrapKey", {"plaintext_key": b"k" * 32})):
+                access = self.server.access(USER)
+                access.workload = workload
+                outcome = self.server.outcome(
+                    "workload", method, resource=f"{PARENT}/mailboxes/one",
+                    access=access, **fields)
+                self.assertEqual(outcome.code, code, (workload, method))
+
     def alerts(self):
         return self.server.log_lines("blob.alert")
 

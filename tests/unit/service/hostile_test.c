@@ -2,6 +2,7 @@
  * touched? (R-2.16, R-15.8; hostile tests N02, N06, N07, N10 to N19; appendix
  * B, check 14) Every refusal is alike: no oracle. */
 #include "server/service/ak_audit.h"
+#include "server/service/leases.h"
 
 #include "tests/unit/service/world.h"
 
@@ -74,6 +75,60 @@ static void of_one_mailbox_for_another(void **state)
     assert_bad(OTHER_MAILBOX, made.envelope, made.envelope_len);
     assert_bad(WORLD_MAILBOX, other.envelope, other.envelope_len);
     assert_good();
+}
+
+/* A key for the mailbox, sealed as a wrap of this workload would be: by the
+ * same DEP key, and nothing else differs. */
+static void seal_of(enum workload workload, uint8_t out[ENVELOPE_KEY_BYTES])
+{
+    static const uint8_t key[HF_KEY_BYTES] = {9};
+    uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
+    uint8_t aad[CONTEXT_BYTES];
+    size_t len = 0;
+    struct generation_entry *generation = catalogue_generation(
+        catalogue_dep_by_id(&world.service->catalogue, &made.dep), 1);
+    assert_non_null(generation);
+    struct context context = {
+        .tenant = generation->record.tenant,
+        .dep = made.dep,
+        .generation = 1,
+        .workload = workload,
+        .resource_type = RESOURCE_MAILBOX,
+        .purpose = PURPOSE_RESOURCE_KEY,
+    };
+    struct envelope envelope = {
+        .dep = made.dep,
+        .generation = 1,
+        .iv = {(uint8_t)workload},
+        .sealed = BYTES_OF(sealed),
+    };
+    resource_hash(WORLD_MAILBOX, context.resource_hash);
+    context_encode(&context, aad);
+    struct lease *lease = lease_take(generation, world.now_ms, NULL);
+    assert_non_null(lease);
+    assert_ok(
+        lease_seal(lease, envelope.iv, BYTES_OF(aad), BYTES_OF(key), sealed));
+    lease_release(lease);
+    assert_ok(envelope_encode(&envelope, out, ENVELOPE_KEY_BYTES, &len));
+}
+
+/* N12. One of its own, made in the same way, opens: nothing else is wrong with
+ * it. */
+static void of_one_workload_for_another(void **state)
+{
+    uint8_t blob[ENVELOPE_KEY_BYTES];
+    struct outcome out;
+    (void)state;
+    seal_of(WORKLOAD_EXCHANGE, blob);
+    unwrap(WORLD_MAILBOX, blob, sizeof blob, &out);
+    assert_ok(out.status);
+    for (int other = 0; other < 8; other++) {
+        if (other != WORKLOAD_EXCHANGE) {
+            seal_of((enum workload)other, blob);
+            assert_bad(WORLD_MAILBOX, blob, sizeof blob);
+        }
+    }
+    assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 0);
 }
 
 /* N13, N14, N15, N17, N19: every bit. */
@@ -345,6 +400,7 @@ int main(void)
 #define HOSTILE(test) cmocka_unit_test_setup_teardown(test, start, stop)
     const struct CMUnitTest tests[] = {
         HOSTILE(of_one_mailbox_for_another),
+        HOSTILE(of_one_workload_for_another),
         HOSTILE(every_single_bit),
         HOSTILE(every_length),
         HOSTILE(spliced),
