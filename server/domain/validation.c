@@ -9,7 +9,7 @@ struct check {
 };
 
 /* clang-format off */
-static const struct check checks[CHECK_CODE_COUNT] = {
+static const struct check checks[VALIDATION_CHECK_COUNT] = {
     /*                             pair   evidence           run */
     [CHECK_TWO_CUSTODY_DOMAINS] = {true,  EVIDENCE_DECLARED, check_two_custody_domains},
     [CHECK_TWO_TOKENS] =          {true,  EVIDENCE_DECLARED, check_two_tokens},
@@ -80,7 +80,7 @@ void validation_run(const struct validation_facts *facts,
 {
     out->count = 0;
     out->passed = true;
-    for (unsigned code = 0; code < CHECK_CODE_COUNT; code++) {
+    for (unsigned code = 0; code < VALIDATION_CHECK_COUNT; code++) {
         if (checks[code].about_pair) {
             run_check(facts, (enum check_code)code, -1, out);
             continue;

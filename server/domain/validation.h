@@ -42,7 +42,9 @@
     X(TOKEN_SHARED)                                                            \
     X(KEYS_DISTINCT)                                                           \
     X(APPROVERS_RECORDED)                                                      \
-    X(LICENCE)
+    X(LICENCE)                                                                 \
+    X(COPY_OPENS) /* of a DEP there is (R-11.10): no check of a pair of keys   \
+                   */
 
 enum check_code {
 #define X(code) CHECK_##code,
@@ -50,6 +52,8 @@ enum check_code {
 #undef X
         CHECK_CODE_COUNT
 };
+/* those before it are what validation_run reports */
+#define VALIDATION_CHECK_COUNT CHECK_COPY_OPENS
 
 enum check_status {
     CHECK_PASS = 1,

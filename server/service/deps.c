@@ -276,13 +276,10 @@ static void add_copy_check(struct service *service,
                            struct generation_entry *generation,
                            enum root_slot slot, struct validation_report *out)
 {
-    if (out->count == CHECK_RESULTS_MAX) {
-        return;
-    }
     struct check_result *result = &out->results[out->count++];
     enum hf_status status = generation_test(service, generation, slot);
     *result = (struct check_result){
-        .code = CHECK_ROUND_TRIP,
+        .code = CHECK_COPY_OPENS,
         .key = (int)slot,
         .status = status == HF_OK ? CHECK_PASS : CHECK_FAIL,
         .evidence = EVIDENCE_MEASURED,

@@ -67,13 +67,26 @@ class Recovery(unittest.TestCase):
             self.assertIsNone(outcome.key)
             self.assertEqual(self.server.ak_records(before), [])
 
-    def test_copies_are_three(self):
-        """All copies open to the same key (R-11.10), and they differ."""
+    def test_copies_open(self):
+        """TestDep says of each customer key both: that it does a round trip,
+        and that the stored copy opens with it (R-11.10). It never asks the
+        availability key."""
+        before = self.server.audit_end()
         report = self.server.call("admin", "TestDep",
                                   name="tenants/contoso/deps/mail")
         self.assertTrue(report.passed, report)
-        trips = [r for r in report.results if r.code == "ROUND_TRIP"]
-        self.assertEqual(len({r.customer_key for r in trips}), 2, report)
+        for code in ("ROUND_TRIP", "COPY_OPENS"):
+            said = [r for r in report.results if r.code == code]
+            self.assertEqual(len(said), 2, (code, report))
+            self.assertEqual(len({r.customer_key for r in said}), 2, report)
+        self.assertEqual(self.server.ak_records(before), [])
+        self.without(EAST)
+        report = self.server.call("admin", "TestDep",
+                                  name="tenants/contoso/deps/memo")
+        self.assertEqual({r.customer_key.rsplit("/", 1)[1]
+                          for r in report.results
+                          if r.code == "COPY_OPENS" and r.status == 2},
+                         {"key-" + EAST}, report)
 
     def test_revoke_and_grant_again(self):
         health = []

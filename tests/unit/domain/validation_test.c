@@ -250,7 +250,7 @@ static const struct {
     const char *text;
     bool about_pair;
     enum check_evidence evidence;
-} checks[CHECK_CODE_COUNT] = {
+} checks[VALIDATION_CHECK_COUNT] = {
     {CHECK_TWO_CUSTODY_DOMAINS, "TWO_CUSTODY_DOMAINS", true,  EVIDENCE_DECLARED},
     {CHECK_TWO_TOKENS,          "TWO_TOKENS",          true,  EVIDENCE_DECLARED},
     {CHECK_DOMAIN_ELIGIBLE,     "DOMAIN_ELIGIBLE",     false, EVIDENCE_DECLARED},
@@ -299,6 +299,8 @@ static void test_order_and_evidence(void **state)
     }
     assert_int_equal(report.count, at);
     assert_int_equal(at, 45);
+    assert_int_equal(CHECK_CODE_COUNT, VALIDATION_CHECK_COUNT + 1);
+    assert_string_equal(check_code_text(CHECK_COPY_OPENS), "COPY_OPENS");
 }
 
 static const struct change *change_of(const struct spoiled *spoiled,

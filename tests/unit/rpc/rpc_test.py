@@ -437,9 +437,9 @@ class Administration(Case):
         self.assertRefused(refusal, "FAILED_PRECONDITION",
                            "VALIDATION_FAILED")
         self.assertLess(len(refusal.raw), 5700)
-        self.assertEqual(len(refusal.report.results), 50)
+        self.assertEqual(len(refusal.report.results), 52)
         failed = [r for r in refusal.report.results if r.status == 2]
-        self.assertEqual(len(failed), 10)
+        self.assertEqual(len(failed), 11)
         self.assertEqual(failed[0].customer_key, keys[0])
         self.assertEqual(failed[0].text, "x" * 159)
 
