@@ -21,10 +21,14 @@ class Base(unittest.TestCase):
     limits = {}
 
     def setUp(self):
-        self.server = Server(self.limits).begin()
+        self.server = Server(self.limits)
         self.addCleanup(self.server.stop)
+        self.begin_server()
         self.key = self.server.unwrap("mail").key
         self.begin = self.server.audit_end()
+
+    def begin_server(self):
+        self.server.begin()
 
     def flood(self, count, timeout=30):
         """count calls at once, of users and of the service in turn."""
@@ -117,11 +121,30 @@ class TokenQueue(Base):
 
 class TokenSessions(Base):
     """Fewer sessions than threads."""
-    limits = {"slow_threads": 64, "token_sessions": 12}
+    limits = {"slow_threads": 64, "token_sessions": 5}
+    opening = ("C_OpenSession", "C_CloseSession")
+
+    def begin_server(self):
+        self.watch()
+        super().begin_server()
+
+    def watch(self, *more):
+        self.server.faults(*[f"token={token} function={function} log=1"
+                             for token in BOTH for function in self.opening],
+                           *more)
+
+    def sessions(self, token):
+        opened, closed = (self.server.logged(token, function)
+                          for function in self.opening)
+        return opened - closed
 
     def test_few(self):
-        self.slow(10)
+        """All there may be are in use, and not one more."""
+        self.watch(*[f"token={token} function=C_UnwrapKey delay_ms=10"
+                     for token in BOTH])
         self.check(self.flood(128))
+        self.assertEqual([self.sessions(token) for token in BOTH],
+                         [self.limits["token_sessions"]] * len(BOTH))
         self.check_over()
 
 
