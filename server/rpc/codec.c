@@ -4,6 +4,8 @@
 
 #include "server/domain/dep.h"
 
+#include "server/rpc/method.h"
+
 #include <holdfast/v1/customer_key_service.pb-c.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,9 +222,10 @@ HF_STATUS codec_request_id(const char *field, const char *text,
     return HF_OK;
 }
 
-HF_STATUS codec_mutation(const struct codec_mutation *in, struct mutation *out,
-                         struct problem *problem)
+HF_STATUS codec_mutation(const struct codec_mutation *in,
+                         const struct admin_work *work, struct mutation *out)
 {
+    struct problem *problem = work->problem;
     const char *field =
         in->request_id_field != NULL ? in->request_id_field : "request_id";
     HF_TRY(codec_request_id(field, in->request_id, out->request_id, problem));
@@ -232,6 +235,7 @@ HF_STATUS codec_mutation(const struct codec_mutation *in, struct mutation *out,
                           in->etag, out->etag, sizeof out->etag, problem));
     }
     out->validate_only = in->validate_only != 0;
+    out->cancellation = work->cancellation;
     return HF_OK;
 }
 

@@ -69,8 +69,9 @@ struct codec_mutation {
     const char *etag;
     protobuf_c_boolean validate_only;
 };
-HF_STATUS codec_mutation(const struct codec_mutation *in, struct mutation *out,
-                         struct problem *problem);
+struct admin_work;
+HF_STATUS codec_mutation(const struct codec_mutation *in,
+                         const struct admin_work *work, struct mutation *out);
 /* codec_request_id: "" or a UUID, written in lower case. */
 HF_STATUS codec_request_id(const char *field, const char *text,
                            char out[HF_ID_TEXT], struct problem *problem);

@@ -297,6 +297,12 @@ static HF_STATUS admin_may_start(struct rpc_call *call)
     return HF_OK;
 }
 
+static bool admin_cancelled(void *self)
+{
+    struct rpc_call *call = self; /* admin_lane has armed it */
+    return atomic_load(&call->cancelled);
+}
+
 static HF_STATUS admin_serve(struct rpc_call *call, ProtobufCMessage **out)
 {
     HF_TRY(admin_may_start(call));
@@ -315,6 +321,7 @@ static HF_STATUS admin_serve(struct rpc_call *call, ProtobufCMessage **out)
         .request = request,
         .arena = &call->arena,
         .problem = &call->problem,
+        .cancellation = {admin_cancelled, call},
     };
     enum hf_status status = call->slot->method->admin(&work);
     call->report_keys[0] = work.report_keys[0];

@@ -29,8 +29,9 @@ struct admin_work {
     const ProtobufCMessage *request;
     struct rpc_arena *arena; /* for the reply; nothing is freed singly */
     struct problem *problem;
-    ProtobufCMessage *reply; /* result, in the arena */
-    char *report_keys[2];    /* result: names of the keys a report is about */
+    struct cancellation cancellation; /* for the mutation, if it is one */
+    ProtobufCMessage *reply;          /* result, in the arena */
+    char *report_keys[2]; /* result: names of the keys a report is about */
 };
 typedef enum hf_status admin_fn(struct admin_work *work);
 

@@ -53,8 +53,17 @@ HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
                                         : admin->tenant->record.id,
         .mutation = admin->mutation,
     };
+    if (admin_is_cancelled(admin)) {
+        return HF_E_CANCELLED;
+    }
     HF_TRY(put_audit(admin, change, object, details));
     return repeat_record(admin->service, &repeat, made, change);
+}
+
+bool admin_is_cancelled(const struct admin *admin)
+{
+    const struct cancellation *client = &admin->mutation->cancellation;
+    return client->asked != NULL && client->asked(client->self);
 }
 
 bool admin_is_stored(enum hf_status committed)

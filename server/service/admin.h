@@ -28,10 +28,14 @@ HF_STATUS admin_begin(struct admin *admin, const char *tenant);
 
 /* admin_finish_change: the audit record (who did what to object, and what that
  * changed; NULL: nothing that is not said by the verb) and the record of the
- * request. */
+ * request, at the last moment before the commit: HF_E_CANCELLED when the client
+ * is gone. */
 HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
                               const char *object, const struct details *details,
                               const struct hf_id *made);
+
+/* admin_is_cancelled: to be asked before every side effect. */
+bool admin_is_cancelled(const struct admin *admin);
 
 /* admin_is_stored: the store holds the change, acknowledged or not. */
 bool admin_is_stored(enum hf_status committed);

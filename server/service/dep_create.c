@@ -191,6 +191,9 @@ static HF_STATUS make_and_record(const struct admin *admin,
         plan.keys[slot] = keys->keys[slot];
         plan.versions[slot] = keys->versions[slot];
     }
+    if (admin_is_cancelled(admin)) {
+        return admin_answer(admin, HF_E_CANCELLED);
+    }
     status = dep_make_keys(service, &plan);
     if (status != HF_OK) {
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,

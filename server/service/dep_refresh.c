@@ -138,6 +138,9 @@ static HF_STATUS make_and_record(struct update *update)
 {
     struct admin *admin = update->admin;
     struct service *service = admin->service;
+    if (admin_is_cancelled(admin)) {
+        return admin_answer(admin, HF_E_CANCELLED);
+    }
     enum hf_status status =
         generation_make(service, update->dep, update->keys.keys,
                         update->keys.versions, &update->making);

@@ -52,6 +52,9 @@ static enum step rewrap_on_access(struct slow *slow, const struct secret *key)
     if (lease != NULL) {
         slow_hold(slow, HF_GIVE(lease));
     }
+    if (slow_is_cancelled(slow)) {
+        return STEP_ON; /* sealing took its time */
+    }
     if (status == HF_OK) {
         status = slow_record_rewrap(slow, envelope);
     }

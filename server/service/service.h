@@ -87,6 +87,13 @@ void service_counters_get(struct service *service,
 /* etag: the version of a record as text. */
 #define ETAG_BYTES 24
 
+/* Whether the client is gone: asked before every side effect, from any thread.
+ * All zero: it is not. */
+struct cancellation {
+    bool (*asked)(void *self);
+    void *self;
+};
+
 /* What every mutating request carries (R-13 conventions). */
 struct mutation {
     char request_id[HF_ID_TEXT]; /* UUID; "": not idempotent */
@@ -95,6 +102,7 @@ struct mutation {
     uint8_t content[HF_SHA256_BYTES];
     char etag[ETAG_BYTES]; /* "": not compared */
     bool validate_only;
+    struct cancellation cancellation;
 };
 
 /* Pages: token "" from the start; next "" at the end. */

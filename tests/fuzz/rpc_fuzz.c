@@ -68,6 +68,12 @@ static void data_plane(const struct rpc_method *method,
     secret_free(call.plaintext);
 }
 
+static bool never(void *self)
+{
+    (void)self;
+    return false;
+}
+
 static void administration(const struct rpc_method *method,
                            const ProtobufCMessage *request,
                            struct rpc_arena *arena)
@@ -81,6 +87,7 @@ static void administration(const struct rpc_method *method,
         .request = request,
         .arena = arena,
         .problem = &problem,
+        .cancellation = {never, NULL},
     };
     if (method->admin(&work) != HF_OK) {
         refuse(&problem);

@@ -83,7 +83,7 @@ static HF_STATUS register_mailbox(struct admin_work *work)
     HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
     HF_TRY(codec_mailbox_id("mailbox_id", in->mailbox_id, request.id,
                             work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct mailbox_view view;
     HF_TRY(mailboxes_register(work->service, work->caller, &request, &view,
                               work->problem));
@@ -105,7 +105,7 @@ static HF_STATUS assign(struct admin_work *work)
         HF_TRY(codec_dep_of("dep", in->dep, request.tenant, request.dep,
                             work->problem));
     }
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct mailbox_view view;
     HF_TRY(mailboxes_assign(work->service, work->caller, &request, &view,
                             work->problem));

@@ -67,8 +67,10 @@ static HF_STATUS decode_token(const char *text, const char *tenant,
 
 static HF_STATUS
 decode_register(const Holdfast__V1__RegisterCustomerKeyRequest *in,
-                struct customer_key_register *out, struct problem *problem)
+                const struct admin_work *work,
+                struct customer_key_register *out)
 {
+    struct problem *problem = work->problem;
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
         .validate_only = in->validate_only,
@@ -82,15 +84,15 @@ decode_register(const Holdfast__V1__RegisterCustomerKeyRequest *in,
                            &out->not_before_ms, problem));
     HF_TRY(codec_timestamp("expire_time", in->expire_time, &out->expires_ms,
                            problem));
-    return codec_mutation(&mutation, &out->mutation, problem);
+    return codec_mutation(&mutation, work, &out->mutation);
 }
 
 static HF_STATUS register_key(struct admin_work *work)
 {
     struct customer_key_register request = {.tenant = ""};
     HF_TRY(decode_register(
-        (const Holdfast__V1__RegisterCustomerKeyRequest *)work->request,
-        &request, work->problem));
+        (const Holdfast__V1__RegisterCustomerKeyRequest *)work->request, work,
+        &request));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;
@@ -117,9 +119,10 @@ static HF_STATUS get(struct admin_work *work)
 }
 
 static HF_STATUS decode_update(const Holdfast__V1__UpdateCustomerKeyRequest *in,
-                               struct customer_key_update *out,
-                               struct problem *problem)
+                               const struct admin_work *work,
+                               struct customer_key_update *out)
 {
+    struct problem *problem = work->problem;
     static const char *const paths[] = {"enabled", "not_before_time",
                                         "expire_time"};
     uint32_t bits = 0;
@@ -139,15 +142,15 @@ static HF_STATUS decode_update(const Holdfast__V1__UpdateCustomerKeyRequest *in,
                            &out->not_before_ms, problem));
     HF_TRY(codec_timestamp("expire_time", in->expire_time, &out->expires_ms,
                            problem));
-    return codec_mutation(&mutation, &out->mutation, problem);
+    return codec_mutation(&mutation, work, &out->mutation);
 }
 
 static HF_STATUS update(struct admin_work *work)
 {
     struct customer_key_update request = {.tenant = ""};
     HF_TRY(decode_update(
-        (const Holdfast__V1__UpdateCustomerKeyRequest *)work->request, &request,
-        work->problem));
+        (const Holdfast__V1__UpdateCustomerKeyRequest *)work->request, work,
+        &request));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;
@@ -171,7 +174,7 @@ static HF_STATUS grant(struct admin_work *work)
                         work->problem));
     HF_TRY(codec_permissions(in->permissions, in->n_permissions, false,
                              &request.permissions, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;
@@ -195,7 +198,7 @@ static HF_STATUS revoke(struct admin_work *work)
                         work->problem));
     HF_TRY(codec_permissions(in->permissions, in->n_permissions, true,
                              &request.permissions, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;

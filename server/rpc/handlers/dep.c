@@ -186,8 +186,10 @@ static HF_STATUS decode_type(const char *field, Holdfast__V1__DepType in,
 }
 
 static HF_STATUS decode_create(const Holdfast__V1__CreateDepRequest *in,
-                               struct dep_create *out, struct problem *problem)
+                               const struct admin_work *work,
+                               struct dep_create *out)
 {
+    struct problem *problem = work->problem;
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
         .validate_only = in->validate_only,
@@ -208,7 +210,7 @@ static HF_STATUS decode_create(const Holdfast__V1__CreateDepRequest *in,
     out->residency = codec_residency(in->residency);
     HF_TRY(
         decode_lease("key_lease", in->key_lease, &out->key_lease_ms, problem));
-    return codec_mutation(&mutation, &out->mutation, problem);
+    return codec_mutation(&mutation, work, &out->mutation);
 }
 
 static HF_STATUS create(struct admin_work *work)
@@ -216,7 +218,7 @@ static HF_STATUS create(struct admin_work *work)
     const Holdfast__V1__CreateDepRequest *in =
         (const Holdfast__V1__CreateDepRequest *)work->request;
     struct dep_create request = {.tenant = ""};
-    HF_TRY(decode_create(in, &request, work->problem));
+    HF_TRY(decode_create(in, work, &request));
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
         work->report_keys[i] = in->customer_keys[i];
     }
@@ -295,7 +297,7 @@ static HF_STATUS update(struct admin_work *work)
         .etag = in->dep->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct dep_view view;
     HF_TRY(deps_update(work->service, work->caller, &request, &view,
                        work->problem));
@@ -357,7 +359,7 @@ static HF_STATUS rewrap(struct admin_work *work)
     struct operation_view view;
     HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
                       work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(deps_rewrap(work->service, work->caller, &request, &view,
                        work->problem));
     return answer_operation(work, &view);
@@ -375,7 +377,7 @@ static HF_STATUS refresh(struct admin_work *work)
     struct operation_view view;
     HF_TRY(decode_dep("name", in->name, request.tenant, request.dep,
                       work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     enum hf_status status = deps_refresh(work->service, work->caller, &request,
                                          &view, work->problem);
     if (work->problem->has_report) {
@@ -404,7 +406,7 @@ static HF_STATUS replace(struct admin_work *work)
         HF_TRY(codec_spiffe("workload_identity", in->workload_identity,
                             request.workload_identity, work->problem));
     }
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
         work->report_keys[i] = in->customer_keys[i];
     }
@@ -432,7 +434,7 @@ static HF_STATUS roll_ak(struct admin_work *work)
                                  "must be of the tenant that parent names");
         }
     }
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(deps_roll_ak(work->service, work->caller, &request, &view,
                         work->problem));
     return answer_operation(work, &view);

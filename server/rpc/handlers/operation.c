@@ -88,7 +88,7 @@ static HF_STATUS cancel(struct admin_work *work)
     };
     struct operation_view view;
     HF_TRY(decode_name(in->name, request.tenant, request.id, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(operations_cancel(work->service, work->caller, &request, &view,
                              work->problem));
     return answer(work, &view);

@@ -51,7 +51,7 @@ static HF_STATUS create(struct admin_work *work)
         .validate_only = in->validate_only,
     };
     HF_TRY(codec_id("tenant_id", in->tenant_id, request.name, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     if (in->tenant != NULL) {
         if (in->tenant->name[0] != '\0') {
             return problem_field(work->problem, "tenant.name",
@@ -98,7 +98,7 @@ static HF_STATUS update(struct admin_work *work)
         .etag = in->tenant->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     request.set_production = (bits & 1) != 0;
     request.production = in->tenant->production;
     request.set_licensed = (bits & 2) != 0;

@@ -32,7 +32,7 @@ static HF_STATUS assign(struct admin_work *work)
     HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
     HF_TRY(codec_dep_of("dep", in->dep, request.tenant, request.dep,
                         work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(tenant_assignments_assign(work->service, work->caller, &request,
                                      &view, work->problem));
     return answer(work, &view);
@@ -56,7 +56,7 @@ static HF_STATUS offboard(struct admin_work *work)
                       sizeof request.contact, work->problem));
     HF_TRY(codec_text("reason", in->reason, request.ground,
                       sizeof request.ground, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(tenant_assignments_offboard(work->service, work->caller, &request,
                                        &view, work->problem));
     return answer(work, &view);

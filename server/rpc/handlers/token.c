@@ -65,7 +65,7 @@ static HF_STATUS enroll(struct admin_work *work)
                         &request.statement, work->problem));
     HF_TRY(decode_bytes("signature", in->signature, SIGNATURE_MAX_HERE,
                         &request.signature, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct token_view view;
     HF_TRY(tokens_enroll(work->service, work->caller, &request, &view,
                          work->problem));

@@ -135,7 +135,7 @@ static HF_STATUS register_workload(struct admin_work *work)
     HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
     HF_TRY(
         codec_id("workload_id", in->workload_id, request.word, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     if (view == NULL) {
         return HF_E_NO_MEMORY;
     }
@@ -157,7 +157,7 @@ static HF_STATUS switch_workload(struct admin_work *work)
     };
     struct workload_view *view = room_for(work);
     HF_TRY(decode_name(in->name, request.tenant, request.word, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     if (view == NULL) {
         return HF_E_NO_MEMORY;
     }
@@ -178,7 +178,7 @@ static HF_STATUS report(struct admin_work *work)
     };
     struct workload_view *view = room_for(work);
     HF_TRY(decode_name(in->name, request.tenant, request.word, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     if (view == NULL) {
         return HF_E_NO_MEMORY;
     }

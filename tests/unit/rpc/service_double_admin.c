@@ -318,6 +318,8 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
                       struct problem *problem)
 {
     (void)service;
+    CHECK(!request->mutation.cancellation.asked(
+        request->mutation.cancellation.self));
     double_say("lease=%lld residency=%d keys=%s,%s only=%d type=%d",
                (long long)request->key_lease_ms, (int)request->residency,
                request->keys[0], request->keys[1],

@@ -381,6 +381,7 @@ struct waiting {
     pthread_cond_t answered;
     bool done;
     bool cancelled;
+    const atomic_bool *cancel;
 };
 
 static void call_done(struct key_call *call)
@@ -396,7 +397,8 @@ static void call_done(struct key_call *call)
 static bool call_cancelled(struct key_call *call)
 {
     const struct waiting *waiting = call->owner;
-    return waiting->cancelled;
+    return waiting->cancelled ||
+           (waiting->cancel != NULL && atomic_load(waiting->cancel));
 }
 
 void world_call(struct world *world, const struct call_options *options,
@@ -406,6 +408,7 @@ void world_call(struct world *world, const struct call_options *options,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .answered = PTHREAD_COND_INITIALIZER,
         .cancelled = options->cancelled,
+        .cancel = options->cancel,
     };
     struct key_call *call = calloc(1, sizeof *call);
     assert_non_null(call);

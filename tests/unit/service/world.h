@@ -14,6 +14,8 @@
 #include "tests/fakes/token_fake.h"
 #include "tests/support/unit.h"
 
+#include <stdatomic.h>
+
 #define WORLD_TENANT          "contoso"
 #define WORLD_DEP             "dep1"
 #define WORLD_MAILBOX         "alice@contoso.example"
@@ -108,6 +110,7 @@ struct call_options {
     const uint8_t *plaintext;
     const char *request_id;
     bool cancelled;
+    const atomic_bool *cancel; /* NULL, or: cancelled once it is true */
 };
 void world_call(struct world *world, const struct call_options *options,
                 struct outcome *out);
