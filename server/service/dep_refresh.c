@@ -4,6 +4,7 @@
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/key_facts.h"
+#include "server/service/sweep.h"
 #include "server/service/wrapped.h"
 
 #include <stdio.h>
@@ -307,6 +308,27 @@ static HF_STATUS end_update(const struct operation_step *step,
     return status;
 }
 
+static bool is_behind(const struct resource_view *view,
+                      const struct operation_record *operation)
+{
+    return mailbox_needs_rewrap(&view->facts) &&
+           id_equal(&view->facts.effective.dep, &operation->object);
+}
+
+/* R-5.5: what is under a multi-workload DEP comes along by itself; a mailbox
+ * DEP's mailboxes come on access (R-15.21). */
+static void bring_along(struct operation_step *step)
+{
+    const struct operation_record counted = step->record;
+    sweep_resources(step, SWEEP_EVERY_TYPE, is_behind);
+    step->record.done = counted.done;
+    step->record.total = counted.total;
+    if (step->finished) {
+        step->finished = false;
+        step->record.cursor_len = 0;
+    }
+}
+
 void dep_refresh_step(struct operation_step *step)
 {
     struct service *service = step->service;
@@ -325,6 +347,10 @@ void dep_refresh_step(struct operation_step *step)
         record->total = counts.here + counts.elsewhere;
         step->wait_ms = WATCH_MS;
         if (counts.elsewhere > 0) {
+            if (dep->record.type == DEP_TYPE_MULTI_WORKLOAD) {
+                step->wait_ms = 0;
+                bring_along(step);
+            }
             return;
         }
         status = end_update(step, dep);

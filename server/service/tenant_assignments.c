@@ -3,6 +3,7 @@
 #include "server/service/assignment_change.h"
 #include "server/service/dep_view.h"
 #include "server/service/sweep.h"
+#include "server/service/wrapped.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -235,6 +236,32 @@ HF_STATUS tenant_assignments_offboard(struct service *service,
     return run(&turn, out);
 }
 
+/* what an offboarding has left is counted, not estimated. */
+static HF_STATUS fill_progress(const struct admin *admin,
+                               const struct operation_record *operation,
+                               struct tenant_assignment_view *out)
+{
+    struct wrapped_counts counts = {0};
+    if (operation->state != OPERATION_RUNNING) {
+        return HF_OK;
+    }
+    out->percent = operation->percent;
+    out->remaining = operation->total > operation->done
+                         ? operation->total - operation->done
+                         : 0;
+    /* at the end of a walk those are among them */
+    if (out->remaining < operation->failed) {
+        out->remaining = operation->failed;
+    }
+    if (out->record.state != ASSIGNMENT_OFFBOARDING) {
+        return HF_OK;
+    }
+    enum hf_status status =
+        wrapped_count(admin->service, &out->record.dep, 1, &counts);
+    out->remaining = counts.here + counts.elsewhere;
+    return problem_of_status(admin->problem, status);
+}
+
 HF_STATUS tenant_assignments_get(struct service *service,
                                  const struct caller *caller,
                                  const char *tenant,
@@ -257,15 +284,5 @@ HF_STATUS tenant_assignments_get(struct service *service,
         return HF_OK;
     }
     HF_TRY(operation_show(&admin, &out->record.operation, &operation));
-    const struct operation_record *record = &operation.record;
-    if (record->state == OPERATION_RUNNING) {
-        out->percent = record->percent;
-        out->remaining =
-            record->total > record->done ? record->total - record->done : 0;
-        /* at the end of a walk those are among them */
-        if (out->remaining < record->failed) {
-            out->remaining = record->failed;
-        }
-    }
-    return HF_OK;
+    return fill_progress(&admin, &operation.record, out);
 }

@@ -3,6 +3,7 @@
  * R-15.20, N12)? */
 #include "hsm/base/check.h"
 
+#include "server/service/resources.h"
 #include "server/service/tenant_assignments.h"
 #include "server/service/workloads.h"
 
@@ -287,6 +288,22 @@ static void reports_hold_the_assignment_open(void **state)
     assert_int_equal(state_now(), ASSIGNMENT_ASSIGNED);
 }
 
+/* what a wrap is bound to is the row's number, beside the id. */
+static void wraps_are_bound_to_the_row(void **state)
+{
+    (void)state;
+    for (size_t i = 0; workload_at(i) != NULL; i++) {
+        assert_int_equal(
+            resource_workload(RESOURCE_WORKLOAD, workload_at(i)->word),
+            workload_at(i)->number);
+        /* a mailbox of that name is a mailbox */
+        assert_int_equal(
+            resource_workload(RESOURCE_MAILBOX, workload_at(i)->word),
+            WORKLOAD_EXCHANGE);
+    }
+    assert_int_equal(resource_workload(RESOURCE_WORKLOAD, "no-such"), 0);
+}
+
 static void the_whole_catalogue_is_listed(void **state)
 {
     struct workload_view views[8];
@@ -320,6 +337,7 @@ int main(void)
         CASE(a_blob_of_another_workload_does_not_open),
         CASE(an_explicit_workload_waits_for_its_switch),
         CASE(reports_hold_the_assignment_open),
+        CASE(wraps_are_bound_to_the_row),
         CASE(the_whole_catalogue_is_listed),
     };
     return cmocka_run_group_tests_name("workloads", tests, NULL, NULL);
