@@ -347,7 +347,7 @@ static void print_line(const struct command *command, FILE *to)
     (void)snprintf(left, sizeof left, "%s%s%s", command->group,
                    command->verb != NULL ? " " : "",
                    command->verb != NULL ? command->verb : "");
-    (void)fprintf(to, "  %-22s %s\n", left, command->summary);
+    (void)fprintf(to, "  %-26s %s\n", left, command->summary);
 }
 
 static void help_overview(const struct command_set *sets, size_t set_count,

@@ -151,6 +151,9 @@ static enum cli_exit run_create(struct cli *cli, const struct args *args)
     if (code != CLI_OK) {
         return code;
     }
+    if (create.request.type == HOLDFAST__V1__DEP_TYPE__DEP_TYPE_UNSPECIFIED) {
+        create.request.type = HOLDFAST__V1__DEP_TYPE__DEP_TYPE_EXCHANGE_MAILBOX;
+    }
     create.request.parent = create.parent;
     create.request.dep_id = proto_text(args->operands[0]);
     create.request.description = proto_text(args_text(args, "description"));

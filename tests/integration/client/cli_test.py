@@ -319,7 +319,7 @@ class ErrorsTest(Case):
 class CommandsTest(Case):
     def test_every_command_explains_itself(self):
         overview = self.good("--help", profile=None)
-        listed = [line[2:24].split() for line in
+        listed = [line[2:28].split() for line in
                   overview.split("Commands:")[1].split("\n\n")[0].splitlines()
                   if line.startswith("  ")]
         self.assertGreater(len(listed), 25)
@@ -390,7 +390,7 @@ class CommandsTest(Case):
         self.script({DEPS + "ListDeps": [{"response": {"deps": [DEP]}}]})
         lines = self.good("dep", "list").splitlines()
         self.assertEqual(lines[0].split()[:4],
-                         ["DEP", "UID", "STATE", "HEALTH"])
+                         ["DEP", "UID", "TYPE", "STATE"])
         self.assertIn("root-a, root-b", lines[1])
         self.assertIn("HEALTHY", lines[1])
         self.assertNotIn("DEP_HEALTH", lines[1])
