@@ -2,6 +2,7 @@
 #include "hsm/base/check.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/key.h"
 #include "client/cli/values.h"
 
 #include "holdfast/v1/customer_key_service.pb-c.h"
@@ -12,26 +13,31 @@
 #define MASK_PATHS  3
 #define VERSION_MAX 1000000
 
-static const struct column columns[] = {
-    {"KEY",          "name",                   NULL,                COLUMN_LEAF },
-    {"VERSION",      "currentVersion",         NULL,                COLUMN_RIGHT},
-    {"TOKEN",        "token",                  NULL,                COLUMN_LEAF },
-    {"DOMAIN",       "custodyDomain",          NULL,                COLUMN_TEXT },
-    {"ENABLED",      "versions.enabled",       NULL,                COLUMN_TEXT },
-    {"HEALTH",       "health.state",           "KEY_HEALTH_STATE_", COLUMN_TEXT },
-    {"GRANTED TO",   "grants.identity",        NULL,                COLUMN_TEXT },
-    {"BITS",         "versions.bits",          NULL,                COLUMN_TEXT },
-    {"WRAP",         "versions.wrapAlgorithm", NULL,                COLUMN_TEXT },
-    {"URI",          "versions.uri",           NULL,                COLUMN_TEXT },
-    {"FINGERPRINT",  "versions.fingerprint",   NULL,                COLUMN_TEXT },
-    {"NOT BEFORE",   "versions.notBeforeTime", NULL,                COLUMN_TEXT },
-    {"EXPIRES",      "versions.expireTime",    NULL,                COLUMN_TEXT },
-    {"IMPORTED",     "versions.imported",      NULL,                COLUMN_TEXT },
-    {"LAST SUCCESS", "health.lastSuccessTime", NULL,                COLUMN_TEXT },
-    {"LAST FAILURE", "health.lastFailureTime", NULL,                COLUMN_TEXT },
-    {"CREATED",      "createTime",             NULL,                COLUMN_TEXT },
-    {"ETAG",         "etag",                   NULL,                COLUMN_TEXT },
+const struct column key_columns[KEY_COLUMNS] = {
+    {"KEY",          "name",                   NULL,                  COLUMN_LEAF },
+    {"VERSION",      "currentVersion",         NULL,                  COLUMN_RIGHT},
+    {"TOKEN",        "token",                  NULL,                  COLUMN_LEAF },
+    {"DOMAIN",       "custodyDomain",          NULL,                  COLUMN_TEXT },
+    {"ENABLED",      "versions.enabled",       NULL,                  COLUMN_TEXT },
+    {"HEALTH",       "health.state",           "KEY_HEALTH_STATE_",   COLUMN_TEXT },
+    {"GRANTED TO",   "grants.identity",        NULL,                  COLUMN_TEXT },
+    {"BITS",         "versions.bits",          NULL,                  COLUMN_TEXT },
+    {"WRAP",         "versions.wrapAlgorithm", NULL,                  COLUMN_TEXT },
+    {"URI",          "versions.uri",           NULL,                  COLUMN_TEXT },
+    {"FINGERPRINT",  "versions.fingerprint",   NULL,                  COLUMN_TEXT },
+    {"NOT BEFORE",   "versions.notBeforeTime", NULL,                  COLUMN_TEXT },
+    {"EXPIRES",      "versions.expireTime",    NULL,                  COLUMN_TEXT },
+    {"IMPORTED",     "versions.imported",      NULL,                  COLUMN_TEXT },
+    {"LAST SUCCESS", "health.lastSuccessTime", NULL,                  COLUMN_TEXT },
+    {"LAST FAILURE", "health.lastFailureTime", NULL,                  COLUMN_TEXT },
+    {"CREATED",      "createTime",             NULL,                  COLUMN_TEXT },
+    {"ETAG",         "etag",                   NULL,                  COLUMN_TEXT },
+    {"STATE",        "state",                  "CUSTOMER_KEY_STATE_", COLUMN_TEXT },
+    {"RECOVERY",     "recoveryLevel",          NULL,                  COLUMN_TEXT },
+    {"DELETED",      "deleteTime",             NULL,                  COLUMN_TEXT },
+    {"GONE AT",      "purgeTime",              NULL,                  COLUMN_TEXT },
 };
+
 #define LIST_COLUMNS 7
 
 #define ANSWERS_KEY  &holdfast__v1__customer_key__descriptor
@@ -48,12 +54,6 @@ static const struct cli_method revoke_method = {
 static const struct cli_method validate_method = {
     "holdfast.v1.CustomerKeyService/ValidateCustomerKeys",
     &holdfast__v1__validation_report__descriptor};
-
-static const struct column dependant_columns[] = {
-    {"RESOURCE",   "resource",   NULL, COLUMN_TEXT },
-    {"DEP",        "dep",        NULL, COLUMN_LEAF },
-    {"GENERATION", "generation", NULL, COLUMN_RIGHT},
-};
 
 /* take_time: *out_time is NULL when the option was not given. */
 static enum cli_exit take_time(struct cli *cli, const char *option,
@@ -75,8 +75,8 @@ static enum cli_exit take_time(struct cli *cli, const char *option,
     return CLI_OK;
 }
 
-static enum cli_exit key_name(struct cli *cli, const struct args *args,
-                              char name[NAME_TEXT])
+enum cli_exit key_name(struct cli *cli, const struct args *args,
+                       char name[NAME_TEXT])
 {
     return cli_name(cli, "customerKeys", args->operands[0], name);
 }
@@ -112,8 +112,8 @@ static enum cli_exit run_register(struct cli *cli, const struct args *args)
     request.uri = proto_text(args_text(args, "uri"));
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &register_method, &request.base, columns,
-                    HF_COUNT(columns));
+    return cli_show(cli, &register_method, &request.base, key_columns,
+                    KEY_COLUMNS);
 }
 
 static enum cli_exit run_get(struct cli *cli, const struct args *args)
@@ -126,8 +126,7 @@ static enum cli_exit run_get(struct cli *cli, const struct args *args)
     Holdfast__V1__GetCustomerKeyRequest request =
         HOLDFAST__V1__GET_CUSTOMER_KEY_REQUEST__INIT;
     request.name = name;
-    return cli_show(cli, &get_method, &request.base, columns,
-                    HF_COUNT(columns));
+    return cli_show(cli, &get_method, &request.base, key_columns, KEY_COLUMNS);
 }
 
 static enum cli_exit run_list(struct cli *cli, const struct args *args)
@@ -147,7 +146,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
         .request = &request.base,
         .items = "customerKeys",
     };
-    return cli_show_list(cli, &list, columns, LIST_COLUMNS);
+    return cli_show_list(cli, &list, key_columns, LIST_COLUMNS);
 }
 
 /* --- update ----------------------------------------------------------------
@@ -229,8 +228,8 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
     update.request.etag = proto_text(args_text(args, "etag"));
     update.request.request_id = update.request_id;
     update.request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &update_method, &update.request.base, columns,
-                    HF_COUNT(columns));
+    return cli_show(cli, &update_method, &update.request.base, key_columns,
+                    KEY_COLUMNS);
 }
 
 /* --- grants ----------------------------------------------------------------
@@ -287,8 +286,8 @@ static enum cli_exit run_grant(struct cli *cli, const struct args *args)
     request.n_permissions = count > 0 ? count : PERMISSIONS;
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &grant_method, &request.base, columns,
-                    HF_COUNT(columns));
+    return cli_show(cli, &grant_method, &request.base, key_columns,
+                    KEY_COLUMNS);
 }
 
 static enum cli_exit run_revoke(struct cli *cli, const struct args *args)
@@ -315,8 +314,8 @@ static enum cli_exit run_revoke(struct cli *cli, const struct args *args)
     request.n_permissions = count; /* none: all */
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &revoke_method, &request.base, columns,
-                    HF_COUNT(columns));
+    return cli_show(cli, &revoke_method, &request.base, key_columns,
+                    KEY_COLUMNS);
 }
 
 static enum cli_exit run_validate(struct cli *cli, const struct args *args)
@@ -347,37 +346,6 @@ static enum cli_exit run_validate(struct cli *cli, const struct args *args)
     request.residency = (Holdfast__V1__Residency)residency;
     return cli_show_report(cli, &validate_method, &request.base);
 }
-
-static enum cli_exit run_dependants(struct cli *cli, const struct args *args)
-{
-    char name[NAME_TEXT];
-    int64_t version = 0;
-    const char *text = args_text(args, "version");
-    enum cli_exit code = key_name(cli, args, name);
-    if (code == CLI_OK && text != NULL &&
-        number_parse(text, 1, VERSION_MAX, &version) != HF_OK) {
-        code = cli_usage(cli, "--version is a number from 1");
-    }
-    if (code != CLI_OK) {
-        return code;
-    }
-    Holdfast__V1__ListKeyDependantsRequest request =
-        HOLDFAST__V1__LIST_KEY_DEPENDANTS_REQUEST__INIT;
-    request.name = name;
-    request.version = (uint32_t)version;
-    const struct cli_list list = {
-        .method = {"holdfast.v1.CustomerKeyService/ListKeyDependants",
-                   &holdfast__v1__list_key_dependants_response__descriptor},
-        .request = &request.base,
-        .items = "dependants",
-    };
-    return cli_show_list(cli, &list, dependant_columns,
-                         HF_COUNT(dependant_columns));
-}
-
-static const struct option dependants_options[] = {
-    {"version", "NUMBER", "default: the current one", false, false},
-};
 
 static const struct option register_options[] = {
     {"token",      "TOKEN", "the enrolled token it is in",      true,  false},
@@ -484,19 +452,7 @@ static const struct command validate_command = {
     .run = run_validate,
 };
 
-static const struct command dependants_command = {
-    .group = "key",
-    .verb = "dependants",
-    .summary = "List the resources that still need a version of a customer "
-               "key. None: it may be disabled.",
-    .operands = "KEY",
-    .options = dependants_options,
-    .option_count = HF_COUNT(dependants_options),
-    .example = "holdfast --as admin key dependants root-a --version 1",
-    .run = run_dependants,
-};
-
 static const struct command *const commands[] = {
-    &register_command, &get_command,    &list_command,     &update_command,
-    &grant_command,    &revoke_command, &validate_command, &dependants_command};
+    &register_command, &get_command,    &list_command,    &update_command,
+    &grant_command,    &revoke_command, &validate_command};
 const struct command_set commands_of_key = {commands, HF_COUNT(commands)};

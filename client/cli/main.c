@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SETS 12
-
 static const char *environment(const char *name)
 {
     return getenv(name);
@@ -46,18 +44,19 @@ static enum cli_exit run(struct args *args)
 
 int main(int argc, char **argv)
 {
-    const struct command_set sets[SETS] = {
-        commands_of_status,  commands_of_tenant,     commands_of_token,
-        commands_of_key,     commands_of_dep,        commands_of_dep_keys,
-        commands_of_mailbox, commands_of_assignment, commands_of_workload,
-        commands_of_seal,    commands_of_data,       commands_of_audit,
+    const struct command_set sets[] = {
+        commands_of_status,   commands_of_tenant,   commands_of_token,
+        commands_of_key,      commands_of_key_life, commands_of_dep,
+        commands_of_dep_keys, commands_of_mailbox,  commands_of_assignment,
+        commands_of_workload, commands_of_seal,     commands_of_data,
+        commands_of_audit,
     };
     struct args args;
     /* a reader that goes away ends in EPIPE, not in death mid-write */
     (void)signal(SIGPIPE, SIG_IGN);
-    enum hf_status status = args_parse(sets, SETS, argc, argv, &args);
+    enum hf_status status = args_parse(sets, HF_COUNT(sets), argc, argv, &args);
     if (status == HF_OK && args.help) {
-        args_help(sets, SETS, &args, stdout);
+        args_help(sets, HF_COUNT(sets), &args, stdout);
         return CLI_OK;
     }
     if (status != HF_OK) {

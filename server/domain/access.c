@@ -18,7 +18,8 @@ static const char *const methods[VERB_COUNT] = {
  *   E exchange-admin     mailbox DEPs, mailboxes and their assignments
  *   V vault-admin        registers and validates customer keys; does not change
  *                        or grant them (R-13.3)
- *   v vault-contributor  grants, revokes, changes customer keys
+ *   v vault-contributor  grants, revokes, changes, deletes, recovers customer
+ *                        keys
  *   W workload-exchange  the data plane of mailboxes, and its mailboxes
  *   F workload-sharepoint, M workload-m365   the same for sites and files, and
  *                        for the workloads of multi-workload DEPs (R-1.11)
@@ -78,6 +79,9 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
     [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
     [VERB_LIST_KEY_DEPENDANTS] =   {SUBJECT_TENANT,  "TCE.Vv.....A.."},
+    [VERB_SOFT_DELETE_CUSTOMER_KEY] = {SUBJECT_TENANT, "T....v........"},
+    [VERB_RECOVER_CUSTOMER_KEY] =  {SUBJECT_TENANT,  "T....v........"},
+    [VERB_LIST_DELETED_CUSTOMER_KEYS] = {SUBJECT_TENANT, "T.E.Vv.....A.."},
 
     [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P....AO."},

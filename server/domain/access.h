@@ -68,6 +68,9 @@ enum role {
     X(GET_WORKLOAD, "GetWorkload")                                             \
     X(LIST_WORKLOADS, "ListWorkloads")                                         \
     X(ROLL_AVAILABILITY_KEY, "RollAvailabilityKey")                            \
+    X(SOFT_DELETE_CUSTOMER_KEY, "SoftDeleteCustomerKey")                       \
+    X(RECOVER_CUSTOMER_KEY, "RecoverCustomerKey")                              \
+    X(LIST_DELETED_CUSTOMER_KEYS, "ListDeletedCustomerKeys")                   \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

@@ -37,10 +37,10 @@ customer_key_decide(const struct customer_key_facts *facts,
     bool in_time = is_in_its_time(facts);
     struct customer_key_verdict verdict = {
         .never_held = !granted && (facts->ever_held & needed) == 0,
-        /* R-4.21: what was wrapped must stay readable; R-4.23: disabled and
-         * not granted stop everything */
-        .allowed =
-            facts->enabled && granted && (in_time || use != KEY_USE_WRAP),
+        /* R-4.21: what was wrapped must stay readable; R-4.23: disabled,
+         * deleted and not granted stop everything */
+        .allowed = !facts->deleted && facts->enabled && granted &&
+                   (in_time || use != KEY_USE_WRAP),
     };
     verdict.warn = verdict.allowed && !in_time;
     return verdict;

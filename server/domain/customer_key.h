@@ -11,6 +11,7 @@
 #define CUSTOMER_KEY_CLOCK_LEEWAY_MS 300000 /* */
 
 struct customer_key_facts {
+    bool deleted; /* the key, not the version: soft-deleted or gone */
     bool enabled;
     int64_t not_before_ms; /* 0: none */
     int64_t expires_ms;    /* 0: none */

@@ -75,6 +75,7 @@ struct key_facts {
     bool exists;
     bool is_rsa;
     uint32_t bits;
+    bool deleted; /* soft-deleted or gone */
     bool enabled;
     int64_t not_before_ms;
     int64_t expires_ms;

@@ -68,7 +68,10 @@ void check_key_enabled(const struct validation_facts *facts,
                        const struct key_facts *key, struct line *line)
 {
     (void)facts;
-    if (key->enabled) {
+    if (key->deleted) {
+        line_say(line, CHECK_FAIL,
+                 "soft-deleted; RecoverCustomerKey brings it back");
+    } else if (key->enabled) {
         line_say(line, CHECK_PASS, "enabled");
     } else {
         line_say(line, CHECK_FAIL, "disabled; enable the key version");
@@ -210,7 +213,7 @@ void check_round_trip(const struct validation_facts *facts,
     if (!was_seen(key, line)) {
         return;
     }
-    if (!key->enabled || !key->has_wrap || !key->has_unwrap) {
+    if (key->deleted || !key->enabled || !key->has_wrap || !key->has_unwrap) {
         line_say(line, CHECK_SKIPPED,
                  "not tried: the workload identity may not wrap and unwrap");
     } else if (!key->is_rsa || !key->mechanism_ok ||

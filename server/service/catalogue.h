@@ -75,6 +75,13 @@ struct key_entry {
     struct key_version_entry *versions[KEY_VERSIONS_MAX]; /* version - 1 */
     struct grant_entry *grants[KEY_GRANTS_MAX];
     size_t grant_count;
+    pthread_mutex_t health_lock; /* of the two below */
+    struct key_health health;
+    struct breaker breaker;
+    int64_t probed_ms; /* monotonic, when the last probe began */
+    atomic_bool probing;
+    atomic_bool retiring; /* its retention is over, and is being ended */
+    atomic_int_fast64_t retention_retry_ms; /* monotonic; 0: at once */
     struct key_entry *next;
 };
 
@@ -146,9 +153,15 @@ struct tenant_entry *catalogue_tenant_by_id(struct catalogue *catalogue,
 struct token_entry *catalogue_token(struct catalogue *catalogue,
                                     const struct tenant_entry *tenant,
                                     const char *name);
+/* catalogue_key: an active one: a soft-deleted key is invisible (R-4.25).
+ * catalogue_deleted_key: a soft-deleted one; at most one of a name is either.
+ */
 struct key_entry *catalogue_key(struct catalogue *catalogue,
                                 const struct tenant_entry *tenant,
                                 const char *name);
+struct key_entry *catalogue_deleted_key(struct catalogue *catalogue,
+                                        const struct tenant_entry *tenant,
+                                        const char *name);
 /* type 0: any; of a name that DEPs of several types have, the one of the lowest
  * type: the mailbox DEP. */
 struct dep_entry *catalogue_dep(struct catalogue *catalogue,

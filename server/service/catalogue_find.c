@@ -39,17 +39,32 @@ struct token_entry *catalogue_token(struct catalogue *catalogue,
     return NULL;
 }
 
-struct key_entry *catalogue_key(struct catalogue *catalogue,
-                                const struct tenant_entry *tenant,
-                                const char *name)
+static struct key_entry *key_in_state(struct catalogue *catalogue,
+                                      const struct tenant_entry *tenant,
+                                      const char *name, enum key_state state)
 {
     for (struct key_entry *key = catalogue->keys; key != NULL;
          key = key->next) {
-        if (key->tenant == tenant && same_name(key->record.name, name)) {
+        if (key->tenant == tenant && key->record.state == state &&
+            same_name(key->record.name, name)) {
             return key;
         }
     }
     return NULL;
+}
+
+struct key_entry *catalogue_key(struct catalogue *catalogue,
+                                const struct tenant_entry *tenant,
+                                const char *name)
+{
+    return key_in_state(catalogue, tenant, name, KEY_ACTIVE);
+}
+
+struct key_entry *catalogue_deleted_key(struct catalogue *catalogue,
+                                        const struct tenant_entry *tenant,
+                                        const char *name)
+{
+    return key_in_state(catalogue, tenant, name, KEY_SOFT_DELETED);
 }
 
 /* A SERVICE_MANAGED DEP is not listed and not addressed. */
@@ -118,6 +133,7 @@ struct customer_key_verdict key_verdict(const struct key_entry *key,
 {
     const struct grant_entry *grant = key_entry_grant(key, identity);
     const struct customer_key_facts facts = {
+        .deleted = key->record.state != KEY_ACTIVE,
         .enabled = version->record.enabled,
         .not_before_ms = version->record.not_before_ms,
         .expires_ms = version->record.expires_ms,

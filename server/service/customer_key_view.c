@@ -58,6 +58,15 @@ static void fill_grants(const struct key_entry *key,
     }
 }
 
+static void fill_recovery(const struct token_record *token,
+                          struct customer_key_view *out)
+{
+    out->recovery =
+        key_recovery_level_of(token->protection, token->retention_days);
+    out->retention_days =
+        key_retention_days(token->protection, token->retention_days);
+}
+
 struct stamp customer_key_stamp(const struct key_entry *key)
 {
     struct stamp whole = {.version = key->stamp.version};
@@ -99,6 +108,10 @@ void customer_key_fill_view(struct key_entry *key,
            sizeof out->custody_domain);
     out->current_version = key->record.current_version;
     out->created_ms = key->record.created_ms;
+    out->state = key->record.state;
+    out->deleted_ms = key->record.deleted_ms;
+    out->purge_ms = key->record.purge_ms;
+    fill_recovery(&key->token->record, out);
     fill_versions(key, out);
     fill_grants(key, out);
     out->health = health_of(key);
@@ -134,7 +147,24 @@ void customer_key_preview(const struct admin *admin, const char *name,
            sizeof out->custody_domain);
     out->versions[0] = *version;
     fill_uri(&token->record, version, out->uris[0]);
+    fill_recovery(&token->record, out);
     out->version_count = 1;
+}
+
+HF_STATUS customer_key_check_name_free(const struct admin *admin,
+                                       const char *name)
+{
+    struct catalogue *catalogue = &admin->service->catalogue;
+    pthread_rwlock_rdlock(&catalogue->lock);
+    bool deleted =
+        catalogue_deleted_key(catalogue, admin->tenant, name) != NULL;
+    pthread_rwlock_unlock(&catalogue->lock);
+    return deleted
+               ? problem_set(admin->problem, REASON_NAME_TAKEN,
+                             "customer key %s is soft-deleted and keeps its "
+                             "name: recover it, or use another name",
+                             name)
+               : HF_OK;
 }
 
 HF_STATUS customer_key_may_get_version(const struct admin *admin,

@@ -23,6 +23,10 @@ void customer_key_preview(const struct admin *admin, const char *name,
                           const struct key_version_record *version,
                           struct customer_key_view *out);
 
+/* customer_key_check_name_free: a soft-deleted key keeps its name (R-4.25):
+ * NAME_TAKEN. */
+HF_STATUS customer_key_check_name_free(const struct admin *admin,
+                                       const char *name);
 /* customer_key_may_get_version: same token, room left, not there already. */
 HF_STATUS customer_key_may_get_version(const struct admin *admin,
                                        const struct key_entry *key,

@@ -230,6 +230,7 @@ static HF_STATUS register_locked(const struct admin *admin,
     struct stamp next;
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
+    HF_TRY(customer_key_check_name_free(admin, request->name));
     making->existing = customer_key_find(service, admin->tenant, request->name);
     if (making->existing != NULL) {
         key = making->existing->record;
@@ -298,6 +299,7 @@ HF_STATUS customer_keys_register(struct service *service,
         /* another tenant's looks missing (R-15.14, N06) */
         return problem_set(problem, REASON_TOKEN_OF_TENANT, "no such token");
     }
+    HF_TRY(customer_key_check_name_free(&admin, request->name));
     HF_TRY(check_uri(&admin, request->uri, &token->record, &uri));
     HF_TRY(find_in_token(&admin, token, &uri, &report));
     HF_TRY(check_report(&admin, &report));
@@ -337,16 +339,13 @@ HF_STATUS customer_keys_get(struct service *service,
     return customer_key_show_named(&admin, name, out);
 }
 
-HF_STATUS customer_keys_list(struct service *service,
-                             const struct caller *caller, const char *tenant,
-                             const struct page_request *page,
-                             struct customer_key_list *out,
-                             struct problem *problem)
+/* Those in one state. A page goes on behind a key whatever has become of it. */
+static HF_STATUS
+list_in_state(struct service *service, const struct tenant_entry *owner,
+              enum key_state state, const struct page_request *page,
+              struct customer_key_list *out, struct problem *problem)
 {
-    struct tenant_entry *owner = NULL;
     struct page_walk walk;
-    HF_TRY(service_admit(service, caller, VERB_LIST_CUSTOMER_KEYS, tenant,
-                         &owner, problem));
     HF_TRY(page_begin(page, out->cap, &walk, problem));
     bool showing = walk.from_start;
     out->count = 0;
@@ -357,18 +356,46 @@ HF_STATUS customer_keys_list(struct service *service,
         if (key->tenant != owner) {
             continue;
         }
-        if (showing && out->count == walk.size) {
+        if (!showing) {
+            showing = id_equal(&key->record.id, &walk.after);
+            continue;
+        }
+        if (key->record.state != state) {
+            continue;
+        }
+        if (out->count == walk.size) {
             id_format(&out->views[out->count - 1].id, out->next);
             break;
         }
-        if (showing) {
-            customer_key_fill_view(key, &out->views[out->count++]);
-        } else {
-            showing = id_equal(&key->record.id, &walk.after);
-        }
+        customer_key_fill_view(key, &out->views[out->count++]);
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
     return HF_OK;
+}
+
+HF_STATUS customer_keys_list(struct service *service,
+                             const struct caller *caller, const char *tenant,
+                             const struct page_request *page,
+                             struct customer_key_list *out,
+                             struct problem *problem)
+{
+    struct tenant_entry *owner = NULL;
+    HF_TRY(service_admit(service, caller, VERB_LIST_CUSTOMER_KEYS, tenant,
+                         &owner, problem));
+    return list_in_state(service, owner, KEY_ACTIVE, page, out, problem);
+}
+
+HF_STATUS customer_keys_list_deleted(struct service *service,
+                                     const struct caller *caller,
+                                     const char *tenant,
+                                     const struct page_request *page,
+                                     struct customer_key_list *out,
+                                     struct problem *problem)
+{
+    struct tenant_entry *owner = NULL;
+    HF_TRY(service_admit(service, caller, VERB_LIST_DELETED_CUSTOMER_KEYS,
+                         tenant, &owner, problem));
+    return list_in_state(service, owner, KEY_SOFT_DELETED, page, out, problem);
 }
 
 /* --- validate ----------------------------------------------------------- */

@@ -1,12 +1,14 @@
-/* customer_keys: register, look at, grant, revoke, enable, disable, validate
+/* customer_keys: register, look at, grant, revoke, enable, disable, delete,
+ * recover, validate
  * (specification 4, 6.4, 11.7).
  *
- * A narrowing change (revoke, disable) has ended every lease it touches, calls
- * in flight included, before it returns (R-15.4).
- * Every function here: HF_OK, else *problem says why (see problem.h). */
+ * A narrowing change (revoke, disable, delete) has ended every lease it
+ * touches, calls in flight included, before it returns (R-15.4). Every function
+ * here: HF_OK, else *problem says why (see problem.h). */
 #pragma once
 
 #include "server/domain/key_health.h"
+#include "server/domain/key_life.h"
 
 #include "server/service/service.h"
 #include "server/store/record.h"
@@ -33,6 +35,11 @@ struct customer_key_view {
     size_t grant_count;
     struct key_health health;
     int64_t created_ms;
+    enum key_state state;
+    int64_t deleted_ms; /* 0: not deleted */
+    int64_t purge_ms;   /* when it is gone for good; 0: not deleted */
+    enum key_recovery_level recovery;
+    uint32_t retention_days; /* were it deleted now */
     char etag[ETAG_BYTES];
 };
 
@@ -67,6 +74,13 @@ struct customer_key_grant { /* and revoke */
     uint32_t permissions;
 };
 
+struct customer_key_delete { /* and recover */
+    struct mutation mutation;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char name[HF_NAME_MAX_BYTES + 1];
+    bool confirm;
+};
+
 struct customer_key_validate {
     char tenant[HF_NAME_MAX_BYTES + 1];
     char keys[HF_CUSTOMER_KEYS_PER_DEP][HF_NAME_MAX_BYTES + 1];
@@ -98,6 +112,19 @@ HF_STATUS customer_keys_revoke(struct service *service,
                                const struct customer_key_grant *request,
                                struct customer_key_view *out,
                                struct problem *problem);
+/* customer_keys_soft_delete: the whole key, every version of it (R-4.25).
+ * KEY_IN_USE while a stored key needs one of them (R-7.13). In effect before it
+ * returns. customer_keys_recover: as it was; nothing of it had changed. */
+HF_STATUS customer_keys_soft_delete(struct service *service,
+                                    const struct caller *caller,
+                                    const struct customer_key_delete *request,
+                                    struct customer_key_view *out,
+                                    struct problem *problem);
+HF_STATUS customer_keys_recover(struct service *service,
+                                const struct caller *caller,
+                                const struct customer_key_delete *request,
+                                struct customer_key_view *out,
+                                struct problem *problem);
 HF_STATUS customer_keys_validate(struct service *service,
                                  const struct caller *caller,
                                  const struct customer_key_validate *request,
@@ -115,3 +142,9 @@ HF_STATUS customer_keys_list(struct service *service,
                              const struct page_request *page,
                              struct customer_key_list *out,
                              struct problem *problem);
+HF_STATUS customer_keys_list_deleted(struct service *service,
+                                     const struct caller *caller,
+                                     const char *tenant,
+                                     const struct page_request *page,
+                                     struct customer_key_list *out,
+                                     struct problem *problem);

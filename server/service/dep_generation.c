@@ -44,7 +44,9 @@ HF_STATUS generation_may_record(const struct generation_making *making)
     }
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_version_entry *version = making->fresh->versions[slot];
-        if (version != NULL && !version->record.enabled) {
+        const struct key_entry *key = making->fresh->keys[slot];
+        if (version != NULL &&
+            (!version->record.enabled || key->record.state != KEY_ACTIVE)) {
             return HF_E_CONFLICT;
         }
     }

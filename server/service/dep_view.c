@@ -292,6 +292,7 @@ static bool has_newer_version(struct service *service,
         }
         uint32_t current = key->record.current_version;
         newer = newer || (current > newest->versions[slot]->record.version &&
+                          key->record.state == KEY_ACTIVE &&
                           key->versions[current - 1]->record.enabled);
     }
     pthread_rwlock_unlock(&service->catalogue.lock);

@@ -15,6 +15,7 @@ static void from_catalogue(struct service *service,
     const struct token_entry *token = key->token;
     const struct grant_entry *grant = key_entry_grant(key, request->identity);
     uint32_t granted = grant == NULL ? 0 : grant->record.granted;
+    facts->deleted = key->record.state != KEY_ACTIVE;
     facts->enabled = version->record.enabled;
     facts->not_before_ms = version->record.not_before_ms;
     facts->expires_ms = version->record.expires_ms;

@@ -3,6 +3,7 @@
 #include "server/domain/lease.h"
 
 #include "server/service/availability_roll.h"
+#include "server/service/key_retention.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 
@@ -147,7 +148,8 @@ static void look_at_version(struct round *round, struct token_entry *token,
  * skip, a probe finds again. */
 static void look_at_key(struct round *round, struct key_entry *key)
 {
-    if (token_entry_configured(key->token) == NULL) {
+    if (token_entry_configured(key->token) == NULL ||
+        key->record.state != KEY_ACTIVE) {
         return;
     }
     for (uint32_t i = 0; i < key->record.current_version; i++) {
@@ -209,6 +211,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     operations_round(service, round->now_ms);
     denials_round(service, round->now_ms);
     check_ak_schedule(scheduler, round->now_ms);
+    key_retention_round(service, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

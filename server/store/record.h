@@ -12,6 +12,7 @@
 
 #include "server/domain/dep.h"
 #include "server/domain/envelope.h"
+#include "server/domain/key_life.h"
 #include "server/domain/mailbox.h"
 #include "server/domain/operation.h"
 #include "server/domain/tenant_assignment.h"
@@ -54,6 +55,9 @@ struct customer_key_record { /* key: tenant | customer key */
     struct hf_id token;
     uint32_t current_version;
     int64_t created_ms;
+    enum key_state state; /* since format 2 */
+    int64_t deleted_ms;   /* 0: ACTIVE */
+    int64_t purge_ms;     /* when its retention is over; 0: ACTIVE */
 };
 
 struct key_version_record { /* key: customer key | version u32 */

@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define CUSTOMER_KEY_FORMAT 1
+#define CUSTOMER_KEY_FORMAT 2
 #define KEY_VERSION_FORMAT  1
 #define GRANT_FORMAT        1
 
@@ -17,6 +17,14 @@ static void customer_key_fields(struct codec *codec,
     code_id(codec, &key->token);
     code_u32(codec, &key->current_version);
     code_time(codec, &key->created_ms);
+    if (codec->format >= 2) {
+        key->state = (enum key_state)code_choice(codec, key->state, KEY_ACTIVE,
+                                                 KEY_GONE);
+        code_time(codec, &key->deleted_ms);
+        code_time(codec, &key->purge_ms);
+        code_refuse_unless(codec,
+                           (key->state == KEY_ACTIVE) == (key->purge_ms == 0));
+    }
 }
 
 HF_STATUS customer_key_encode(const struct customer_key_record *in,

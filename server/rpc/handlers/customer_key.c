@@ -236,6 +236,80 @@ static HF_STATUS validate(struct admin_work *work)
     return HF_OK;
 }
 
+static HF_STATUS soft_delete(struct admin_work *work)
+{
+    const Holdfast__V1__SoftDeleteCustomerKeyRequest *in =
+        (const Holdfast__V1__SoftDeleteCustomerKeyRequest *)work->request;
+    struct customer_key_delete request = {.confirm = in->confirm != 0};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag = in->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_soft_delete(work->service, work->caller, &request,
+                                     view, work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS recover(struct admin_work *work)
+{
+    const Holdfast__V1__RecoverCustomerKeyRequest *in =
+        (const Holdfast__V1__RecoverCustomerKeyRequest *)work->request;
+    struct customer_key_delete request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag = in->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    struct customer_key_view *view = new_view(work);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_recover(work->service, work->caller, &request, view,
+                                 work->problem));
+    return answer(work, view);
+}
+
+static HF_STATUS list_deleted(struct admin_work *work)
+{
+    const Holdfast__V1__ListDeletedCustomerKeysRequest *in =
+        (const Holdfast__V1__ListDeletedCustomerKeysRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct page_request page;
+    HF_TRY(codec_parent(in->parent, tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &page,
+                      work->problem));
+    struct customer_key_list found = {.cap = page.size};
+    found.views = rpc_arena_alloc(work->arena, found.cap * sizeof *found.views);
+    Holdfast__V1__ListDeletedCustomerKeysResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListDeletedCustomerKeysResponse,
+                  holdfast__v1__list_deleted_customer_keys_response);
+    Holdfast__V1__CustomerKey **items =
+        rpc_arena_alloc(work->arena, found.cap * sizeof *items);
+    if (found.views == NULL || out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_list_deleted(work->service, work->caller, tenant,
+                                      &page, &found, work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] = (Holdfast__V1__CustomerKey *)customer_key_put(
+            work->arena, &found.views[i]);
+    }
+    out->customer_keys = items;
+    out->n_customer_keys = found.count;
+    out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 static HF_STATUS list(struct admin_work *work)
 {
     const Holdfast__V1__ListCustomerKeysRequest *in =
@@ -334,6 +408,12 @@ static const struct rpc_method methods[] = {
            validate_customer_keys, validate),
     METHOD("ListKeyDependants", LIST_KEY_DEPENDANTS, list_key_dependants,
            dependants),
+    METHOD("SoftDeleteCustomerKey", SOFT_DELETE_CUSTOMER_KEY,
+           soft_delete_customer_key, soft_delete),
+    METHOD("RecoverCustomerKey", RECOVER_CUSTOMER_KEY, recover_customer_key,
+           recover),
+    METHOD("ListDeletedCustomerKeys", LIST_DELETED_CUSTOMER_KEYS,
+           list_deleted_customer_keys, list_deleted),
 };
 const struct method_list customer_key_methods = {
     .methods = methods,

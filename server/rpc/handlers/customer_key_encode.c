@@ -128,5 +128,12 @@ ProtobufCMessage *customer_key_put(struct rpc_arena *arena,
     to->health = encode_health(arena, &from->health);
     to->create_time = codec_put_timestamp(arena, from->created_ms);
     to->etag = rpc_arena_text(arena, "%s", from->etag);
+    /* a gone key is not shown; the others' numbers are one higher here */
+    to->state = (Holdfast__V1__CustomerKeyState)(from->state + 1);
+    to->delete_time = codec_put_timestamp(arena, from->deleted_ms);
+    to->purge_time = codec_put_timestamp(arena, from->purge_ms);
+    to->recovery_level =
+        rpc_arena_text(arena, "%s", key_recovery_level_text(from->recovery));
+    to->retention_days = (int32_t)from->retention_days;
     return &to->base;
 }

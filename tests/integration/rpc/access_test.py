@@ -40,6 +40,10 @@ REQUESTS = {
     "RevokeCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
                               identity="spiffe://test.example/x"),
     "ListKeyDependants": dict(name="tenants/{t}/customerKeys/absent"),
+    "SoftDeleteCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
+                                  confirm=True),
+    "RecoverCustomerKey": dict(name="tenants/{t}/customerKeys/absent"),
+    "ListDeletedCustomerKeys": dict(parent="tenants/{t}"),
     "ValidateCustomerKeys": dict(
         parent="tenants/{t}",
         customer_keys=["tenants/{t}/customerKeys/absent",
@@ -115,6 +119,9 @@ MAY = {
     "GrantCustomerKey": {"admin", "contributor"},
     "RevokeCustomerKey": {"admin", "contributor"},
     "ListKeyDependants": READERS | {"compliance"},
+    "SoftDeleteCustomerKey": {"admin", "contributor"},
+    "RecoverCustomerKey": {"admin", "contributor"},
+    "ListDeletedCustomerKeys": READERS,
     "ValidateCustomerKeys": {"admin", "vault"},
     "CreateDep": {"admin", "mailadmin"},  # a mailbox DEP; see test_dep_types
     "GetDep": LOOKERS,

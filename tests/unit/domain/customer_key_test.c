@@ -1,5 +1,6 @@
-/* May this identity use this key for that, now: every use against enabled,
- * grants and time; and what two such verdicts let a caller do. */
+/* May this identity use this key for that, now: every use against deleted
+ * (R-4.25), enabled (R-4.20, R-4.23), grants and time (R-4.21, R-4.22); and
+ * what two such verdicts let a caller do. */
 #include "hsm/base/check.h"
 
 #include "server/domain/customer_key.h"
@@ -48,7 +49,8 @@ static void expect(const struct customer_key_facts *facts, size_t use,
     uint32_t needs = uses[use].needs;
     struct customer_key_verdict verdict =
         customer_key_decide(facts, uses[use].use);
-    bool allowed = facts->enabled && (facts->granted & needs) != 0;
+    bool allowed =
+        !facts->deleted && facts->enabled && (facts->granted & needs) != 0;
     if (uses[use].use == KEY_USE_WRAP && !in_time) {
         allowed = false;
     }
@@ -63,9 +65,10 @@ static void test_every_use(void **state)
     (void)state;
     for (size_t use = 0; use < HF_COUNT(uses); use++) {
         for (size_t time = 0; time < HF_COUNT(times); time++) {
-            for (uint32_t bits = 0; bits < 128; bits++) {
+            for (uint32_t bits = 0; bits < 256; bits++) {
                 const struct customer_key_facts facts = {
                     .enabled = (bits & 64) != 0,
+                    .deleted = (bits & 128) != 0,
                     .not_before_ms = times[time].not_before_ms,
                     .expires_ms = times[time].expires_ms,
                     .now_ms = NOW,

@@ -45,6 +45,7 @@ static void spoil_key(struct key_facts *key, uint64_t of)
         &key->reachable,
         &key->exists,
         &key->is_rsa,
+        &key->deleted,
         &key->enabled,
         &key->sensitive,
         &key->extractable,
@@ -116,7 +117,8 @@ static void look_at_passed(const struct validation_facts *facts,
     for (int key = 0; key < 2; key++) {
         const struct key_facts *k = &facts->keys[key];
         assert_true(is_pass(report, CHECK_ROUND_TRIP, key));
-        assert_true(k->reachable && k->exists && k->is_rsa && k->enabled);
+        assert_true(k->reachable && k->exists && k->is_rsa && k->enabled &&
+                    !k->deleted);
         assert_true(k->bits == 2048 || k->bits == 3072 || k->bits == 4096);
         assert_true(k->sensitive && !k->extractable);
         assert_true(k->round_trip_ok && k->mechanism_ok);

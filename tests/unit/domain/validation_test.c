@@ -67,6 +67,7 @@ SPOIL(bits_2048, k->bits = 2048)
 SPOIL(bits_4096, k->bits = 4096)
 SPOIL(bits_8192, k->bits = 8192)
 SPOIL(disabled, k->enabled = false)
+SPOIL(soft_deleted, k->deleted = true)
 SPOIL(until_2030, k->expires_ms = Y2030_MS)
 SPOIL(until_9999, k->expires_ms = CUSTOMER_KEY_NO_EXPIRY_MS)
 SPOIL(until_almost_9999, k->expires_ms = CUSTOMER_KEY_NO_EXPIRY_MS - 1)
@@ -207,6 +208,9 @@ static const struct spoiled cases[] = {
     CASE(bits_4096, {CHECK_KEY_SIZE, false, PASS, "4096 bits"}),
     CASE(disabled,
          {CHECK_KEY_ENABLED, false, FAIL, "disabled"},
+         {CHECK_ROUND_TRIP, false, SKIP, NOT_ALLOWED}),
+    CASE(soft_deleted,
+         {CHECK_KEY_ENABLED, false, FAIL, "soft-deleted; RecoverCustomerKey"},
          {CHECK_ROUND_TRIP, false, SKIP, NOT_ALLOWED}),
     CASE(until_2030, {CHECK_KEY_NO_EXPIRY, false, FAIL, "expires 2030-01-01; allowed are none or 9999-12-31"}),
     CASE(until_9999, {CHECK_KEY_NO_EXPIRY, false, PASS, "expires 9999-12-31, which counts as never"}),

@@ -403,6 +403,22 @@ class Administration(Case):
                          ("tenants/acme/mailboxes/a",
                           "tenants/acme/deps/" + DEP, 3))
 
+    def test_soft_delete(self):
+        keys = "/holdfast.v1.CustomerKeyService/"
+        name = "tenants/acme/customerKeys/a"
+        gone = self.call(keys + "SoftDeleteCustomerKey", name=name,
+                         confirm=True, etag="7")
+        self.assertEqual(self.server.wait_for("confirm="), "confirm=1 etag=7")
+        self.assertEqual((gone.state, gone.recovery_level,
+                          gone.retention_days),
+                         (2, "Recoverable+ProtectedSubscription", 90))
+        self.assertEqual(gone.purge_time.seconds - gone.delete_time.seconds, 1)
+        self.call(keys + "SoftDeleteCustomerKey", name=name)
+        self.assertEqual(self.server.wait_for("confirm="), "confirm=0 etag=")
+        back = self.call(keys + "RecoverCustomerKey", name=name)
+        self.assertEqual(back.state, 1)
+        self.assertFalse(back.HasField("purge_time"))
+
     def test_refresh_and_replace(self):
         name = "tenants/acme/deps/mail"
         begun = self.call(DEPS + "RefreshDep", name=name, validate_only=True)
@@ -457,6 +473,8 @@ class Administration(Case):
                  {"parent": "tenants/acme"}),
                 ("/holdfast.v1.CustomerKeyService/ListCustomerKeys", 1000, 50,
                  {"parent": "tenants/acme"}),
+                ("/holdfast.v1.CustomerKeyService/ListDeletedCustomerKeys", 60,
+                 50, {"parent": "tenants/acme"}),
                 ("/holdfast.v1.AssignmentService/ListMailboxes", 1000, 1000,
                  {"parent": "tenants/acme"}),
                 ("/holdfast.v1.AssignmentService/ListWorkloads", 0, 100,

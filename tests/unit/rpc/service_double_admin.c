@@ -273,6 +273,57 @@ HF_STATUS customer_keys_validate(struct service *service,
     return HF_OK;
 }
 
+HF_STATUS customer_keys_soft_delete(struct service *service,
+                                    const struct caller *caller,
+                                    const struct customer_key_delete *request,
+                                    struct customer_key_view *out,
+                                    struct problem *problem)
+{
+    (void)service;
+    double_say("confirm=%d etag=%s", (int)request->confirm,
+               request->mutation.etag);
+    HF_TRY(double_use_case(caller, "customer_keys_soft_delete", request->tenant,
+                           request->name, problem));
+    fill_key(out, request->tenant, request->name);
+    out->state = KEY_SOFT_DELETED;
+    out->deleted_ms = DOUBLE_TIME_MS;
+    out->purge_ms = DOUBLE_TIME_MS + 1000;
+    out->recovery = RECOVERY_RECOVERABLE_PROTECTED;
+    out->retention_days = 90;
+    return HF_OK;
+}
+
+HF_STATUS customer_keys_recover(struct service *service,
+                                const struct caller *caller,
+                                const struct customer_key_delete *request,
+                                struct customer_key_view *out,
+                                struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "customer_keys_recover", request->tenant,
+                           request->name, problem));
+    fill_key(out, request->tenant, request->name);
+    return HF_OK;
+}
+
+HF_STATUS customer_keys_list_deleted(struct service *service,
+                                     const struct caller *caller,
+                                     const char *tenant,
+                                     const struct page_request *page,
+                                     struct customer_key_list *out,
+                                     struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "customer_keys_list_deleted", tenant,
+                           page->token, problem));
+    out->count = page->size;
+    for (size_t i = 0; i < out->count; i++) {
+        fill_key(&out->views[i], tenant, "key");
+        out->views[i].state = KEY_SOFT_DELETED;
+    }
+    return HF_OK;
+}
+
 HF_STATUS customer_keys_list(struct service *service,
                              const struct caller *caller, const char *tenant,
                              const struct page_request *page,

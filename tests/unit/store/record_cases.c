@@ -75,6 +75,9 @@ static void customer_key_fill(void *out, bool largest)
     key->token = id_of(0x33);
     key->current_version = UINT32_MAX;
     key->created_ms = INT64_MAX;
+    key->state = KEY_GONE;
+    key->deleted_ms = INT64_MAX - 1;
+    key->purge_ms = INT64_MAX;
 }
 
 static void key_version_fill(void *out, bool largest)
@@ -346,7 +349,7 @@ const struct record_case record_cases[] = {
     CASE("tenant", TENANT, struct tenant_record, tenant, 1),
     CASE("token", TOKEN, struct token_record, token_record, 1),
     CASE("customer_key", CUSTOMER_KEY, struct customer_key_record, customer_key,
-         1),
+         2),
     CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 1),
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 2),

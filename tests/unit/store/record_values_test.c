@@ -48,6 +48,12 @@ static const struct bad_value numbers[] = {
     BAD("token", token_record, statement_len, STATEMENT_MAX_BYTES + 1),
     BAD("token", token_record, statement_len, SIZE_MAX),
     BAD("customer_key", customer_key_record, created_ms, LONG_PAST),
+    BAD("customer_key", customer_key_record, state, 3),
+    BAD("customer_key", customer_key_record, deleted_ms, LONG_PAST),
+    BAD("customer_key", customer_key_record, purge_ms, LONG_PAST),
+    BAD("customer_key", customer_key_record, state, KEY_ACTIVE), /* and dated */
+    BAD("customer_key", customer_key_record, purge_ms, 0),
+    BAD_SMALL("customer_key", customer_key_record, state, KEY_SOFT_DELETED),
     BAD("key_version", key_version_record, cka_id_len, HF_CKA_ID_MAX_BYTES + 1),
     BAD("key_version", key_version_record, spki_len, HF_SPKI_MAX_BYTES + 1),
     BAD("key_version", key_version_record, suite, RECORD_SUITE_LAST + 1),
