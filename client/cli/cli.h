@@ -78,6 +78,9 @@ enum cli_exit cli_show_list(struct cli *cli, const struct cli_list *list,
 enum cli_exit cli_show_report(struct cli *cli, const struct cli_method *method,
                               const ProtobufCMessage *request);
 
+/* cli_report_table: the checks of a report, as a table for people. */
+enum cli_exit cli_report_table(struct cli *cli, const json_t *results);
+
 /* --- names -----------------------------------------------------------------
  */
 
@@ -116,6 +119,7 @@ char *proto_text(const char *text);
 /* The tables of the command files. */
 extern const struct command_set commands_of_tenant;
 extern const struct command_set commands_of_token;
+extern const struct command_set commands_of_onboarding;
 extern const struct command_set commands_of_key;
 extern const struct command_set commands_of_key_life;
 extern const struct command_set commands_of_dep;

@@ -165,6 +165,12 @@ enum cli_exit cli_error(struct cli *cli, const struct hf_error *error)
     return advice_exit(error);
 }
 
+enum cli_exit cli_report_table(struct cli *cli, const json_t *results)
+{
+    return output_table(cli->out, results, check_columns,
+                        HF_COUNT(check_columns));
+}
+
 enum cli_exit cli_show_report(struct cli *cli, const struct cli_method *method,
                               const ProtobufCMessage *request)
 {

@@ -71,6 +71,9 @@ enum role {
     X(SOFT_DELETE_CUSTOMER_KEY, "SoftDeleteCustomerKey")                       \
     X(RECOVER_CUSTOMER_KEY, "RecoverCustomerKey")                              \
     X(LIST_DELETED_CUSTOMER_KEYS, "ListDeletedCustomerKeys")                   \
+    X(SUBMIT_ONBOARDING_REQUEST, "SubmitOnboardingRequest")                    \
+    X(GET_ONBOARDING_REQUEST, "GetOnboardingRequest")                          \
+    X(LIST_ONBOARDING_REQUESTS, "ListOnboardingRequests")                      \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

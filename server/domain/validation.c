@@ -56,6 +56,15 @@ void line_say_required(struct line *line, const struct validation_facts *facts,
     text_put(&line->text, "; refused for a production tenant");
 }
 
+/* What was declared counts as it stands now. */
+static int64_t time_of(const struct validation_facts *facts,
+                       enum check_code code, int key)
+{
+    return checks[code].evidence == EVIDENCE_MEASURED && key >= 0
+               ? facts->keys[key].measured_ms
+               : facts->now_ms;
+}
+
 static void run_check(const struct validation_facts *facts,
                       enum check_code code, int key,
                       struct validation_report *out)
@@ -66,6 +75,7 @@ static void run_check(const struct validation_facts *facts,
         .key = key,
         .status = CHECK_FAIL, /* what a check does not say has not passed */
         .evidence = checks[code].evidence,
+        .time_ms = time_of(facts, code, key),
     };
     struct line line = {.result = result};
     text_begin(&line.text, result->text, sizeof result->text);

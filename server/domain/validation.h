@@ -97,6 +97,8 @@ struct key_facts {
     char custody_domain[HF_NAME_MAX_BYTES + 1];
     bool domain_declared; /* the domain is in the configuration */
     bool token_in_domain; /* the enrolment's domain is the token's */
+    /* in which the token should be, by who asks; "": not stated */
+    char stated_domain[HF_NAME_MAX_BYTES + 1];
     bool test_only;
     bool hardware;
     enum deletion_protection protection;
@@ -105,12 +107,19 @@ struct key_facts {
     int64_t measured_ms;
 };
 
+/* Who may approve a purge. */
+enum approvers {
+    APPROVERS_NOT_KEPT = 0, /* this service keeps no such list */
+    APPROVERS_NONE = 1,
+    APPROVERS_RECORDED = 2,
+};
+
 struct validation_facts {
     struct key_facts keys[HF_CUSTOMER_KEYS_PER_DEP];
     enum dep_type dep_type;
     enum residency residency;
     bool production_tenant;
-    bool approvers_recorded;
+    enum approvers approvers;
     bool licensed;
     int64_t now_ms;
 };
@@ -120,7 +129,8 @@ struct check_result {
     int key; /* 0 or 1; -1: about the pair */
     enum check_status status;
     enum check_evidence evidence;
-    char text[160]; /* what was found and what would be right */
+    int64_t time_ms; /* when it was measured, or looked up */
+    char text[160];  /* what was found and what would be right */
 };
 
 #define CHECK_RESULTS_MAX (2 * CHECK_CODE_COUNT)

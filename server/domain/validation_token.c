@@ -74,7 +74,9 @@ void check_approvers_recorded(const struct validation_facts *facts,
     (void)key;
     if (facts->dep_type != DEP_TYPE_EXCHANGE_MAILBOX) {
         line_say(line, CHECK_SKIPPED, "this type of DEP has no purge");
-    } else if (facts->approvers_recorded) {
+    } else if (facts->approvers == APPROVERS_NOT_KEPT) {
+        line_say(line, CHECK_SKIPPED, "this service keeps no purge approvers");
+    } else if (facts->approvers == APPROVERS_RECORDED) {
         line_say(line, CHECK_PASS, "purge approvers are recorded");
     } else {
         line_say(line, CHECK_WARN,
@@ -113,7 +115,17 @@ void check_token_in_domain(const struct validation_facts *facts,
                            const struct key_facts *key, struct line *line)
 {
     (void)facts;
-    if (key->token_in_domain) {
+    char stated[HF_NAME_MAX_BYTES + 1];
+    char enrolled[HF_NAME_MAX_BYTES + 1];
+    name_fold(key->stated_domain, stated);
+    name_fold(key->custody_domain, enrolled);
+    if (stated[0] != '\0' &&
+        !bytes_equal(bytes_of_text(stated), bytes_of_text(enrolled))) {
+        line_say(line, CHECK_FAIL, "the token is in the custody domain ");
+        text_put(&line->text, key->custody_domain);
+        text_put(&line->text, ", not in ");
+        text_put(&line->text, key->stated_domain);
+    } else if (key->token_in_domain) {
         line_say(line, CHECK_PASS, "token and enrolment name one domain");
     } else {
         line_say(line, CHECK_FAIL, "the token is not in the custody domain ");

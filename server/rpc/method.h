@@ -75,5 +75,6 @@ extern const struct method_list assignment_methods;
 extern const struct method_list tenant_assignment_methods;
 extern const struct method_list workload_methods;
 extern const struct method_list key_methods;
+extern const struct method_list onboarding_methods;
 extern const struct method_list operation_methods;
 extern const struct method_list audit_methods;

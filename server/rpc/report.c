@@ -50,6 +50,7 @@ ProtobufCMessage *report_encode(struct rpc_arena *arena,
         to->status = (Holdfast__V1__CheckResult__Status)from->status;
         to->evidence = (Holdfast__V1__CheckResult__Evidence)from->evidence;
         if (text_is_told(from->status, texts)) {
+            to->time = codec_put_timestamp(arena, from->time_ms);
             to->text = rpc_arena_text(arena, "%s", from->text);
         }
         list[i] = to;

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/core.h"
+#include "server/service/onboardings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,21 @@ void generation_entry_free(struct generation_entry *generation)
         pthread_cond_destroy(&generation->drained);
         free(generation);
     }
+}
+
+#define FREE_LIST(list, free_entry)                                            \
+    do {                                                                       \
+        while ((list) != NULL) {                                               \
+            __typeof__(list) entry_ = (list);                                  \
+            (list) = entry_->next;                                             \
+            free_entry(entry_);                                                \
+        }                                                                      \
+    } while (0)
+
+static void tenant_entry_free(struct tenant_entry *tenant)
+{
+    FREE_LIST(tenant->onboardings, free);
+    free(tenant);
 }
 
 static void dep_entry_free(struct dep_entry *dep)
@@ -372,6 +388,14 @@ static enum hf_status load_assignment(void *context,
     return catalogue_set_assignment(&service->catalogue, &assignment, stamp);
 }
 
+static enum hf_status load_onboarding(void *context,
+                                      const struct record *record,
+                                      const struct stamp *stamp)
+{
+    struct service *service = context;
+    return onboarding_load(&service->catalogue, record, stamp);
+}
+
 static HF_STATUS count_assigned(struct service *service)
 {
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
@@ -424,6 +448,7 @@ static enum hf_status load_one(void *context, const struct record *record,
         [RECORD_DEP] = {load_dep,         "DEP"                 },
         [RECORD_GENERATION] = {load_generation,  "DEP generation"      },
         [RECORD_TENANT_ASSIGNMENT] = {load_assignment,  "tenant assignment"   },
+        [RECORD_ONBOARDING] = {load_onboarding,  "onboarding request"  },
     };
     const struct loading *loading = context;
     CHECK((size_t)record->kind < HF_COUNT(kinds) &&
@@ -449,21 +474,12 @@ HF_STATUS catalogue_load(struct service *service, struct problem *problem)
     return problem_of_status(problem, count_assigned(service));
 }
 
-#define FREE_LIST(list, free_entry)                                            \
-    do {                                                                       \
-        while ((list) != NULL) {                                               \
-            __typeof__(list) entry_ = (list);                                  \
-            (list) = entry_->next;                                             \
-            free_entry(entry_);                                                \
-        }                                                                      \
-    } while (0)
-
 void catalogue_free(struct catalogue *catalogue)
 {
     FREE_LIST(catalogue->deps, dep_entry_free);
     FREE_LIST(catalogue->keys, key_entry_free);
     FREE_LIST(catalogue->tokens, free);
-    FREE_LIST(catalogue->tenants, free);
+    FREE_LIST(catalogue->tenants, tenant_entry_free);
     table_free(catalogue->tenants_by_name);
     table_free(catalogue->tenants_by_id);
     table_free(catalogue->tokens_by_id);

@@ -26,6 +26,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct onboarding_entry;
+
 struct tenant_entry {
     struct tenant_record record;
     char folded[HF_NAME_MAX_BYTES + 1];
@@ -33,6 +35,7 @@ struct tenant_entry {
     struct dep_entry *multi_workload; /* new keys go under it; NULL: none */
     struct tenant_assignment_record assignment; /* UNASSIGNED from the start */
     struct stamp assignment_stamp;              /* version 0: never assigned */
+    struct onboarding_entry *onboardings;       /* onboardings.h; in no order */
     struct tenant_entry *next;                  /* in order of creation */
 };
 

@@ -97,14 +97,23 @@ static HF_STATUS find_any(const struct admin *admin, const char *name,
                                           "no such customer key");
 }
 
+static void note(struct details *details,
+                 const struct customer_key_record *before,
+                 const struct customer_key_record *after)
+{
+    details_text(details, "state", key_state_text(before->state),
+                 key_state_text(after->state));
+    details_time(details, "purgeTime", before->purge_ms, after->purge_ms);
+}
+
 /* record_lock is held. */
 static HF_STATUS change_locked(struct admin *admin,
                                const struct customer_key_delete *request,
                                struct life_step *step)
 {
     struct service *service = admin->service;
-    char details[96];
     HF_OWNED(change_freep) struct change *change = NULL;
+    HF_OWNED(details_freep) struct details *details = NULL;
     const struct stamp whole = customer_key_stamp(step->key);
     HF_TRY(etag_check(request->mutation.etag, &whole, admin->problem));
     HF_TRY(decide(service, admin->problem, step));
@@ -114,15 +123,15 @@ static HF_STATUS change_locked(struct admin *admin,
     if (request->mutation.validate_only) {
         return HF_OK;
     }
-    snprintf(details, sizeof details,
-             "{\"before\":\"%s\",\"after\":\"%s\",\"purgeTimeMs\":%lld}",
-             key_state_text(step->key->record.state),
-             key_state_text(step->next.state), (long long)step->next.purge_ms);
     enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = details_new(DETAILS_OF_CHANGE, &details);
+    }
     if (status == HF_OK) {
         status = put_step(step, change);
     }
     if (status == HF_OK) {
+        note(details, &step->key->record, &step->next);
         status = customer_key_finish_change(
             admin, change, &step->next, step->next.current_version, details);
     }

@@ -6,6 +6,7 @@
 #include "server/service/dep_view.h"
 #include "server/service/deps.h"
 #include "server/service/key_facts.h"
+#include "server/service/onboardings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,6 +240,7 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
         return problem_set(problem, REASON_NAME_TAKEN, "DEP %s exists",
                            request->name);
     }
+    HF_TRY(onboarding_check_scenario(&admin, request->type));
     keys.tenant = admin.tenant;
     HF_TRY(find_keys(&admin, request, keys.keys));
     HF_TRY(dep_decide_new(&admin, event_of(request), request->type, &step));

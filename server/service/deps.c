@@ -283,6 +283,7 @@ static void add_copy_check(struct service *service,
         .key = (int)slot,
         .status = status == HF_OK ? CHECK_PASS : CHECK_FAIL,
         .evidence = EVIDENCE_MEASURED,
+        .time_ms = service_wall_ms(service),
     };
     snprintf(result->text, sizeof result->text,
              "stored copy of the DEP key: %s",

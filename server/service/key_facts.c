@@ -2,6 +2,7 @@
 
 #include "server/domain/customer_key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What the catalogue knows; its lock is held. */
@@ -33,6 +34,10 @@ static void from_catalogue(struct service *service,
            sizeof facts->custody_domain);
     const struct configured_token *configured = token_entry_configured(token);
     facts->domain_declared = configured != NULL;
+    if (request->domains[slot] != NULL) {
+        snprintf(facts->stated_domain, sizeof facts->stated_domain, "%s",
+                 request->domains[slot]);
+    }
     facts->token_in_domain =
         configured != NULL &&
         strcmp(configured->custody_domain, token->record.custody_domain) == 0;
@@ -98,6 +103,13 @@ static void from_token(struct service *service, enum residency residency,
         key_round_trip(service, token, version, residency) == HF_OK;
 }
 
+/* nobody is named here who could approve a purge. */
+static enum approvers approvers_of(const struct tenant_entry *tenant)
+{
+    (void)tenant;
+    return APPROVERS_NOT_KEPT;
+}
+
 void key_facts_collect(struct service *service, struct facts_request *request,
                        struct validation_facts *out)
 {
@@ -111,6 +123,7 @@ void key_facts_collect(struct service *service, struct facts_request *request,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     out->production_tenant = request->tenant->record.production;
     out->licensed = request->tenant->record.licensed;
+    out->approvers = approvers_of(request->tenant);
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_entry *key = request->keys[slot];
         from_catalogue(service, request, slot, &out->keys[slot]);

@@ -14,8 +14,10 @@
 #include "server/domain/envelope.h"
 #include "server/domain/key_life.h"
 #include "server/domain/mailbox.h"
+#include "server/domain/onboarding.h"
 #include "server/domain/operation.h"
 #include "server/domain/tenant_assignment.h"
+#include "server/domain/validation.h"
 
 #include "server/store/store.h"
 
@@ -221,6 +223,44 @@ struct operation_record { /* key: tenant | operation */
     int64_t ended_ms; /* 0: not yet */
 };
 
+/* One onboarding request and its result (R-11.4). Sealed records never go, so a
+ * tenant has a fixed number of slots: one for each scenario, numbered as it,
+ * holds the request that enabled it; the rest of the requests share
+ * ONBOARDING_RING slots from ONBOARDING_RING_FIRST on, the newest in place of
+ * the oldest. */
+#define ONBOARDING_RING_FIRST 16
+#define ONBOARDING_RING       16
+#define ONBOARDING_TEXT_BYTES 120
+#define ONBOARDING_CHECKS_MAX 50
+struct onboarding_check {
+    enum check_code code;
+    int key; /* 0 or 1; -1: about the pair */
+    enum check_status status;
+    enum check_evidence evidence;
+    char text[ONBOARDING_TEXT_BYTES]; /* cut to fit */
+};
+struct onboarding_record { /* key: tenant | slot u32 */
+    struct hf_id tenant;
+    uint32_t slot;
+    struct hf_id id;
+    uint64_t number; /* of the tenant's requests: the newest has the highest */
+    enum dep_type scenario;
+    enum onboarding_mode mode;
+    char domains[HF_CUSTOMER_KEYS_PER_DEP]
+                [HF_NAME_MAX_BYTES + 1]; /* as asked */
+    char names[HF_CUSTOMER_KEYS_PER_DEP][HF_NAME_MAX_BYTES + 1];
+    struct hf_id keys[HF_CUSTOMER_KEYS_PER_DEP];
+    uint32_t versions[HF_CUSTOMER_KEYS_PER_DEP]; /* that were looked at */
+    char identity[HF_URI_MAX_BYTES + 1];
+    enum residency residency;
+    char requester[HF_URI_MAX_BYTES + 1];
+    bool passed;
+    enum enablement enablement;
+    int64_t created_ms;
+    struct onboarding_check checks[ONBOARDING_CHECKS_MAX];
+    size_t check_count;
+};
+
 struct seals_record { /* key: dep | generation u32 */
     struct hf_id dep;
     uint32_t generation;
@@ -265,6 +305,10 @@ HF_STATUS resource_encode(const struct resource_record *in, struct record *out);
 HF_STATUS resource_decode(const struct record *in, struct resource_record *out);
 HF_STATUS request_encode(const struct request_record *in, struct record *out);
 HF_STATUS request_decode(const struct record *in, struct request_record *out);
+HF_STATUS onboarding_encode(const struct onboarding_record *in,
+                            struct record *out);
+HF_STATUS onboarding_decode(const struct record *in,
+                            struct onboarding_record *out);
 HF_STATUS seals_encode(const struct seals_record *in, struct record *out);
 HF_STATUS seals_decode(const struct record *in, struct seals_record *out);
 HF_STATUS operation_encode(const struct operation_record *in,

@@ -7,6 +7,8 @@
 /* Codes are stored as their numbers: new ones go behind the last. */
 _Static_assert(CHECK_TWO_CUSTODY_DOMAINS == 0 && CHECK_LICENCE == 24,
                "stored numbers of checks");
+_Static_assert(2 * VALIDATION_CHECK_COUNT <= ONBOARDING_CHECKS_MAX,
+               "room for every check");
 
 static void check_fields(struct codec *codec, struct onboarding_check *check)
 {
@@ -49,9 +51,9 @@ static void onboarding_fields(struct codec *codec,
                                      ENABLEMENT_NOT_ASKED, ENABLEMENT_REFUSED);
     code_time(codec, &request->created_ms);
     uint32_t count = (uint32_t)request->check_count;
-    code_refuse_unless(codec, request->check_count <= CHECK_RESULTS_MAX);
+    code_refuse_unless(codec, request->check_count <= ONBOARDING_CHECKS_MAX);
     code_u32(codec, &count);
-    code_refuse_unless(codec, count <= CHECK_RESULTS_MAX);
+    code_refuse_unless(codec, count <= ONBOARDING_CHECKS_MAX);
     for (uint32_t i = 0; !codec->refused && i < count; i++) {
         check_fields(codec, &request->checks[i]);
     }

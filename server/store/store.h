@@ -45,6 +45,7 @@
     X(OPERATION, 13, ROW)    /* a long-running operation                 */    \
     X(TENANT_ASSIGNMENT, 14, SEALED)                                           \
     X(WORKLOAD_PROGRESS, 16, ROW) /* what a workload reported            */    \
+    X(ONBOARDING, 21, SEALED)     /* a request and what the checks said */     \
     X(WRAPPED, 23, ROW) /* index: DEP, generation -> resource       */         \
     X(INDEX, 26, ROW)   /* an index that is complete                */
 

@@ -40,6 +40,15 @@ REQUESTS = {
     "RevokeCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
                               identity="spiffe://test.example/x"),
     "ListKeyDependants": dict(name="tenants/{t}/customerKeys/absent"),
+    "SubmitOnboardingRequest": dict(
+        parent="tenants/{t}", scenario=1, mode=1,
+        workload_identity="spiffe://test.example/x",
+        customer_keys=["tenants/{t}/customerKeys/absent",
+                       "tenants/{t}/customerKeys/absent2"]),
+    "GetOnboardingRequest": dict(
+        name="tenants/{t}/onboardingRequests/"
+             "0b9c2f1e-7a53-4d28-9a4e-6f1b2c3d4e5f"),
+    "ListOnboardingRequests": dict(parent="tenants/{t}"),
     "SoftDeleteCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
                                   confirm=True),
     "RecoverCustomerKey": dict(name="tenants/{t}/customerKeys/absent"),
@@ -119,6 +128,11 @@ MAY = {
     "GrantCustomerKey": {"admin", "contributor"},
     "RevokeCustomerKey": {"admin", "contributor"},
     "ListKeyDependants": READERS | {"compliance"},
+    "SubmitOnboardingRequest": {"admin", "mailadmin"},  # of mailbox DEPs
+    "GetOnboardingRequest": {"admin", "compliance", "mailadmin", "looker",
+                             "operator"},
+    "ListOnboardingRequests": {"admin", "compliance", "mailadmin", "looker",
+                               "operator"},
     "SoftDeleteCustomerKey": {"admin", "contributor"},
     "RecoverCustomerKey": {"admin", "contributor"},
     "ListDeletedCustomerKeys": READERS,
@@ -127,7 +141,7 @@ MAY = {
     "GetDep": LOOKERS,
     "ListDeps": LOOKERS,
     "UpdateDep": {"admin", "compliance", "mailadmin"},
-    "TestDep": {"admin", "compliance", "mailadmin"},
+    "TestDep": {"admin", "compliance", "mailadmin", "sharepoint"},
     "RewrapDep": {"admin", "compliance", "mailadmin"},
     "RollAvailabilityKey": {"operator"},
     "RefreshDep": {"admin", "compliance", "mailadmin"},

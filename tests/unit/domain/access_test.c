@@ -12,6 +12,9 @@
 
 /* The matrix, by role: the code has it by verb. */
 static const enum verb tenant_admin[] = {
+    VERB_SUBMIT_ONBOARDING_REQUEST,
+    VERB_GET_ONBOARDING_REQUEST,
+    VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
@@ -50,6 +53,9 @@ static const enum verb tenant_admin[] = {
     VERB_LIST_AUDIT_RECORDS,
 };
 static const enum verb exchange_admin[] = {
+    VERB_SUBMIT_ONBOARDING_REQUEST,
+    VERB_GET_ONBOARDING_REQUEST,
+    VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
@@ -75,6 +81,9 @@ static const enum verb exchange_admin[] = {
     VERB_LIST_DELETED_CUSTOMER_KEYS,
 };
 static const enum verb compliance_admin[] = {
+    VERB_SUBMIT_ONBOARDING_REQUEST,
+    VERB_GET_ONBOARDING_REQUEST,
+    VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
@@ -98,9 +107,9 @@ static const enum verb compliance_admin[] = {
     VERB_LIST_WORKLOADS,
 };
 static const enum verb sharepoint_admin[] = {
-    VERB_GET_TENANT,      VERB_GET_TOKEN,        VERB_LIST_TOKENS,
-    VERB_GET_DEP,         VERB_LIST_DEPS,        VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
+    VERB_TEST_DEP,      VERB_GET_TENANT,      VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,   VERB_GET_DEP,         VERB_LIST_DEPS,
+    VERB_GET_OPERATION, VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
 };
 static const enum verb vault_admin[] = {
     VERB_GET_TENANT,
@@ -147,6 +156,8 @@ static const enum verb system_workload[] = {
     VERB_UNWRAP_KEY, VERB_REWRAP_KEY,
 };
 static const enum verb auditor[] = {
+    VERB_GET_ONBOARDING_REQUEST,
+    VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
@@ -166,6 +177,8 @@ static const enum verb auditor[] = {
     VERB_LIST_DELETED_CUSTOMER_KEYS,
 };
 static const enum verb operator[] = {
+    VERB_GET_ONBOARDING_REQUEST,
+    VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT_ASSIGNMENT,
     VERB_OFFBOARD_TENANT,
     VERB_GET_WORKLOAD,

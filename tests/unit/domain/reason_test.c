@@ -41,6 +41,8 @@ static const struct expected reasons[] = {
     {REASON_TEST_TOKEN,                "TEST_TOKEN",                9 },
     {REASON_SEALS_EXHAUSTED,           "SEALS_EXHAUSTED",           9 },
     {REASON_OPERATION_NOT_CANCELLABLE, "OPERATION_NOT_CANCELLABLE", 9 },
+    {REASON_VALIDATION_REQUIRED,       "VALIDATION_REQUIRED",       9 },
+    {REASON_SCENARIO_NOT_ENABLED,      "SCENARIO_NOT_ENABLED",      9 },
     {REASON_NOTHING_TO_REFRESH,        "NOTHING_TO_REFRESH",        9 },
     {REASON_GENERATION_LIMIT,          "GENERATION_LIMIT",          9 },
     {REASON_GEO_NOT_REGISTERED,        "GEO_NOT_REGISTERED",        9 },

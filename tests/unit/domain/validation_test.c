@@ -53,6 +53,10 @@ SPOIL(undeclared, k->domain_declared = false)
 SPOIL(test_token, k->test_only = true)
 SPOIL(test_token_for_tests, k->test_only = true; f->production_tenant = false)
 SPOIL(elsewhere, k->token_in_domain = false)
+SPOIL(stated_right, snprintf(k->stated_domain, sizeof k->stated_domain, "%s",
+                             k == &f->keys[0] ? "DOMAIN-1" : "Domain-2"))
+SPOIL(stated_wrong,
+      snprintf(k->stated_domain, sizeof k->stated_domain, "paris"))
 SPOIL(unreachable, k->reachable = false)
 SPOIL(unreachable_all_unknown, k->reachable = false; k->exists = false;
       k->is_rsa = false; k->bits = 0; k->sensitive = false;
@@ -92,7 +96,8 @@ SPOIL(may_not_unwrap, k->has_unwrap = false)
 SPOIL(no_mechanism, k->mechanism_ok = false; k->round_trip_ok = false)
 SPOIL(no_round_trip, k->round_trip_ok = false)
 SPOIL(shared, k->token_used_by_other_dep = true)
-SPOIL(no_approvers, f->approvers_recorded = false)
+SPOIL(no_approvers, f->approvers = APPROVERS_NONE)
+SPOIL(approvers_not_kept, f->approvers = APPROVERS_NOT_KEPT)
 SPOIL(unlicensed, f->licensed = false)
 SPOIL(unlicensed_for_tests, f->licensed = false; f->production_tenant = false)
 SPOIL(software, k->hardware = false)
@@ -111,7 +116,7 @@ SPOIL(purge_protected_for_geo,
       k->protection = PROTECTION_SOFT_DELETE_PURGE_PROTECTED;
       f->dep_type = DEP_TYPE_SHAREPOINT_GEO)
 SPOIL(multi_workload, f->dep_type = DEP_TYPE_MULTI_WORKLOAD;
-      f->approvers_recorded = false)
+      f->approvers = APPROVERS_NONE)
 
 /* What changes against a good pair; everything else passes. */
 struct change {
@@ -154,6 +159,7 @@ static const struct spoiled cases[] = {
     CASE(one_key_record, {CHECK_KEYS_DISTINCT, true, FAIL, "both are the same key"}),
     CASE(one_public_key, {CHECK_KEYS_DISTINCT, true, FAIL, "both are the same key"}),
     CASE(no_public_key, {CHECK_KEYS_DISTINCT, true, FAIL, "the public key of a key is not known"}),
+    CASE(approvers_not_kept, {CHECK_APPROVERS_RECORDED, true, SKIP, "this service keeps no purge approvers"}),
     CASE(no_approvers, {CHECK_APPROVERS_RECORDED, true, WARN, "no purge approvers are recorded"}),
     CASE(multi_workload, {CHECK_APPROVERS_RECORDED, true, SKIP, "this type of DEP has no purge"}),
     CASE(unlicensed, {CHECK_LICENCE, true, FAIL, "the tenant is not licensed"}),
@@ -162,6 +168,8 @@ static const struct spoiled cases[] = {
     CASE(undeclared, {CHECK_DOMAIN_ELIGIBLE, false, FAIL, "the custody domain domain-"}),
     CASE(test_token, {CHECK_DOMAIN_ELIGIBLE, false, FAIL, "the token is for tests only"}),
     CASE(test_token_for_tests, {CHECK_DOMAIN_ELIGIBLE, false, WARN, "the token is for tests only; refused for a production tenant"}),
+    CASE(stated_right, {CHECK_TOKEN_IN_DOMAIN, false, PASS, "token and enrolment name one domain"}),
+    CASE(stated_wrong, {CHECK_TOKEN_IN_DOMAIN, false, FAIL, "the token is in the custody domain domain-"}),
     CASE(elsewhere, {CHECK_TOKEN_IN_DOMAIN, false, FAIL, "the token is not in the custody domain domain-"}),
     CASE(days_89, {CHECK_SOFT_DELETE_90D, false, FAIL, "soft delete for 89 days; 90 are needed"}),
     CASE(days_89_for_tests, {CHECK_SOFT_DELETE_90D, false, WARN, "soft delete for 89 days; 90 are needed; refused"}),
@@ -477,6 +485,23 @@ static void test_all_codes_together(void **state)
     }
 }
 
+/* what was measured says when, what was declared counts now. */
+static void test_each_check_says_when(void **state)
+{
+    struct validation_facts facts = good_pair();
+    struct validation_report report;
+    (void)state;
+    facts.keys[1].measured_ms = VALIDATION_NOW_MS - 5;
+    validation_run(&facts, &report);
+    for (size_t i = 0; i < report.count; i++) {
+        const struct check_result *result = &report.results[i];
+        bool measured =
+            result->evidence == EVIDENCE_MEASURED && result->key == 1;
+        assert_int_equal(result->time_ms,
+                         VALIDATION_NOW_MS - (measured ? 5 : 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_names_in_texts),
         cmocka_unit_test(test_no_such_residency),
         cmocka_unit_test(test_one_key_twice),
+        cmocka_unit_test(test_each_check_says_when),
         cmocka_unit_test(test_all_codes_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -403,6 +403,49 @@ class Administration(Case):
                          ("tenants/acme/mailboxes/a",
                           "tenants/acme/deps/" + DEP, 3))
 
+    def test_onboarding(self):
+        onboarding = "/holdfast.v1.OnboardingService/"
+        asked = dict(
+            parent="tenants/acme", scenario=2, mode=2,
+            customer_keys=["tenants/acme/customerKeys/a",
+                           "tenants/acme/customerKeys/b"],
+            custody_domains=["east", "west"], workload_identity="spiffe://x/y",
+            residency=2, validate_only=True)
+        made = self.call(onboarding + "SubmitOnboardingRequest", **asked)
+        self.assertEqual(self.server.wait_for("scenario="),
+                         "scenario=2 mode=2 domains=east,west "
+                         "identity=spiffe://x/y residency=2 only=1")
+        self.assertEqual(
+            (made.name, made.scenario, made.mode, list(made.customer_keys),
+             list(made.key_versions), list(made.custody_domains),
+             made.validation_result, made.enablement_result,
+             list(made.failed_validations)),
+            ("tenants/acme/onboardingRequests/" + DEP, 2, 2,
+             ["tenants/acme/customerKeys/key0",
+              "tenants/acme/customerKeys/key1"], [3, 4], [], 2, 2,
+             ["KEY_SIZE"]))
+        self.assertEqual(
+            [(one.customer_key, one.status, one.text)
+             for one in made.report.results],
+            [("", 1, "1024 bits"),
+             ("tenants/acme/customerKeys/key0", 2, "1024 bits"),
+             ("tenants/acme/customerKeys/key1", 2, "1024 bits")])
+        self.assertTrue(made.report.results[0].HasField("time"))
+        self.assertEqual(made, self.call(onboarding + "GetOnboardingRequest",
+                                         name=made.name))
+        found = self.call(onboarding + "ListOnboardingRequests",
+                          parent="tenants/acme", page_size=500)
+        self.assertEqual(len(found.onboarding_requests), 20)
+        for field, value in (("scenario", 0), ("scenario", 3), ("scenario", 99),
+                             ("mode", 0), ("mode", 3),
+                             ("custody_domains", ["one"]),
+                             ("custody_domains", ["a", "b", "c"]),
+                             ("customer_keys", asked["customer_keys"][:1])):
+            refusal = self.refused(onboarding + "SubmitOnboardingRequest",
+                                   **dict(asked, **{field: value}))
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+            self.assertEqual(refusal.field, field)
+
     def test_soft_delete(self):
         keys = "/holdfast.v1.CustomerKeyService/"
         name = "tenants/acme/customerKeys/a"

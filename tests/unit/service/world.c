@@ -193,6 +193,7 @@ void world_enroll(struct world *world, const char *tenant, size_t token)
     struct enrolment enrolment = {
         .protection = CUSTODY_PROTECTION_SOFT_DELETE_PURGE_PROTECTED,
         .retention_days = 90,
+        .hardware = world->enroll_hardware,
         .issued_s = 1800000000,
     };
     token_profile_get(&world->customer[token], &profile);

@@ -35,6 +35,7 @@ struct world {
     char custodian_pem[512];
     struct clock clock; /* stands still unless told */
     int64_t now_ms;
+    bool enroll_hardware; /* what custodians declare from now on */
     struct service_settings settings;
     struct service *service;
 

@@ -256,6 +256,45 @@ static void request_fill(void *out, bool largest)
     request->created_ms = INT64_MAX;
 }
 
+static void onboarding_fill(void *out, bool largest)
+{
+    struct onboarding_record *request = out;
+    request->tenant = id_of(0xe1);
+    request->id = id_of(0xe2);
+    request->scenario = DEP_TYPE_EXCHANGE_MAILBOX;
+    request->mode = ONBOARDING_VALIDATE;
+    request->keys[0] = id_of(0xe3);
+    request->keys[1] = id_of(0xe4);
+    request->residency = RESIDENCY_TOKEN;
+    if (!largest) {
+        return;
+    }
+    request->slot = UINT32_MAX;
+    request->number = UINT64_MAX;
+    request->scenario = DEP_TYPE_MULTI_WORKLOAD;
+    request->mode = ONBOARDING_ENABLE;
+    for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
+        fill_text(request->domains[i], sizeof request->domains[i], 'd');
+        fill_text(request->names[i], sizeof request->names[i], 'n');
+        request->versions[i] = UINT32_MAX;
+    }
+    fill_text(request->identity, sizeof request->identity, 'i');
+    request->residency = RESIDENCY_MEMORY;
+    fill_text(request->requester, sizeof request->requester, 'r');
+    request->passed = true;
+    request->enablement = ENABLEMENT_REFUSED;
+    request->created_ms = INT64_MAX;
+    request->check_count = ONBOARDING_CHECKS_MAX;
+    for (size_t i = 0; i < ONBOARDING_CHECKS_MAX; i++) {
+        struct onboarding_check *check = &request->checks[i];
+        check->code = (enum check_code)(i / 2);
+        check->key = (int)(i % 3) - 1;
+        check->status = CHECK_SKIPPED;
+        check->evidence = EVIDENCE_DECLARED;
+        fill_text(check->text, sizeof check->text, 't');
+    }
+}
+
 static void operation_fill(void *out, bool largest)
 {
     struct operation_record *operation = out;
@@ -327,6 +366,7 @@ BOTH_WAYS(generation)
 BOTH_WAYS(resource)
 BOTH_WAYS(request)
 BOTH_WAYS(seals)
+BOTH_WAYS(onboarding)
 BOTH_WAYS(operation)
 BOTH_WAYS(tenant_assignment)
 BOTH_WAYS(workload_progress)
@@ -357,6 +397,7 @@ const struct record_case record_cases[] = {
     CASE("resource", RESOURCE, struct resource_record, resource, 2),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
+    CASE("onboarding", ONBOARDING, struct onboarding_record, onboarding, 1),
     CASE("operation", OPERATION, struct operation_record, operation, 1),
     CASE("tenant_assignment", TENANT_ASSIGNMENT,
          struct tenant_assignment_record, tenant_assignment, 1),

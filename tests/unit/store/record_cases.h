@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#define RECORD_STRUCT_MAX_BYTES 4096
+#define RECORD_STRUCT_MAX_BYTES 10240
 
 struct record_case {
     const char *name;
