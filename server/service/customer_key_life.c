@@ -141,6 +141,7 @@ static HF_STATUS change_locked(struct admin *admin,
     admin->changed = admin_is_stored(status);
     if (admin->changed) {
         adopt(service, step);
+        leases_narrow_for_key(service, step->key);
     }
     return admin_answer(admin, status);
 }
@@ -160,9 +161,10 @@ static HF_STATUS change_life(struct admin *admin,
         status = change_locked(admin, request, &step);
         pthread_mutex_unlock(&service->record_lock);
     }
-    /* also when the answer is not yet certain: the narrower facts hold */
+    /* also when the answer is not yet certain, and for a repeat: what the first
+     * one ended may still be in use */
+    leases_settle_for_key(service, step.key);
     if (admin->changed) {
-        leases_end_for_key(service, step.key);
         health_refresh(service);
     }
     HF_TRY(status);

@@ -247,7 +247,7 @@ static HF_STATUS soft_delete(struct admin_work *work)
         .validate_only = in->validate_only,
     };
     HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;
@@ -268,7 +268,7 @@ static HF_STATUS recover(struct admin_work *work)
         .validate_only = in->validate_only,
     };
     HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
-    HF_TRY(codec_mutation(&mutation, &request.mutation, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
         return HF_E_NO_MEMORY;

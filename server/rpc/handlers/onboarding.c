@@ -152,8 +152,9 @@ static HF_STATUS decode_domains(char *const *domains, size_t count,
 
 static HF_STATUS
 decode_submit(const Holdfast__V1__SubmitOnboardingRequestRequest *in,
-              struct onboarding_submit *out, struct problem *problem)
+              const struct admin_work *work, struct onboarding_submit *out)
 {
+    struct problem *problem = work->problem;
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
         .validate_only = in->validate_only,
@@ -183,7 +184,7 @@ decode_submit(const Holdfast__V1__SubmitOnboardingRequestRequest *in,
                             out->identity, problem));
     }
     out->residency = codec_residency(in->residency);
-    return codec_mutation(&mutation, &out->mutation, problem);
+    return codec_mutation(&mutation, work, &out->mutation);
 }
 
 /* --- methods ------------------------------------------------------------ */
@@ -193,7 +194,7 @@ static HF_STATUS submit(struct admin_work *work)
     struct onboarding_submit request = {.tenant = ""};
     HF_TRY(decode_submit(
         (const Holdfast__V1__SubmitOnboardingRequestRequest *)work->request,
-        &request, work->problem));
+        work, &request));
     struct onboarding_view *view = rpc_arena_alloc(work->arena, sizeof *view);
     if (view == NULL) {
         return HF_E_NO_MEMORY;
