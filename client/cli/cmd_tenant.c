@@ -3,6 +3,7 @@
 
 #include "client/cli/cli.h"
 
+#include "holdfast/v1/operation_service.pb-c.h"
 #include "holdfast/v1/tenant_service.pb-c.h"
 
 #include <string.h>
@@ -144,6 +145,39 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
                     HF_COUNT(columns));
 }
 
+static enum cli_exit run_roll(struct cli *cli, const struct args *args)
+{
+    static const struct column operation_columns[] = {
+        {"OPERATION", "name",       NULL,               COLUMN_LEAF },
+        {"KIND",      "kind",       NULL,               COLUMN_TEXT },
+        {"OBJECT",    "object",     NULL,               COLUMN_LEAF },
+        {"STATE",     "state",      "OPERATION_STATE_", COLUMN_TEXT },
+        {"PERCENT",   "percent",    NULL,               COLUMN_RIGHT},
+        {"CREATED",   "createTime", NULL,               COLUMN_TEXT },
+    };
+    static const struct cli_method method = {
+        "holdfast.v1.TenantService/RollServiceManagedKey",
+        &holdfast__v1__operation__descriptor};
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    enum cli_exit code = tenant_name(cli, args, name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__RollServiceManagedKeyRequest request =
+        HOLDFAST__V1__ROLL_SERVICE_MANAGED_KEY_REQUEST__INIT;
+    request.name = name;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &method, &request.base, operation_columns,
+                    HF_COUNT(operation_columns));
+}
+
+static const struct option roll_options[] = {OPTIONS_OF_A_CHANGE};
+
 static const struct option create_options[] = {
     {"production", NULL, "refuse test tokens and keys in software", false,
      false                                                                      },
@@ -197,6 +231,18 @@ static const struct command update_command = {
     .run = run_update,
 };
 
-static const struct command *const commands[] = {
-    &create_command, &get_command, &list_command, &update_command};
+static const struct command roll_command = {
+    .group = "tenant",
+    .verb = "roll-service-managed-key",
+    .summary = "Roll the root of everything that no policy covers.",
+    .operands = "[TENANT]",
+    .options = roll_options,
+    .option_count = HF_COUNT(roll_options),
+    .example = "holdfast --as operator tenant roll-service-managed-key contoso",
+    .run = run_roll,
+};
+
+static const struct command *const commands[] = {&create_command, &get_command,
+                                                 &list_command, &update_command,
+                                                 &roll_command};
 const struct command_set commands_of_tenant = {commands, HF_COUNT(commands)};

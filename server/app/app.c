@@ -95,6 +95,7 @@ static HF_STATUS start_service(struct app *app)
         .ak_lease_ms = limits->ak_lease_ms,
         .attempt_ms = limits->attempt_timeout_ms,
         .probe_ms = limits->probe_interval_ms,
+        .scrub_ms = DAY_MS,
         .ak_roll_ms = limits->ak_roll_interval_days * DAY_MS,
     };
     struct problem problem = {.reason = REASON_NONE};

@@ -115,6 +115,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_WORKLOADS] =        {SUBJECT_TENANT,  "TC.....W.M.AO."},
 
     [VERB_ROLL_AVAILABILITY_KEY] = {SUBJECT_TENANT,  "............O."},
+    [VERB_ROLL_SERVICE_MANAGED_KEY]={SUBJECT_TENANT, "............O."},
     [VERB_GET_OPERATION] =         {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},

@@ -74,6 +74,7 @@ enum role {
     X(SUBMIT_ONBOARDING_REQUEST, "SubmitOnboardingRequest")                    \
     X(GET_ONBOARDING_REQUEST, "GetOnboardingRequest")                          \
     X(LIST_ONBOARDING_REQUESTS, "ListOnboardingRequests")                      \
+    X(ROLL_SERVICE_MANAGED_KEY, "RollServiceManagedKey")                       \
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \

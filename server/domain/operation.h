@@ -30,7 +30,8 @@ enum operation_state {
     X(REPLACE, 3, false, "replace")                                            \
     X(ASSIGN_TENANT, 6, false, "assign-tenant")                                \
     X(OFFBOARD_TENANT, 7, false, "offboard-tenant")                            \
-    X(ROLL_AVAILABILITY_KEY, 4, false, "roll-availability-key")
+    X(ROLL_AVAILABILITY_KEY, 4, false, "roll-availability-key")                \
+    X(ROLL_SERVICE_MANAGED, 5, false, "roll-service-managed-key")
 
 enum operation_kind {
 #define X(word, number, may_cancel, text) OPERATION_##word = (number),

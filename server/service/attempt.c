@@ -162,6 +162,9 @@ HF_STATUS attempt_service_root(struct service *service,
                       ? LEASE_BY_SERVICE_ROOT
                       : LEASE_BY_AVAILABILITY_KEY,
     };
+    if (atomic_load(&generation->closed)) {
+        return HF_E_UNREACHABLE;
+    }
     read_root(service, generation, &copy, &key);
     enum hf_status status =
         open_by_root(service, &copy, &key, drop_dead_ms, &opened);

@@ -115,6 +115,7 @@ struct generation_entry {
      * 0: never */
     int64_t bad_copy_ms[HF_CUSTOMER_KEYS_PER_DEP];
     atomic_bool renewing; /* a renewal is under way */
+    atomic_bool closed;   /* no lease any more: its root is about to go */
     uint64_t seals_next;
     uint64_t seals_end;
 };

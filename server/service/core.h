@@ -36,6 +36,8 @@ struct service {
     void *health_context;
     struct blob_alerts blob_alerts;
     struct denials *denials;
+    atomic_bool scrubbing;
+    atomic_bool stopping; /* what takes long ends early */
     atomic_uint_fast64_t root_ops;
     atomic_uint_fast64_t ak_uses;
     atomic_uint_fast64_t hot_calls;

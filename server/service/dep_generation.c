@@ -1,5 +1,7 @@
 #include "server/service/dep_generation.h"
 
+#include "server/service/availability_key.h"
+
 #include <stdlib.h>
 
 HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
@@ -19,6 +21,11 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
     making->made_from = dep->stamp;
     pthread_rwlock_unlock(&service->catalogue.lock);
     making->next.generation++;
+    if (keys == NULL) { /* the built-in DEP: a root of its own for each */
+        HF_TRY(ak_generate(service, &making->next, making->next.generation));
+        ak_set_version(&making->next, making->next.generation);
+        making->next.ak_state = AK_ROLLING;
+    }
     struct dep_key_plan plan = {
         .dep = &making->next,
         .generation = &making->fresh->record,

@@ -24,8 +24,9 @@ struct generation_making {
 };
 
 /* generation_make: mints the key and proves its copies. keys and versions: the
- * two customer keys; NULL for the built-in DEP.
- * Returns   HF_OK; HF_E_NO_MEMORY; the failures of the tokens. */
+ * two customer keys; NULL for the built-in DEP, whose next generation comes
+ * with a root of its own, ROLLING. Returns   HF_OK; HF_E_NO_MEMORY; the
+ * failures of the tokens. */
 HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
                           struct key_entry *const *keys,
                           struct key_version_entry *const *versions,

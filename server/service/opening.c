@@ -362,7 +362,7 @@ static enum opening open_after(struct service *service,
 {
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_DENIED,
                                                       ATTEMPT_DENIED};
-    if (!dep_may_unwrap(facts->state)) {
+    if (!dep_may_unwrap(facts->state) || facts->retired) {
         return refuse(call, REASON_KEY_DESTROYED,
                       "the keys of this resource are destroyed");
     }

@@ -31,6 +31,8 @@ void opening_facts_locked(struct service *service,
     facts->ak_state = dep->ak_state;
     facts->key_lease_ms = dep->key_lease_ms;
     facts->mask = 0;
+    facts->retired = dep->type == DEP_TYPE_SERVICE_MANAGED &&
+                     generation->record.copies[ROOT_AK].wrapped_len == 0;
     if (dep->type == DEP_TYPE_SERVICE_MANAGED) {
         facts->gate = GATE_OPEN;
         facts->key_lease_ms = SERVICE_MANAGED_LEASE_MS;

@@ -14,6 +14,7 @@ struct opening_facts {
     enum dep_type type;
     enum dep_state state;
     enum ak_state ak_state;
+    bool retired; /* its root is gone */
     int64_t key_lease_ms;
     uint64_t revision;
 };

@@ -3,6 +3,7 @@
 #include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
+#include "server/service/managed_roll.h"
 #include "server/service/tenant_assignments.h"
 
 operation_step_fn *operation_step_of(enum operation_kind kind)
@@ -19,6 +20,8 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
         return tenant_offboard_step;
     case OPERATION_ROLL_AVAILABILITY_KEY:
         return ak_roll_step;
+    case OPERATION_ROLL_SERVICE_MANAGED:
+        return managed_roll_step;
     }
     return NULL;
 }

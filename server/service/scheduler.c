@@ -6,6 +6,7 @@
 #include "server/service/key_retention.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
+#include "server/service/scrub.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct scheduler {
     pthread_cond_t stopped;
     bool stopping;
     int64_t ak_checked_ms; /* monotonic; 0: not yet */
+    int64_t scrubbed_ms;   /* monotonic: when the last scrub began */
 };
 
 struct job {
@@ -200,6 +202,39 @@ static void check_ak_schedule(struct scheduler *scheduler, int64_t now_ms)
     }
 }
 
+static void run_scrub(void *argument)
+{
+    struct service *service = argument;
+    struct scrub_result result;
+    scrub_run(service, &result);
+    atomic_store(&service->scrubbing, false);
+}
+
+/* The first one so long after the start: a start has enough to do. */
+static void check_scrub(struct scheduler *scheduler, int64_t now_ms)
+{
+    struct service *service = scheduler->service;
+    const struct pool_job job = {
+        .tenant = "",
+        .rank = POOL_BACKGROUND,
+        .work = run_scrub,
+        .argument = service,
+    };
+    int64_t every_ms = service->settings.scrub_ms;
+    if (scheduler->scrubbed_ms == 0) {
+        scheduler->scrubbed_ms = now_ms;
+    }
+    if (every_ms == 0 || now_ms - scheduler->scrubbed_ms < every_ms ||
+        atomic_exchange(&service->scrubbing, true)) {
+        return;
+    }
+    if (pool_run(service->pool, &job) == HF_OK) {
+        scheduler->scrubbed_ms = now_ms;
+    } else {
+        atomic_store(&service->scrubbing, false);
+    }
+}
+
 static void run_round(struct scheduler *scheduler, struct round *round)
 {
     struct service *service = scheduler->service;
@@ -212,6 +247,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     denials_round(service, round->now_ms);
     check_ak_schedule(scheduler, round->now_ms);
     key_retention_round(service, round->now_ms);
+    check_scrub(scheduler, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

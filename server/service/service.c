@@ -97,6 +97,7 @@ void service_stop(struct service *service)
     if (service == NULL) {
         return;
     }
+    atomic_store(&service->stopping, true);
     scheduler_stop(service->scheduler);
     pool_stop(service->pool);
     end_all_leases(service);

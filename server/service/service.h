@@ -50,6 +50,7 @@ struct service_settings {
     uint32_t row_cache_max;  /* verified resource rows; 0: 65536 */
     int64_t ak_lease_ms;     /* R-15.4a: 0 to HF_AK_LEASE_MAX_MS */
     int64_t attempt_ms;      /* 0: HF_TOKEN_ROOT_DEADLINE_MS */
+    int64_t scrub_ms;        /* between looks at all stored copies; 0: none */
     int64_t ak_roll_ms;      /* between rolls of availability keys; 0: none */
     int64_t probe_ms;        /* 0: 300000; INT64_MAX: by no time */
 };

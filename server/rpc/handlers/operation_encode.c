@@ -13,6 +13,8 @@ static char *object_of(struct rpc_arena *arena,
         return rpc_arena_text(arena, "tenants/%s", from->tenant);
     }
     switch (record->kind) {
+    case OPERATION_ROLL_SERVICE_MANAGED: /* its DEP is not addressed */
+        return rpc_arena_text(arena, "tenants/%s", from->tenant);
     case OPERATION_REWRAP:
     case OPERATION_REFRESH:
     case OPERATION_REPLACE:

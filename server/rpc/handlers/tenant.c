@@ -3,7 +3,9 @@
 #include "hsm/base/own.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
+#include "server/service/managed_roll.h"
 #include "server/service/tenants.h"
 
 #include <holdfast/v1/tenant_service.pb-c.h>
@@ -138,6 +140,24 @@ static HF_STATUS list(struct admin_work *work)
     return HF_OK;
 }
 
+static HF_STATUS roll(struct admin_work *work)
+{
+    const Holdfast__V1__RollServiceManagedKeyRequest *in =
+        (const Holdfast__V1__RollServiceManagedKeyRequest *)work->request;
+    struct managed_roll request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    struct operation_view view;
+    HF_TRY(decode_name("name", in->name, request.tenant, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    HF_TRY(tenants_roll_managed(work->service, work->caller, &request, &view,
+                                work->problem));
+    work->reply = operation_put_message(work->arena, &view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
 static const struct rpc_method methods[] = {
     {
      .path = PATH "CreateTenant",
@@ -166,6 +186,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_UPDATE_TENANT,
      .request = &holdfast__v1__update_tenant_request__descriptor,
      .admin = update,
+     },
+    {
+     .path = PATH "RollServiceManagedKey",
+     .lane = LANE_ADMIN,
+     .verb = VERB_ROLL_SERVICE_MANAGED_KEY,
+     .request = &holdfast__v1__roll_service_managed_key_request__descriptor,
+     .admin = roll,
      },
 };
 const struct method_list tenant_methods = {

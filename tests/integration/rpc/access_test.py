@@ -70,6 +70,7 @@ REQUESTS = {
     "RefreshDep": dict(name="tenants/{t}/deps/absent"),
     "RollAvailabilityKey": dict(parent="tenants/{t}",
                                 dep="tenants/{t}/deps/absent"),
+    "RollServiceManagedKey": dict(name="tenants/{t}", validate_only=True),
     "ReplaceDepKeys": dict(
         name="tenants/{t}/deps/absent",
         customer_keys=["tenants/{t}/customerKeys/absent",
@@ -144,6 +145,7 @@ MAY = {
     "TestDep": {"admin", "compliance", "mailadmin", "sharepoint"},
     "RewrapDep": {"admin", "compliance", "mailadmin"},
     "RollAvailabilityKey": {"operator"},
+    "RollServiceManagedKey": {"operator"},
     "RefreshDep": {"admin", "compliance", "mailadmin"},
     "ReplaceDepKeys": {"admin", "compliance", "mailadmin"},
     "AssignTenant": {"admin", "compliance"},

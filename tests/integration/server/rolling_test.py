@@ -202,6 +202,26 @@ class Rolling(unittest.TestCase):
                                       parent=PARENT)
         self.assertEqual(outcome.reason, "ROLE_REQUIRED")  # R-7.12
 
+    def test_service_managed(self):
+        """R-15.10: what no policy covers goes over to a new root of the
+        tenant's own; the old one is destroyed."""
+        resource = f"{PARENT}/mailboxes/one"
+        self.server.cli("admin", "mailbox", "assign", "one", "--none")
+        kept = self.server.call("workload", "RewrapKey", resource=resource,
+                                access=self.server.access(USER)).wrapped_key
+        begun = self.server.call("operator", "RollServiceManagedKey",
+                                 name=PARENT)
+        self.server.end()
+        self.server.start()
+        self.server.settled()
+        self.opens("one")
+        self.ended(begun.name)
+        self.opens("one")
+        outcome = self.server.unwrap("one", wrapped_key=kept)
+        self.assertEqual((outcome.code, outcome.reason),
+                         ("FAILED_PRECONDITION", "KEY_DESTROYED"), outcome)
+        self.opens("two")
+
     def test_replace(self):
         """T6: while mailboxes are assigned; the new pair is validated first;
         the old pair opens what is not moved, and nothing else."""

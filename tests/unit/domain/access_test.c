@@ -196,6 +196,7 @@ static const enum verb operator[] = {
     VERB_LIST_OPERATIONS,
     VERB_CANCEL_OPERATION,
     VERB_ROLL_AVAILABILITY_KEY,
+    VERB_ROLL_SERVICE_MANAGED_KEY,
 };
 static const enum verb workload_only[] = {VERB_GET_TENANT};
 static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};

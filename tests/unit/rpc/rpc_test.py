@@ -390,6 +390,14 @@ class Administration(Case):
             refusal = self.refused(path, door="operator", **fields)
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
+    def test_roll_service_managed_key(self):
+        path = "/holdfast.v1.TenantService/RollServiceManagedKey"
+        begun = self.call(path, door="operator", name="tenants/acme",
+                          validate_only=True)
+        self.assertEqual(self.server.wait_for("roll only"), "roll only=1")
+        self.assertEqual((begun.kind, begun.object),
+                         ("roll-service-managed-key", "tenants/acme"))
+
     def test_key_dependants(self):
         path = "/holdfast.v1.CustomerKeyService/ListKeyDependants"
         found = self.call(path, name="tenants/acme/customerKeys/a", version=7,

@@ -5,6 +5,7 @@
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/key_dependants.h"
+#include "server/service/managed_roll.h"
 
 #include "tests/unit/rpc/service_double.h"
 
@@ -142,5 +143,20 @@ HF_STATUS customer_keys_dependants(struct service *service,
         CHECK(text_copy(out->items[i].resource, sizeof out->items[i].resource,
                         "tenants/acme/mailboxes/a") == HF_OK);
     }
+    return HF_OK;
+}
+
+HF_STATUS tenants_roll_managed(struct service *service,
+                               const struct caller *caller,
+                               const struct managed_roll *request,
+                               struct operation_view *out,
+                               struct problem *problem)
+{
+    (void)service;
+    double_say("roll only=%d", request->mutation.validate_only);
+    HF_TRY(double_use_case(caller, "tenants_roll_managed", request->tenant, "",
+                           problem));
+    fill(out, request->tenant);
+    out->record.kind = OPERATION_ROLL_SERVICE_MANAGED;
     return HF_OK;
 }

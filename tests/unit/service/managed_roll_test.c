@@ -1,0 +1,254 @@
+/* Does the tenant's own root roll, with every stored key brought under the new
+ * one before the old one is destroyed (R-15.10)?
+ */
+#include "hsm/base/check.h"
+
+#include "server/service/managed_roll.h"
+
+#include "tests/unit/service/world.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BOXES    70 /* more than one step deals with */
+#define PAUSE_US 1000
+#define TRIES    4000
+
+static struct world world;
+static struct outcome made[BOXES];
+
+static void box_name(int i, char out[32])
+{
+    snprintf(out, 32, "box%02d@contoso.example", i);
+}
+
+/* Mailboxes that no DEP was assigned to, and one that has one. */
+static int start(void **state)
+{
+    (void)state;
+    world_start(&world);
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    for (int i = 0; i < BOXES; i++) {
+        char name[32];
+        box_name(i, name);
+        world_mailbox(&world, name, "");
+        world_generate(&world, name, &made[i]);
+        assert_true(made[i].service_managed);
+    }
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+static enum hf_status order(struct operation_view *out)
+{
+    const struct managed_roll request = {.tenant = WORLD_TENANT};
+    return tenants_roll_managed(world.service, &world.operator_, &request, out,
+                                &world.problem);
+}
+
+static void open_all(uint32_t generation)
+{
+    for (int i = 0; i < BOXES; i++) {
+        char name[32];
+        struct outcome out;
+        box_name(i, name);
+        const struct call_options options = {
+            .caller = &world.workload,
+            .verb = VERB_UNWRAP_KEY,
+            .mailbox = name,
+        };
+        world_call(&world, &options, &out);
+        assert_ok(out.status);
+        assert_memory_equal(out.key, made[i].key, HF_KEY_BYTES);
+        assert_true(generation == 0 || out.generation == generation);
+    }
+}
+
+static void open_kept(struct outcome *out)
+{
+    char name[32];
+    box_name(0, name);
+    const struct call_options kept = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = name,
+        .wrapped = made[0].envelope,
+        .wrapped_len = made[0].envelope_len,
+    };
+    world_call(&world, &kept, out);
+}
+
+static void wait_for_end(const struct operation_view *order)
+{
+    struct operation_view now = {.tenant = ""};
+    char id[HF_ID_TEXT];
+    id_format(&order->record.id, id);
+    for (int i = 0; i < TRIES; i++) {
+        __atomic_fetch_add(&world.now_ms, 200, __ATOMIC_SEQ_CST);
+        assert_ok(operations_get(world.service, &world.operator_, WORLD_TENANT,
+                                 id, &now, &world.problem));
+        if (now.record.state != OPERATION_RUNNING) {
+            break;
+        }
+        usleep(PAUSE_US);
+    }
+    if (now.record.state != OPERATION_SUCCEEDED) {
+        fail_msg("%s: %s", operation_state_text(now.record.state),
+                 now.record.error);
+    }
+}
+
+static void every_key_goes_over(void **state)
+{
+    struct operation_view ordered;
+    struct outcome out;
+    (void)state;
+    size_t objects = token_fake_keys(world.ak_fake);
+    open_kept(&out);
+    assert_ok(out.status);
+    for (uint32_t generation = 2; generation <= 3; generation++) {
+        assert_ok(order(&ordered));
+        open_all(0);
+        wait_for_end(&ordered);
+        assert_int_equal(token_fake_keys(world.ak_fake), objects);
+        open_all(generation);
+        assert_ok(world_restart(&world));
+        open_all(generation);
+    }
+    /* retired with its root: no lease and no token opens it any more */
+    open_kept(&out);
+    assert_string_equal(reason_word(out.problem.reason), "KEY_DESTROYED");
+    assert_int_equal(world_audit_count(&world, "ServiceManagedKeyRolled"), 2);
+    /* the mailbox with a DEP was not concerned */
+    assert_int_equal(
+        world_audit_count(&world, "ServiceManagedGenerationRetired"), 3 - 1);
+}
+
+static void goes_on_after_a_restart(void **state)
+{
+    struct operation_view ordered;
+    size_t objects = token_fake_keys(world.ak_fake);
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_ok(order(&ordered));
+        usleep(i * 150000);
+        assert_ok(world_restart(&world));
+        open_all(0);
+        wait_for_end(&ordered);
+        open_all(i + 2);
+        assert_int_equal(token_fake_keys(world.ak_fake), objects);
+    }
+}
+
+static void a_failing_token_only_delays(void **state)
+{
+    static const enum token_op ops[] = {TOKEN_OP_UNWRAP, TOKEN_OP_SEAL,
+                                        TOKEN_OP_OPEN, TOKEN_OP_DESTROY};
+    struct operation_view ordered;
+    size_t objects = token_fake_keys(world.ak_fake);
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(ops); i++) {
+        assert_ok(order(&ordered));
+        token_fake_fail_nth(world.ak_fake, ops[i], 1, HF_E_UNREACHABLE);
+        wait_for_end(&ordered);
+        token_fake_clear(world.ak_fake);
+        open_all((uint32_t)i + 2);
+        assert_int_equal(token_fake_keys(world.ak_fake), objects);
+    }
+}
+
+static struct outcome late;
+
+static void *make_late(void *argument)
+{
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_GENERATE_KEY,
+        .mailbox = argument,
+    };
+    world_call(&world, &options, &late);
+    return NULL;
+}
+
+/* A call that was under way when the roll was ordered would record its key
+ * under the old generation at the last moment: it is told to come again, and
+ * nothing that was handed out is lost. */
+static void a_late_key_is_not_lost(void **state)
+{
+    static char name[] = "late@contoso.example";
+    struct operation_view ordered;
+    struct outcome out;
+    pthread_t thread;
+    (void)state;
+    world_mailbox(&world, name, "");
+    token_fake_hold(world.ak_fake, TOKEN_OP_SEAL);
+    assert_int_equal(pthread_create(&thread, NULL, make_late, name), 0);
+    assert_true(token_fake_wait_held(world.ak_fake, TOKEN_OP_SEAL, 1, 10000));
+    assert_ok(order(&ordered));
+    usleep(1000000); /* nothing else is stored: it comes to its end */
+    token_fake_release(world.ak_fake, TOKEN_OP_SEAL);
+    pthread_join(thread, NULL);
+    wait_for_end(&ordered);
+    if (late.status != HF_OK) {
+        assert_string_equal(reason_word(late.problem.reason), "CONFLICT");
+        world_generate(&world, name, &late);
+    }
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = name,
+    };
+    for (int i = 0; i < 2; i++) {
+        world_call(&world, &options, &out);
+        assert_ok(out.status);
+        assert_memory_equal(out.key, late.key, HF_KEY_BYTES);
+        assert_ok(world_restart(&world));
+    }
+}
+
+static int start_empty(void **state)
+{
+    (void)state;
+    world_start(&world);
+    world_ready(&world, 60000, RESIDENCY_TOKEN);
+    return 0;
+}
+
+static void one_at_a_time(void **state)
+{
+    struct operation_view ordered;
+    struct operation_view other;
+    const struct managed_roll request = {.tenant = WORLD_TENANT};
+    (void)state;
+    assert_status(tenants_roll_managed(world.service, &world.admin, &request,
+                                       &ordered, &world.problem),
+                  HF_E_DENIED);
+    token_fake_fail_all(world.ak_fake, TOKEN_OP_DESTROY, HF_E_UNREACHABLE);
+    assert_ok(order(&ordered));
+    assert_status(order(&other), HF_E_PRECONDITION);
+    assert_string_equal(reason_word(world.problem.reason), "STATE_CONFLICT");
+    token_fake_clear(world.ak_fake);
+    wait_for_end(&ordered);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(every_key_goes_over, start, stop),
+        cmocka_unit_test_setup_teardown(goes_on_after_a_restart, start, stop),
+        cmocka_unit_test_setup_teardown(a_failing_token_only_delays, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_late_key_is_not_lost, start_empty,
+                                        stop),
+        cmocka_unit_test_setup_teardown(one_at_a_time, start, stop),
+    };
+    return cmocka_run_group_tests_name("managed_roll", tests, NULL, NULL);
+}
