@@ -13,7 +13,7 @@ bool mailbox_needs_rewrap(const struct mailbox_facts *facts)
            facts->effective.generation < facts->wanted.generation;
 }
 
-enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
+static enum mailbox_state state_by_key(const struct mailbox_facts *facts)
 {
     if (!facts->has_key || id_is_nil(&facts->effective.dep)) {
         return MAILBOX_KEYLESS;
@@ -24,6 +24,23 @@ enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
     return id_equal(&facts->effective.dep, &facts->service_managed)
                ? MAILBOX_SERVICE_MANAGED
                : MAILBOX_ENCRYPTED;
+}
+
+enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
+{
+    switch (facts->move) {
+    case MOVE_NONE:
+        break;
+    case MOVE_UNENCRYPTED:
+        return MAILBOX_NOT_ENCRYPTED;
+    case MOVE_ON_ARRIVAL:
+        return MAILBOX_ON_ARRIVAL;
+    case MOVE_QUEUED:
+        return MAILBOX_MOVE_QUEUED;
+    case MOVE_MOVING:
+        return MAILBOX_MOVING;
+    }
+    return state_by_key(facts);
 }
 
 enum home home_of(enum resource_type type, bool assigned, bool multi_workload)
@@ -84,6 +101,14 @@ const char *mailbox_state_text(enum mailbox_state state)
         return "REWRAP_PENDING";
     case MAILBOX_ENCRYPTED:
         return "ENCRYPTED";
+    case MAILBOX_NOT_ENCRYPTED:
+        return "NOT_ENCRYPTED";
+    case MAILBOX_ON_ARRIVAL:
+        return "ON_ARRIVAL";
+    case MAILBOX_MOVE_QUEUED:
+        return "MOVE_QUEUED";
+    case MAILBOX_MOVING:
+        return "MOVING";
     }
     return "?";
 }

@@ -9,13 +9,14 @@
  *        |  access                  |   |  +---- assign(b) -----+   |
  *        +--------------------------+---+  <---- assign(none) ------+
  *
- * M1, M2, M6, M7. Precedence (R-5.6): mailbox DEP, then the multi-workload DEP
- * of the tenant, then service-managed.
+ * M1, M2, M6, M7; M3 to M5 and M9 are in mailbox_move.h. Precedence (R-5.6):
+ * mailbox DEP, then the multi-workload DEP of the tenant, then service-managed.
  */
 #pragma once
 
 #include "hsm/base/status.h"
 
+#include "server/domain/mailbox_move.h"
 #include "server/domain/reason.h"
 #include "server/domain/types.h"
 
@@ -24,6 +25,11 @@ enum mailbox_state {
     MAILBOX_SERVICE_MANAGED = 2,
     MAILBOX_REWRAP_PENDING = 3,
     MAILBOX_ENCRYPTED = 4,
+    /* not encrypted at application level: see mailbox_move.h */
+    MAILBOX_NOT_ENCRYPTED = 5,
+    MAILBOX_ON_ARRIVAL = 6, /* a mail user who has not migrated (M9) */
+    MAILBOX_MOVE_QUEUED = 7,
+    MAILBOX_MOVING = 8,
 };
 
 /* A DEP and its generation; a nil id is "none". */
@@ -38,6 +44,7 @@ struct mailbox_facts {
     struct hf_id service_managed; /* the tenant's built-in DEP */
     /* where it should be: the newest generation of its home */
     struct dep_ref wanted;
+    enum mailbox_move move; /* what it is in, until it has been encrypted */
 };
 
 enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts);

@@ -51,6 +51,38 @@ static void test_states(void **state)
     }
 }
 
+/* M3, M4, M9: a mailbox that is not encrypted yet is in its move, whatever key
+ * it has. */
+static void test_states_of_a_move(void **state)
+{
+    (void)state;
+    const struct {
+        int move;
+        enum mailbox_state state; /* 0: as without */
+    } rows[] = {
+        {MOVE_NONE,        (enum mailbox_state)0},
+        {MOVE_UNENCRYPTED, MAILBOX_NOT_ENCRYPTED},
+        {MOVE_ON_ARRIVAL,  MAILBOX_ON_ARRIVAL   },
+        {MOVE_QUEUED,      MAILBOX_MOVE_QUEUED  },
+        {MOVE_MOVING,      MAILBOX_MOVING       },
+        {MOVE_MOVING + 1,  (enum mailbox_state)0},
+    };
+    for (size_t i = 0; i < HF_COUNT(rows); i++) {
+        struct mailbox_facts facts = {
+            .service_managed = own1.dep,
+            .wanted = a1,
+            .move = (enum mailbox_move)rows[i].move,
+        };
+        bool moves = rows[i].state != (enum mailbox_state)0;
+        assert_int_equal(mailbox_state_of(&facts),
+                         moves ? rows[i].state : MAILBOX_KEYLESS);
+        facts.has_key = true;
+        facts.effective = a1;
+        assert_int_equal(mailbox_state_of(&facts),
+                         moves ? rows[i].state : MAILBOX_ENCRYPTED);
+    }
+}
+
 /* every type, with and without each. */
 static void test_precedence(void **state)
 {
@@ -143,8 +175,16 @@ static void test_assigning(void **state)
 static void test_texts(void **state)
 {
     (void)state;
-    static const char *const states[] = {
-        "?", "KEYLESS", "SERVICE_MANAGED", "REWRAP_PENDING", "ENCRYPTED", "?"};
+    static const char *const states[] = {"?",
+                                         "KEYLESS",
+                                         "SERVICE_MANAGED",
+                                         "REWRAP_PENDING",
+                                         "ENCRYPTED",
+                                         "NOT_ENCRYPTED",
+                                         "ON_ARRIVAL",
+                                         "MOVE_QUEUED",
+                                         "MOVING",
+                                         "?"};
     static const char *const kinds[] = {
         "?", "USER", "MAIL_USER", "GROUP", "PUBLIC_FOLDER", "SHARED", "?"};
     for (size_t i = 0; i < HF_COUNT(states); i++) {
@@ -160,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_states_of_a_move),
         cmocka_unit_test(test_precedence),
         cmocka_unit_test(test_assigning),
         cmocka_unit_test(test_texts),
