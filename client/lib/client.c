@@ -139,6 +139,29 @@ static uint32_t random_word(void)
     return word;
 }
 
+/* again: after an attempt that failed: the pause is made, and what is left is
+ * the next one's deadline. */
+static bool again(struct hf_client *client, unsigned attempts, int64_t end_ms,
+                  struct hf_error *error)
+{
+    const struct clock *clock = clock_system();
+    int64_t wait_ms = 0;
+    const struct retry_facts facts = {
+        .code = error->code,
+        .retry_delay_ms = error->retry_delay_ms,
+        .attempts = attempts,
+        .left_ms = end_ms - clock_monotonic_ms(clock),
+        .random = random_word(),
+    };
+    error->attempts = attempts;
+    if (!retry_next(&facts, &wait_ms)) {
+        return false;
+    }
+    transport_pause(client->transport, wait_ms);
+    /* not if it slept longer than asked for */
+    return end_ms > clock_monotonic_ms(clock);
+}
+
 /* run: attempts until one succeeds, is not worth repeating, or time is up.
  * error is never NULL here. */
 static enum hf_code run(struct hf_client *client, struct attempt *attempt,
@@ -150,25 +173,12 @@ static enum hf_code run(struct hf_client *client, struct attempt *attempt,
     for (unsigned attempts = 1;; attempts++) {
         enum hf_code code = transport_attempt(client->transport, attempt,
                                               out_response, out_len, error);
-        if (code == HF_CODE_OK) {
+        if (code == HF_CODE_OK || !again(client, attempts, end_ms, error)) {
             return code;
         }
-        error->attempts = attempts;
-        int64_t wait_ms = 0;
-        const struct retry_facts facts = {
-            .code = code,
-            .retry_delay_ms = error->retry_delay_ms,
-            .attempts = attempts,
-            .left_ms = end_ms - clock_monotonic_ms(clock),
-            .random = random_word(),
-        };
-        if (!retry_next(&facts, &wait_ms)) {
-            return code;
-        }
-        transport_pause(client->transport, wait_ms);
         attempt->deadline_ms = end_ms - clock_monotonic_ms(clock);
         if (attempt->deadline_ms <= 0) {
-            return code; /* slept longer than asked for */
+            return code;
         }
     }
 }
@@ -184,29 +194,49 @@ static enum hf_code unpack(const struct hf_unary *unary, const uint8_t *data,
     return HF_CODE_OK;
 }
 
+/* A call's path and its request's bytes. */
+struct packed {
+    char path[METHOD_MAX_BYTES];
+    uint8_t *request; /* for wiped_free */
+    size_t len;
+};
+
+static void packed_clear(struct packed *packed)
+{
+    wiped_free(packed->request);
+}
+
+static enum hf_code pack(const struct hf_unary *unary, struct packed *out,
+                         struct hf_error *error)
+{
+    int written = snprintf(out->path, sizeof out->path, "/%s", unary->method);
+    CHECK(written > 0 && (size_t)written < sizeof out->path);
+    if (message_pack(unary->request, &out->request, &out->len) != HF_OK) {
+        return error_set(error, HF_CODE_INVALID_ARGUMENT, "CLIENT_SETTINGS",
+                         "the request is larger than 4 MiB");
+    }
+    return HF_CODE_OK;
+}
+
 static enum hf_code call_with(struct hf_client *client,
                               const struct hf_unary *unary,
                               ProtobufCMessage **out_response,
                               struct hf_error *error)
 {
-    char path[METHOD_MAX_BYTES];
-    int written = snprintf(path, sizeof path, "/%s", unary->method);
-    CHECK(written > 0 && (size_t)written < sizeof path);
-    HF_OWNED(wiped_freep) uint8_t *request = NULL;
-    size_t request_len = 0;
-    if (message_pack(unary->request, &request, &request_len) != HF_OK) {
-        return error_set(error, HF_CODE_INVALID_ARGUMENT, "CLIENT_SETTINGS",
-                         "the request is larger than 4 MiB");
+    HF_OWNED(packed_clear) struct packed packed = {.request = NULL};
+    enum hf_code code = pack(unary, &packed, error);
+    if (code != HF_CODE_OK) {
+        return code;
     }
     struct attempt attempt = {
-        .path = path,
-        .request = {request, request_len},
+        .path = packed.path,
+        .request = {packed.request, packed.len},
         .deadline_ms =
             unary->deadline_ms > 0 ? unary->deadline_ms : client->deadline_ms,
     };
     HF_OWNED(wiped_freep) uint8_t *response = NULL;
     size_t response_len = 0;
-    enum hf_code code = run(client, &attempt, &response, &response_len, error);
+    code = run(client, &attempt, &response, &response_len, error);
     if (code != HF_CODE_OK) {
         return code;
     }
@@ -223,5 +253,75 @@ enum hf_code hf_call(struct hf_client *client, const struct hf_unary *unary,
         hf_error_free(error); /* of an attempt that was repeated */
     }
     hf_error_free(&unwanted);
+    return code;
+}
+
+/* --- streams ---------------------------------------------------------------
+ */
+
+struct unpacking {
+    const struct hf_unary *call;
+    hf_message_fn *each;
+    void *context;
+    bool any; /* a message came: nothing is repeated by itself any more */
+    bool unreadable;
+};
+
+static bool unpack_one(void *context, const uint8_t *data, size_t len)
+{
+    struct unpacking *to = context;
+    ProtobufCMessage *message = NULL;
+    to->any = true;
+    if (message_unpack(to->call->response, data, len, &message) != HF_OK) {
+        to->unreadable = true;
+        return false;
+    }
+    bool more = to->each(to->context, message);
+    hf_message_free(message);
+    return more;
+}
+
+static enum hf_code run_stream(struct hf_client *client,
+                               const struct attempt *attempt,
+                               struct unpacking *to, struct hf_error *error)
+{
+    const struct transport_sink sink = {unpack_one, to};
+    int64_t end_ms = clock_monotonic_ms(clock_system()) + client->deadline_ms;
+    for (unsigned attempts = 1;; attempts++) {
+        enum hf_code code =
+            transport_stream(client->transport, attempt, &sink, error);
+        if (to->unreadable) {
+            return error_set(error, HF_CODE_INTERNAL, "CLIENT_RESPONSE",
+                             "the answer of the service cannot be read");
+        }
+        if (code == HF_CODE_OK || to->any ||
+            !again(client, attempts, end_ms, error)) {
+            return code;
+        }
+    }
+}
+
+enum hf_code hf_stream(struct hf_client *client, const struct hf_unary *call,
+                       hf_message_fn *each, void *context,
+                       struct hf_error *error)
+{
+    HF_OWNED(packed_clear) struct packed packed = {.request = NULL};
+    HF_OWNED(hf_error_free) struct hf_error unwanted = {0};
+    struct hf_error *to = error != NULL ? error : &unwanted;
+    struct unpacking unpacking = {
+        .call = call, .each = each, .context = context};
+    enum hf_code code = pack(call, &packed, to);
+    if (code != HF_CODE_OK) {
+        return code;
+    }
+    const struct attempt attempt = {
+        .path = packed.path,
+        .request = {packed.request, packed.len},
+        .deadline_ms = call->deadline_ms > 0 ? call->deadline_ms : INT64_MAX,
+    };
+    code = run_stream(client, &attempt, &unpacking, to);
+    if (code == HF_CODE_OK && error != NULL) {
+        hf_error_free(error); /* of an attempt that was repeated */
+    }
     return code;
 }

@@ -192,6 +192,22 @@ HF_CALL hf_call(struct hf_client *client, const struct hf_unary *unary,
                 ProtobufCMessage **out_response, struct hf_error *error);
 HF_API void hf_message_free(ProtobufCMessage *message); /* NULL-safe */
 
+/* Called for each message of a stream, which is freed behind it; false: no
+ * more are wanted. */
+typedef bool hf_message_fn(void *context, const ProtobufCMessage *message);
+
+/* hf_stream: a call that is answered with many messages. Repeated as hf_call
+ * for as long as none has come; then where to go on is the caller's to know.
+ * Beginning it may take as long as any call of the client.
+ *
+ * Takes     deadline_ms 0: until it ends.
+ * Returns   HF_CODE_OK when the stream ended, or each wanted no more; else the
+ *           code of its end. *error on failure; may be NULL.
+ * Blocks    until then, and in each.
+ */
+HF_CALL hf_stream(struct hf_client *client, const struct hf_unary *call,
+                  hf_message_fn *each, void *context, struct hf_error *error);
+
 /* --- the data plane ----------------------------------------------------- */
 
 enum hf_initiator {

@@ -234,7 +234,9 @@ static void exchange_prepare(struct transport *transport,
                                                : grpc_empty_slice();
     exchange->request = grpc_raw_byte_buffer_create(&body, 1);
     grpc_slice_unref(body);
-    gpr_timespec deadline = in_ms(attempt->deadline_ms);
+    gpr_timespec deadline = attempt->deadline_ms == INT64_MAX
+                                ? gpr_inf_future(GPR_CLOCK_MONOTONIC)
+                                : in_ms(attempt->deadline_ms);
     grpc_slice path = grpc_slice_from_copied_string(attempt->path);
     exchange->call = grpc_channel_create_call(
         transport->channel, NULL, GRPC_PROPAGATE_DEFAULTS, exchange->queue,
@@ -362,6 +364,100 @@ enum hf_code transport_attempt(struct transport *transport,
         !gather(exchange.response, out_response, out_len)) {
         return error_set(error, HF_CODE_INTERNAL, "CLIENT_RESPONSE",
                          "the service answered without a readable message");
+    }
+    return HF_CODE_OK;
+}
+
+/* --- streams ------------------------------------------------------------- */
+
+static bool start_ops(struct exchange *exchange, const grpc_op *ops,
+                      size_t count, void *tag)
+{
+    return grpc_call_start_batch(exchange->call, ops, count, tag, NULL) ==
+           GRPC_CALL_OK;
+}
+
+static void await(struct exchange *exchange, void *tag)
+{
+    (void)grpc_completion_queue_pluck(
+        exchange->queue, tag, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+}
+
+/* The request and, as a batch of its own, how it will end. */
+static bool stream_start(struct exchange *exchange)
+{
+    const grpc_op begin[] = {
+        {.op = GRPC_OP_SEND_INITIAL_METADATA                },
+        {                                   .op = GRPC_OP_SEND_MESSAGE,
+         .data.send_message.send_message = exchange->request},
+        {                                   .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT                                                  },
+        { .op = GRPC_OP_RECV_INITIAL_METADATA,
+         .data.recv_initial_metadata.recv_initial_metadata =
+             &exchange->initial},
+    };
+    const grpc_op end = {
+        .op = GRPC_OP_RECV_STATUS_ON_CLIENT,
+        .data.recv_status_on_client =
+            {
+                                         .trailing_metadata = &exchange->trailing,
+                                         .status = &exchange->status,
+                                         .status_details = &exchange->message,
+                                         },
+    };
+    return start_ops(exchange, begin, HF_COUNT(begin), exchange) &&
+           start_ops(exchange, &end, 1, &exchange->status);
+}
+
+enum sunk { SUNK_MORE, SUNK_END, SUNK_ENOUGH, SUNK_UNREADABLE };
+
+/* One message, if there is another. */
+static enum sunk sink_one(struct exchange *exchange,
+                          const struct transport_sink *sink)
+{
+    const grpc_op read = {
+        .op = GRPC_OP_RECV_MESSAGE,
+        .data.recv_message.recv_message = &exchange->response,
+    };
+    HF_OWNED(wiped_freep) uint8_t *data = NULL;
+    size_t len = 0;
+    CHECK(start_ops(exchange, &read, 1, &exchange->response));
+    await(exchange, &exchange->response);
+    if (exchange->response == NULL) {
+        return SUNK_END;
+    }
+    bool readable = gather(exchange->response, &data, &len);
+    grpc_byte_buffer_destroy(exchange->response);
+    exchange->response = NULL;
+    if (!readable) {
+        return SUNK_UNREADABLE;
+    }
+    return sink->each(sink->context, data, len) ? SUNK_MORE : SUNK_ENOUGH;
+}
+
+enum hf_code transport_stream(struct transport *transport,
+                              const struct attempt *attempt,
+                              const struct transport_sink *sink,
+                              struct hf_error *error)
+{
+    HF_OWNED(exchange_clear) struct exchange exchange = {0};
+    enum sunk sunk = SUNK_MORE;
+    exchange_prepare(transport, attempt, &exchange);
+    CHECK(stream_start(&exchange)); /* a new call takes both */
+    while (sunk == SUNK_MORE) {
+        sunk = sink_one(&exchange, sink);
+    }
+    if (sunk != SUNK_END) {
+        (void)grpc_call_cancel(exchange.call, NULL);
+    }
+    await(&exchange, &exchange);
+    await(&exchange, &exchange.status);
+    if (sunk == SUNK_UNREADABLE) {
+        return error_set(error, HF_CODE_INTERNAL, "CLIENT_RESPONSE",
+                         "the service answered without a readable message");
+    }
+    if (sunk == SUNK_END && exchange.status != GRPC_STATUS_OK) {
+        exchange_error(&exchange, error);
+        return error->code;
     }
     return HF_CODE_OK;
 }

@@ -1,4 +1,4 @@
-/* transport: one attempt at a unary call over gRPC-core. The only file pair
+/* transport: one attempt at a call over gRPC-core. The only file pair
  * that knows gRPC.
  *
  * Each attempt has a completion queue of its own and waits on it, so any
@@ -11,6 +11,7 @@
 
 #include "client/lib/holdfast.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,7 @@ void transport_close(struct transport *transport); /* NULL-safe */
 struct attempt {
     const char *path;     /* "/package.Service/Method" */
     struct bytes request; /* stays in place; copied into memory that is wiped */
-    int64_t deadline_ms;  /* from now */
+    int64_t deadline_ms;  /* from now; INT64_MAX: none */
 };
 
 /* transport_attempt: sends and waits.
@@ -47,3 +48,19 @@ enum hf_code transport_attempt(struct transport *transport,
  * Threads   safe from any thread.
  */
 void transport_pause(struct transport *transport, int64_t wait_ms);
+
+/* transport_stream: one attempt at a call that is answered with many messages.
+ * each gets every one, valid during the call; false: the call is cancelled.
+ *
+ * Returns   HF_CODE_OK, also when cancelled by each; else *error.
+ * Blocks    until it ends.
+ * Threads   safe from any thread.
+ */
+struct transport_sink {
+    bool (*each)(void *context, const uint8_t *data, size_t len);
+    void *context;
+};
+enum hf_code transport_stream(struct transport *transport,
+                              const struct attempt *attempt,
+                              const struct transport_sink *sink,
+                              struct hf_error *error);
