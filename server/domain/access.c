@@ -120,7 +120,12 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_OPERATIONS] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_CANCEL_OPERATION] =      {SUBJECT_TENANT,  "TCES........O."},
 
+    [VERB_WATCH_OPERATION] =       {SUBJECT_TENANT,  "TCES.......AO."},
+    [VERB_WAIT_OPERATION] =        {SUBJECT_TENANT,  "TCES.......AO."},
+
     [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
+    [VERB_QUERY_AUDIT_RECORDS] =   {SUBJECT_OWN,     "T..........AOa"},
+    [VERB_TAIL_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
 };
 /* clang-format on */
 

@@ -78,7 +78,11 @@ enum role {
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \
-    X(LIST_AUDIT_RECORDS, "ListAuditRecords")
+    X(WATCH_OPERATION, "WatchOperation")                                       \
+    X(WAIT_OPERATION, "WaitOperation")                                         \
+    X(LIST_AUDIT_RECORDS, "ListAuditRecords")                                  \
+    X(QUERY_AUDIT_RECORDS, "QueryAuditRecords")                                \
+    X(TAIL_AUDIT_RECORDS, "TailAuditRecords")
 
 enum verb {
 #define X(word, method) VERB_##word,

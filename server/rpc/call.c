@@ -2,6 +2,8 @@
 
 #include "hsm/base/check.h"
 
+#include "server/rpc/stream.h"
+
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/support/alloc.h>
 
@@ -124,8 +126,10 @@ void call_stream_write(struct rpc_call *call, uint8_t *bytes, size_t len)
          .data.send_message.send_message = call->reply},
         {.op = GRPC_OP_SEND_INITIAL_METADATA                         },
     };
-    start_counted(call, ops, call->metadata_sent ? 1 : 2, CALL_WRITTEN);
+    size_t count = call->metadata_sent ? 1 : 2;
+    /* from here on the polling thread may be at it already */
     call->metadata_sent = true;
+    start_counted(call, ops, count, CALL_WRITTEN);
 }
 
 void call_stream_read(struct rpc_call *call)
@@ -234,6 +238,8 @@ void call_clear(struct rpc_call *call)
     if (call->slot->method->lane == LANE_DATA) {
         secret_free(call->u.key.plaintext);
         call->u.key.plaintext = NULL;
+    } else if (call->slot->method->lane == LANE_STREAM) {
+        stream_clear(call);
     } else if (call->slot->method->lane == LANE_WATCH) {
         free(call->u.watch);
         call->u.watch = NULL;

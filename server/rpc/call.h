@@ -54,6 +54,7 @@ struct call_slot {
 
 struct watch;
 struct reflection;
+struct stream;
 
 struct rpc_call {
     struct call_slot *slot;
@@ -98,6 +99,7 @@ struct rpc_call {
         struct key_call key;
         struct watch *watch;
         struct reflection *reflection;
+        struct stream *stream;
     } u;
 };
 
@@ -129,7 +131,8 @@ void call_status_op(struct rpc_call *call, const struct problem *problem,
  * first, then one message at a time; CALL_WRITTEN follows. call_stream_read:
  * CALL_READ follows, with the message in payload or NULL at its end.
  * call_stream_end: the status; once, unless dropped. call_stream_drop: the
- * client is gone, nothing is sent; only within an event of the call. */
+ * client is gone, nothing is sent; only within an event of the call.
+ * call_stream_write may be called by whoever does the stream's work. */
 void call_stream_write(struct rpc_call *call, uint8_t *bytes, size_t len);
 void call_stream_read(struct rpc_call *call);
 void call_stream_end(struct rpc_call *call, const struct problem *problem);
@@ -149,3 +152,5 @@ void call_clear(struct rpc_call *call);
 #define RPC_REPLY_CAP_BYTES   ((size_t)64 * 1024 * 1024)
 #define RPC_MESSAGE_MAX_BYTES (64 * 1024)
 #define RPC_DEADLINE_MAX_MS   30000
+/* Of a stream, which gRPC ends at the client's own. */
+#define RPC_STREAM_DEADLINE_MAX_MS ((int64_t)24 * 3600 * 1000)

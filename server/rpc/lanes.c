@@ -3,6 +3,7 @@
 #include "server/rpc/health.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/server.h"
+#include "server/rpc/stream.h"
 #include "server/rpc/wire.h"
 
 #include <grpc/support/alloc.h>
@@ -24,6 +25,7 @@ enum admission lane_admission(enum rpc_lane lane)
         return ADMIT_DATA;
     case LANE_ADMIN:
         return ADMIT_ADMIN;
+    case LANE_STREAM:
     case LANE_WATCH:
     case LANE_REFLECTION:
         return ADMIT_STREAM;
@@ -73,18 +75,21 @@ void lane_log(const struct rpc_call *call)
               LOG_NUMBER("count", as_this));
 }
 
-/* What is left of the client's deadline, at most RPC_DEADLINE_MAX_MS. */
+/* What is left of the client's deadline, at most what the lane allows. */
 static int64_t deadline_of(const struct rpc_call *call, int64_t now_ms)
 {
+    int64_t most = call->slot->method->lane == LANE_STREAM
+                       ? RPC_STREAM_DEADLINE_MAX_MS
+                       : RPC_DEADLINE_MAX_MS;
     gpr_timespec until = call->slot->registered != NULL
                              ? call->deadline
                              : call->details.deadline;
     if (gpr_time_cmp(until, gpr_inf_future(until.clock_type)) == 0) {
-        return now_ms + RPC_DEADLINE_MAX_MS;
+        return now_ms + most;
     }
     int64_t left =
         gpr_time_to_millis(gpr_time_sub(until, gpr_now(until.clock_type)));
-    return now_ms + (left < RPC_DEADLINE_MAX_MS ? left : RPC_DEADLINE_MAX_MS);
+    return now_ms + (left < most ? left : most);
 }
 
 HF_STATUS lane_identify(struct rpc_call *call)
@@ -434,6 +439,9 @@ void lane_take_in(struct rpc_call *call)
         return;
     case LANE_HEALTH:
         health_check(call);
+        return;
+    case LANE_STREAM:
+        stream_begin(call);
         return;
     case LANE_WATCH:
         health_watch_begin(call);

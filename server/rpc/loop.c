@@ -3,6 +3,7 @@
 #include "server/rpc/health.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/server.h"
+#include "server/rpc/stream.h"
 
 #include <grpc/support/time.h>
 
@@ -73,7 +74,7 @@ static void recycle(struct rpc_call *call)
     rpc_post(slot);
 }
 
-static void let_go(struct rpc_call *call)
+void rpc_let_go(struct rpc_call *call)
 {
     if (atomic_fetch_sub(&call->refs, 1) == 1) {
         recycle(call);
@@ -87,7 +88,7 @@ static void taken_in(struct rpc_call *call, bool ok)
     slot->posted--;
     atomic_store(&call->refs, 1);
     if (!ok) { /* the server shuts down: nothing was taken in */
-        let_go(call);
+        rpc_let_go(call);
         return;
     }
     rpc_post(slot);
@@ -111,6 +112,8 @@ static void serve(const struct call_tag *tag, bool ok)
             health_watch_closed(call);
         } else if (call->slot->method->lane == LANE_REFLECTION) {
             reflection_closed(call);
+        } else if (call->slot->method->lane == LANE_STREAM) {
+            stream_closed(call);
         }
         break;
     case CALL_READ:
@@ -119,6 +122,8 @@ static void serve(const struct call_tag *tag, bool ok)
     case CALL_WRITTEN:
         if (call->slot->method->lane == LANE_WATCH) {
             health_watch_written(call, ok);
+        } else if (call->slot->method->lane == LANE_STREAM) {
+            stream_written(call, ok);
         } else {
             reflection_written(call, ok);
         }
@@ -129,7 +134,7 @@ static void serve(const struct call_tag *tag, bool ok)
         CHECK(atomic_load(&call->close_armed) || call->ended);
         break;
     }
-    let_go(call);
+    rpc_let_go(call);
 }
 
 /* Calls that are out for longer than a hot one should be: learn whether their
@@ -149,6 +154,7 @@ static void see_new_identities(struct rpc *rpc)
     if (identity_took_up(rpc->identities)) {
         health_recheck(rpc->health);
         reflection_recheck(rpc);
+        streams_recheck(rpc->streams);
     }
 }
 
@@ -158,6 +164,7 @@ static void see_drain(struct rpc *rpc)
         rpc->draining_seen = true;
         health_end_watches(rpc->health);
         reflection_end_all(rpc);
+        streams_end_all(rpc->streams);
     }
 }
 
@@ -247,6 +254,7 @@ void *rpc_loop(void *argument)
         lane_submit(rpc);
         arm_waiting(rpc);
         health_tick(rpc->health);
+        streams_tick(rpc->streams);
         see_end(rpc);
         atomic_fetch_add_explicit(&rpc->turns, 1, memory_order_relaxed);
     }

@@ -8,6 +8,7 @@
 #include "server/rpc/embedded.h"
 #include "server/rpc/health.h"
 #include "server/rpc/server.h"
+#include "server/rpc/stream.h"
 
 #include <grpc/grpc_security.h>
 #include <grpc/support/log.h>
@@ -217,6 +218,7 @@ static void destroy(struct rpc *rpc)
         grpc_completion_queue_destroy(rpc->queue);
     }
     health_free(rpc->health);
+    streams_free(rpc->streams);
     descriptors_free(rpc->descriptors);
     identity_cache_free(rpc->identities);
     pthread_cond_destroy(&rpc->drain_done);
@@ -236,6 +238,7 @@ static HF_STATUS prepare(struct rpc *rpc, const struct rpc_settings *settings)
         settings->descriptors.len > 0 ? settings->descriptors : built_in,
         &rpc->descriptors));
     HF_TRY(health_new(rpc, &rpc->health));
+    HF_TRY(streams_new(rpc, &rpc->streams));
     HF_TRY(make_server(rpc));
     HF_TRY(add_slots(rpc));
     return identity_cache_new(&settings->peers, settings->identities,

@@ -69,7 +69,7 @@ struct rpc_settings {
     const struct clock *clock;
     uint32_t data_calls_max;  /* in flight; 0: 1024 */
     uint32_t admin_calls_max; /* in flight; 0: 128 */
-    uint32_t streams_max;     /* health watches and reflection; 0: 256 */
+    uint32_t streams_max;     /* open at once; 0: 256 */
     bool log_data_plane;      /* a debug line for every OK of it as well */
     const struct rpc_extra_method *extra;
     size_t extra_count;

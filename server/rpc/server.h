@@ -2,7 +2,7 @@
  *
  *   loop.c    the polling thread: events, posting, recycling, turns
  *   lanes.c   what happens to a call that was let in
- *   watch.c reflection.c   the streams
+ *   stream.c  the lane of streams; health.c and reflection.c have their own
  *
  * Everything without another word belongs to the polling thread.
  */
@@ -15,7 +15,7 @@
 
 #define RPC_BATCH_MAX  256
 #define RPC_EVENTS_MAX 512 /* of one turn, before what it brought is served */
-#define RPC_SLOTS_MAX  64
+#define RPC_SLOTS_MAX  128
 /* How long a hot call may be out before its client is watched: longer than one
  * AES operation behind a full queue, about as long as a root key takes. */
 #define RPC_ARM_AFTER_MS 3
@@ -24,6 +24,7 @@
 
 struct health;
 struct descriptor_set;
+struct streams;
 
 enum admission { ADMIT_DATA, ADMIT_ADMIN, ADMIT_STREAM };
 #define ADMISSIONS 3
@@ -46,6 +47,7 @@ struct rpc {
     struct health *health;
     struct descriptor_set *descriptors;
     struct reflection *reflections; /* open streams */
+    struct streams *streams;
 
     int64_t now_ms; /* monotonic, of this turn */
     struct rpc_call *batch[RPC_BATCH_MAX];
@@ -79,6 +81,9 @@ struct rpc {
 void *rpc_loop(void *argument); /* a struct rpc */
 /* rpc_post: so many requests of the slot as are wanted and possible. */
 void rpc_post(struct call_slot *slot);
+
+/* rpc_let_go: one reference of the call less; the last one recycles it. */
+void rpc_let_go(struct rpc_call *call);
 
 /* lanes.c: the call is let in or answered. */
 void lane_take_in(struct rpc_call *call);

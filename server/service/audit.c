@@ -8,53 +8,105 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* how many records one page looks at, shown or not */
-#define LOOKED_AT_MAX 10000
+/* how many records one page, or one reading, looks at, shown or not */
+#define PAGE_LOOKED_AT_MAX    10000
+#define READING_LOOKED_AT_MAX 2000
+
+/* --- what is asked for -------------------------------------------------- */
+
+static bool text_fits(const json_t *record, const char *member,
+                      const char *wanted)
+{
+    const char *found = json_string_value(json_object_get(record, member));
+    return wanted[0] == '\0' || (found != NULL && strcmp(found, wanted) == 0);
+}
+
+/* The object itself or something below it. */
+static bool object_fits(const json_t *record, const char *wanted)
+{
+    const char *found = json_string_value(json_object_get(record, "object"));
+    size_t len = strlen(wanted);
+    return len == 0 || (found != NULL && strncmp(found, wanted, len) == 0 &&
+                        (found[len] == '\0' || found[len] == '/'));
+}
+
+static bool is_asked_for(const struct audit_filter *filter,
+                         const struct audit_link *link)
+{
+    if (link->time_ms < filter->from_ms ||
+        (filter->until_ms != 0 && link->time_ms >= filter->until_ms)) {
+        return false;
+    }
+    if (filter->activity[0] == '\0' && filter->actor[0] == '\0' &&
+        filter->object[0] == '\0') {
+        return true;
+    }
+    json_t *record =
+        json_loadb((const char *)link->body, link->body_len, 0, NULL);
+    bool asked = text_fits(record, "activity", filter->activity) &&
+                 text_fits(record, "actor", filter->actor) &&
+                 object_fits(record, filter->object);
+    json_decref(record);
+    return asked;
+}
+
+/* --- walking ------------------------------------------------------------ */
 
 struct walk {
-    const struct audit_query *query;
+    const struct audit_filter *filter;
     audit_record_fn *each;
     void *context;
-    size_t size;
+    size_t shown_max;
+    uint64_t looked_at_max;
     size_t shown;
     uint64_t looked_at;
     uint64_t last; /* index */
     bool more;
 };
 
-static bool is_asked_for(const struct audit_query *query,
-                         const struct audit_link *link)
-{
-    if (query->activity[0] == '\0') {
-        return true;
-    }
-    json_t *record =
-        json_loadb((const char *)link->body, link->body_len, 0, NULL);
-    const char *activity =
-        json_string_value(json_object_get(record, "activity"));
-    bool asked = activity != NULL && strcmp(activity, query->activity) == 0;
-    json_decref(record);
-    return asked;
-}
-
 static enum hf_status step(void *context, const struct audit_link *link)
 {
     struct walk *walk = context;
-    if (walk->shown == walk->size || walk->looked_at == LOOKED_AT_MAX) {
+    if (walk->shown == walk->shown_max ||
+        walk->looked_at == walk->looked_at_max) {
         walk->more = true;
         return HF_E_LIMIT;
     }
     walk->looked_at++;
     walk->last = link->index;
-    if (!is_asked_for(walk->query, link)) {
+    if (!is_asked_for(walk->filter, link)) {
         return HF_OK;
     }
     walk->shown++;
     return walk->each(walk->context, link);
 }
 
-static HF_STATUS first_index(const struct audit_query *query, uint64_t *out,
-                             struct problem *problem)
+/* Everything behind walk->last, as far as the walk goes. */
+static HF_STATUS walk_behind(struct service *service, const struct hf_id *owner,
+                             struct walk *walk)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(service->settings.store, STORE_READ, &txn));
+    enum hf_status status =
+        store_audit_list(txn, owner, walk->last + 1, SIZE_MAX, step, walk);
+    return status == HF_E_LIMIT && walk->more ? HF_OK : status;
+}
+
+/* Whose records: a tenant's, or (nil) the service's own. */
+static HF_STATUS admit(struct service *service, const struct caller *caller,
+                       enum verb verb, const char *tenant,
+                       struct hf_id *out_owner, struct problem *problem)
+{
+    struct tenant_entry *entry = NULL;
+    HF_TRY(service_admit(service, caller, verb, tenant, &entry, problem));
+    *out_owner = entry == NULL ? (struct hf_id){{0}} : entry->record.id;
+    return HF_OK;
+}
+
+/* --- a page ------------------------------------------------------------- */
+
+static HF_STATUS last_shown(const struct audit_query *query, uint64_t *out,
+                            struct problem *problem)
 {
     char *end = NULL;
     unsigned long long last = 0;
@@ -65,7 +117,7 @@ static HF_STATUS first_index(const struct audit_query *query, uint64_t *out,
                                  "is not one that was returned here");
         }
     }
-    *out = last + 1;
+    *out = last;
     return HF_OK;
 }
 
@@ -73,30 +125,99 @@ HF_STATUS audit_list(struct service *service, const struct caller *caller,
                      struct audit_query *query, audit_record_fn *each,
                      void *context, struct problem *problem)
 {
-    struct tenant_entry *tenant = NULL;
+    struct hf_id owner;
     struct page_walk page;
-    uint64_t from = 0;
-    const struct hf_id nobody = {{0}};
+    struct audit_filter filter = {.from_ms = 0};
     const struct page_request sizes = {.size = query->page.size};
-    struct walk walk = {.query = query, .each = each, .context = context};
-    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    struct walk walk = {
+        .filter = &filter,
+        .each = each,
+        .context = context,
+        .looked_at_max = PAGE_LOOKED_AT_MAX,
+    };
     query->next[0] = '\0';
-    HF_TRY(service_admit(service, caller, VERB_LIST_AUDIT_RECORDS,
-                         query->tenant, &tenant, problem));
+    memcpy(filter.activity, query->activity, sizeof filter.activity);
+    HF_TRY(admit(service, caller, VERB_LIST_AUDIT_RECORDS, query->tenant,
+                 &owner, problem));
     HF_TRY(page_begin(&sizes, SIZE_MAX, &page, problem));
-    HF_TRY(first_index(query, &from, problem));
-    walk.size = page.size;
+    HF_TRY(last_shown(query, &walk.last, problem));
+    walk.shown_max = page.size;
+    enum hf_status status = walk_behind(service, &owner, &walk);
+    if (status == HF_OK && walk.more) {
+        snprintf(query->next, sizeof query->next, "%llu",
+                 (unsigned long long)walk.last);
+    }
+    return problem_of_status(problem, status);
+}
+
+/* --- a reading ---------------------------------------------------------- */
+
+HF_STATUS audit_read(struct service *service, const struct caller *caller,
+                     struct audit_reading *reading, audit_record_fn *each,
+                     void *context, struct problem *problem)
+{
+    struct walk walk = {
+        .filter = &reading->filter,
+        .each = each,
+        .context = context,
+        .shown_max = reading->max,
+        .looked_at_max = READING_LOOKED_AT_MAX,
+        .last = reading->after,
+    };
+    HF_TRY(admit(service, caller, reading->verb, reading->tenant,
+                 &reading->owner, problem));
+    enum hf_status status = walk_behind(service, &reading->owner, &walk);
+    reading->after = walk.last;
+    reading->more = walk.more;
+    return problem_of_status(problem, status);
+}
+
+static enum hf_status found(void *context, const struct audit_link *link)
+{
+    (void)link;
+    *(bool *)context = true;
+    return HF_OK;
+}
+
+static HF_STATUS has_from(struct store_txn *txn, uint64_t index, bool *out)
+{
+    *out = false;
+    return store_audit_list(txn, NULL, index, 1, found, out);
+}
+
+/* Indexes have no gaps, so the last one is found by halving. */
+static HF_STATUS last_index(struct store_txn *txn, uint64_t *out)
+{
+    uint64_t there = 0;
+    uint64_t beyond = 1;
+    bool found_one = true;
+    while (beyond < INT64_MAX / 2) {
+        HF_TRY(has_from(txn, beyond, &found_one));
+        if (!found_one) {
+            break;
+        }
+        there = beyond;
+        beyond *= 2;
+    }
+    while (beyond - there > 1) {
+        uint64_t middle = there + (beyond - there) / 2;
+        HF_TRY(has_from(txn, middle, &found_one));
+        *(found_one ? &there : &beyond) = middle;
+    }
+    *out = there;
+    return HF_OK;
+}
+
+HF_STATUS audit_end(struct service *service, const struct caller *caller,
+                    struct audit_reading *reading, struct problem *problem)
+{
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(admit(service, caller, reading->verb, reading->tenant,
+                 &reading->owner, problem));
     enum hf_status status =
         store_begin(service->settings.store, STORE_READ, &txn);
     if (status == HF_OK) {
-        status =
-            store_audit_list(txn, tenant == NULL ? &nobody : &tenant->record.id,
-                             from, SIZE_MAX, step, &walk);
-    }
-    if (status == HF_E_LIMIT && walk.more) {
-        snprintf(query->next, sizeof query->next, "%llu",
-                 (unsigned long long)walk.last);
-        status = HF_OK;
+        status = last_index(txn, &reading->after);
     }
     return problem_of_status(problem, status);
 }

@@ -6,11 +6,16 @@
 
 #include "server/service/service.h"
 
-struct audit_query {
-    char tenant[HF_NAME_MAX_BYTES + 1];   /* "": the service's own (operator) */
-    char activity[HF_NAME_MAX_BYTES + 1]; /* "": all */
-    struct page_request page;
-    char next[PAGE_TOKEN_BYTES]; /* result */
+#define AUDIT_OBJECT_MAX_BYTES 512
+
+/* What is set must fit. */
+struct audit_filter {
+    char activity[HF_NAME_MAX_BYTES + 1]; /* "": any */
+    char actor[HF_URI_MAX_BYTES + 1];     /* "": anybody */
+    /* a resource name, and everything below it; "": anything */
+    char object[AUDIT_OBJECT_MAX_BYTES + 1];
+    int64_t from_ms;
+    int64_t until_ms; /* excluded; 0: no end */
 };
 
 /* Called for each record, in order of index; the link is valid during the call.
@@ -18,6 +23,30 @@ struct audit_query {
 typedef enum hf_status audit_record_fn(void *context,
                                        const struct audit_link *link);
 
+struct audit_query {
+    char tenant[HF_NAME_MAX_BYTES + 1];   /* "": the service's own */
+    char activity[HF_NAME_MAX_BYTES + 1]; /* "": any */
+    struct page_request page;
+    char next[PAGE_TOKEN_BYTES]; /* result */
+};
 HF_STATUS audit_list(struct service *service, const struct caller *caller,
                      struct audit_query *query, audit_record_fn *each,
                      void *context, struct problem *problem);
+
+/* audit_read: some of the records behind an index, for whoever goes on from
+ * there: a bounded number is looked at. */
+struct audit_reading {
+    enum verb verb;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct audit_filter filter;
+    size_t max;         /* at most so many are handed out */
+    uint64_t after;     /* in and out: the last one looked at */
+    bool more;          /* result: there are others behind */
+    struct hf_id owner; /* result: the tenant; nil: the service's own */
+};
+HF_STATUS audit_read(struct service *service, const struct caller *caller,
+                     struct audit_reading *reading, audit_record_fn *each,
+                     void *context, struct problem *problem);
+/* audit_end: reading->after is the last index of the whole chain. */
+HF_STATUS audit_end(struct service *service, const struct caller *caller,
+                    struct audit_reading *reading, struct problem *problem);

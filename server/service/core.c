@@ -381,3 +381,8 @@ HF_STATUS audit_change(struct service *service, struct change *change,
     free(text);
     return status;
 }
+
+void topics_watch(struct service *service, topic_fn *changed, void *context)
+{
+    ledger_watch(service->ledger, changed, context);
+}

@@ -14,6 +14,7 @@
 #include "server/service/ledger.h"
 #include "server/service/pool.h"
 #include "server/service/service.h"
+#include "server/service/topic.h"
 
 struct operations;
 struct rows;

@@ -17,8 +17,11 @@ struct ledger {
     struct seals seals;
     pthread_mutex_t lock; /* sealed changes are one at a time */
     struct root root;
-    struct epoch epoch;  /* the store's newest */
-    bool epoch_in_token; /* the token's is the store's */
+    struct epoch epoch;         /* the store's newest */
+    bool epoch_in_token;        /* the token's is the store's */
+    pthread_mutex_t watch_lock; /* innermost; held while the watcher is told */
+    topic_fn *changed;
+    void *changed_context;
 };
 
 const struct store *ledger_store(struct ledger *ledger)
@@ -148,6 +151,7 @@ HF_STATUS ledger_open(const struct store *store, const struct token *token,
     ledger->store = store;
     ledger->clock = clock;
     pthread_mutex_init(&ledger->lock, NULL);
+    pthread_mutex_init(&ledger->watch_lock, NULL);
     enum hf_status status = open_parts(ledger, token, problem);
     if (status != HF_OK) {
         ledger_close(ledger);
@@ -161,6 +165,7 @@ void ledger_close(struct ledger *ledger)
 {
     if (ledger != NULL) {
         seals_close(&ledger->seals);
+        pthread_mutex_destroy(&ledger->watch_lock);
         pthread_mutex_destroy(&ledger->lock);
         free(ledger);
     }
@@ -299,17 +304,57 @@ static HF_STATUS commit_locked(struct ledger *ledger, struct change *change)
     return settle_locked(ledger) == HF_OK ? HF_OK : HF_E_TIMEOUT;
 }
 
+void ledger_watch(struct ledger *ledger, topic_fn *changed, void *context)
+{
+    pthread_mutex_lock(&ledger->watch_lock);
+    ledger->changed = changed;
+    ledger->changed_context = context;
+    pthread_mutex_unlock(&ledger->watch_lock);
+}
+
+/* The second half of the key of a pair. */
+static struct hf_id id_behind_owner(const struct record *record)
+{
+    struct hf_id id;
+    CHECK(record->key_len == 2 * HF_ID_BYTES);
+    memcpy(id.bytes, record->key + HF_ID_BYTES, HF_ID_BYTES);
+    return id;
+}
+
+static void tell_topics(struct ledger *ledger, const struct change *change)
+{
+    pthread_mutex_lock(&ledger->watch_lock);
+    for (size_t i = 0; ledger->changed != NULL && i < change->step_count; i++) {
+        const struct record *record = &change->steps[i].record;
+        if (record->kind == RECORD_OPERATION) {
+            const struct topic topic = {TOPIC_OPERATION,
+                                        id_behind_owner(record)};
+            ledger->changed(ledger->changed_context, &topic);
+        }
+    }
+    for (size_t i = 0; ledger->changed != NULL && i < change->audit_count;
+         i++) {
+        const struct topic topic = {TOPIC_AUDIT, change->audits[i].tenant};
+        ledger->changed(ledger->changed_context, &topic);
+    }
+    pthread_mutex_unlock(&ledger->watch_lock);
+}
+
 HF_STATUS ledger_commit(struct ledger *ledger, struct change *change)
 {
     HF_TRY(before_commit(make_macs(ledger, change)));
     if (!change->sealed) {
         HF_TRY(before_commit(commit_rows(ledger, change)));
         tell_stamps(change);
+        tell_topics(ledger, change);
         return HF_OK;
     }
     pthread_mutex_lock(&ledger->lock);
     enum hf_status status = commit_locked(ledger, change);
     pthread_mutex_unlock(&ledger->lock);
+    if (status == HF_OK || status == HF_E_TIMEOUT) { /* the store holds it */
+        tell_topics(ledger, change);
+    }
     return status;
 }
 

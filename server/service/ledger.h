@@ -25,6 +25,7 @@
 #include "hsm/token/token.h"
 
 #include "server/service/problem.h"
+#include "server/service/topic.h"
 #include "server/store/store.h"
 
 struct ledger;
@@ -82,6 +83,8 @@ HF_STATUS change_audit(struct change *change, const struct hf_id *tenant,
  * Threads   safe from any; sealed changes are one at a time.
  */
 HF_STATUS ledger_commit(struct ledger *ledger, struct change *change);
+/* ledger_watch: topics_watch's part. */
+void ledger_watch(struct ledger *ledger, topic_fn *changed, void *context);
 /* ledger_settle: HF_OK when the token's epoch is the store's, catching up if
  * need be. Called before a repeated request is answered from the record. */
 HF_STATUS ledger_settle(struct ledger *ledger);

@@ -70,6 +70,7 @@ void operations_round(struct service *service, int64_t now_ms);
 struct operation_view {
     char tenant[HF_NAME_MAX_BYTES + 1];
     struct operation_record record;
+    uint64_t revision; /* rises with every change; 0: a preview */
 };
 
 struct operation_list {
@@ -89,6 +90,16 @@ void operation_preview(const struct admin *admin,
 HF_STATUS operations_get(struct service *service, const struct caller *caller,
                          const char *tenant, const char *id,
                          struct operation_view *out, struct problem *problem);
+/* operations_look: the same for the verbs that look again and again
+ * (WatchOperation, WaitOperation): whoever may no longer is told each time. */
+struct operation_look {
+    enum verb verb;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char id[HF_ID_TEXT];
+};
+HF_STATUS operations_look(struct service *service, const struct caller *caller,
+                          const struct operation_look *look,
+                          struct operation_view *out, struct problem *problem);
 HF_STATUS operations_list(struct service *service, const struct caller *caller,
                           const char *tenant, const struct page_request *page,
                           struct operation_list *out, struct problem *problem);

@@ -42,11 +42,12 @@ static HF_STATUS load_named(const struct admin *admin, const char *text,
 }
 
 static void fill_view(const struct tenant_entry *tenant,
-                      const struct operation_record *record,
+                      const struct operation_record *record, uint64_t revision,
                       struct operation_view *out)
 {
     memcpy(out->tenant, tenant->record.name, sizeof out->tenant);
     out->record = *record;
+    out->revision = revision;
 }
 
 HF_STATUS operation_show(const struct admin *admin, const struct hf_id *id,
@@ -59,7 +60,7 @@ HF_STATUS operation_show(const struct admin *admin, const struct hf_id *id,
     if (status != HF_OK) {
         return problem_of_status(admin->problem, status);
     }
-    fill_view(admin->tenant, &record, out);
+    fill_view(admin->tenant, &record, stamp.version, out);
     return HF_OK;
 }
 
@@ -74,21 +75,33 @@ void operation_preview(const struct admin *admin,
         .number = order->number,
         .total = order->total,
     };
-    fill_view(admin->tenant, &record, out);
+    fill_view(admin->tenant, &record, 0, out);
+}
+
+HF_STATUS operations_look(struct service *service, const struct caller *caller,
+                          const struct operation_look *look,
+                          struct operation_view *out, struct problem *problem)
+{
+    struct admin admin = {.service = service, .problem = problem};
+    struct operation_record record;
+    struct stamp stamp;
+    HF_TRY(service_admit(service, caller, look->verb, look->tenant,
+                         &admin.tenant, problem));
+    HF_TRY(load_named(&admin, look->id, &record, &stamp));
+    fill_view(admin.tenant, &record, stamp.version, out);
+    return HF_OK;
 }
 
 HF_STATUS operations_get(struct service *service, const struct caller *caller,
                          const char *tenant, const char *id,
                          struct operation_view *out, struct problem *problem)
 {
-    struct admin admin = {.service = service, .problem = problem};
-    struct operation_record record;
-    struct stamp stamp;
-    HF_TRY(service_admit(service, caller, VERB_GET_OPERATION, tenant,
-                         &admin.tenant, problem));
-    HF_TRY(load_named(&admin, id, &record, &stamp));
-    fill_view(admin.tenant, &record, out);
-    return HF_OK;
+    struct operation_look look = {.verb = VERB_GET_OPERATION};
+    if (text_copy(look.tenant, sizeof look.tenant, tenant) != HF_OK ||
+        text_copy(look.id, sizeof look.id, id) != HF_OK) {
+        return problem_set(problem, REASON_NOT_FOUND, "no such operation");
+    }
+    return operations_look(service, caller, &look, out, problem);
 }
 
 struct list_walk {
@@ -103,13 +116,13 @@ static enum hf_status list_step(void *context, const struct record *record,
 {
     struct list_walk *walk = context;
     struct operation_record operation;
-    (void)stamp;
     if (walk->out->count == walk->size) {
         walk->more = true;
         return HF_E_LIMIT;
     }
     HF_TRY(operation_decode(record, &operation));
-    fill_view(walk->tenant, &operation, &walk->out->views[walk->out->count++]);
+    fill_view(walk->tenant, &operation, stamp->version,
+              &walk->out->views[walk->out->count++]);
     return HF_OK;
 }
 
@@ -160,7 +173,7 @@ static HF_STATUS may_cancel(const struct admin *admin,
 
 static HF_STATUS record_cancel(const struct admin *admin, const char *id,
                                struct operation_record *record,
-                               const struct stamp *stamp)
+                               struct stamp *stamp)
 {
     char object[HF_NAME_MAX_BYTES + HF_ID_TEXT + 32];
     HF_OWNED(change_freep) struct change *change = NULL;
@@ -169,7 +182,8 @@ static HF_STATUS record_cancel(const struct admin *admin, const char *id,
     record->ended_ms = service_wall_ms(admin->service);
     record->updated_ms = record->ended_ms;
     HF_TRY(change_new(&change));
-    HF_TRY(operation_put(change, record, stamp, NULL));
+    const struct stamp current = *stamp;
+    HF_TRY(operation_put(change, record, &current, stamp));
     HF_TRY(operation_record_end(admin->service, change, record,
                                 admin->tenant->record.name));
     HF_TRY(admin_finish_change(admin, change, object, NULL, &record->id));
@@ -209,6 +223,6 @@ HF_STATUS operations_cancel(struct service *service,
     if (!request->mutation.validate_only) {
         operations_forget(service, &record.id);
     }
-    fill_view(admin.tenant, &record, out);
+    fill_view(admin.tenant, &record, stamp.version, out);
     return HF_OK;
 }

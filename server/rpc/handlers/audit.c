@@ -40,17 +40,13 @@ static char *json_text(struct rpc_arena *arena, const char *json,
     return rpc_arena_text(arena, "%.*s", (int)len, at);
 }
 
-static HF_STATUS add(void *context, const struct audit_link *link)
+static Holdfast__V1__AuditRecord *put_record(struct rpc_arena *arena,
+                                             const struct audit_link *link)
 {
-    struct listing *listing = context;
-    struct rpc_arena *arena = listing->arena;
-    if (listing->count == listing->cap) {
-        return HF_E_LIMIT;
-    }
     Holdfast__V1__AuditRecord *out =
         codec_new(arena, Holdfast__V1__AuditRecord, holdfast__v1__audit_record);
     if (out == NULL) {
-        return HF_E_NO_MEMORY;
+        return NULL;
     }
     out->index = link->index;
     out->time = codec_put_timestamp(arena, link->time_ms);
@@ -64,8 +60,30 @@ static HF_STATUS add(void *context, const struct audit_link *link)
     if (!id_is_nil(&link->tenant)) {
         out->tenant_uid = codec_put_id(arena, &link->tenant);
     }
+    return out;
+}
+
+static HF_STATUS add(void *context, const struct audit_link *link)
+{
+    struct listing *listing = context;
+    if (listing->count == listing->cap) {
+        return HF_E_LIMIT;
+    }
+    Holdfast__V1__AuditRecord *out = put_record(listing->arena, link);
+    if (out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
     listing->items[listing->count++] = out;
     return HF_OK;
+}
+
+static HF_STATUS decode_parent(const char *parent, char *out_tenant,
+                               struct problem *problem)
+{
+    out_tenant[0] = '\0';
+    /* "": the service's own records */
+    return parent[0] == '\0' ? HF_OK
+                             : codec_parent(parent, out_tenant, problem);
 }
 
 static HF_STATUS list(struct admin_work *work)
@@ -73,9 +91,7 @@ static HF_STATUS list(struct admin_work *work)
     const Holdfast__V1__ListAuditRecordsRequest *in =
         (const Holdfast__V1__ListAuditRecordsRequest *)work->request;
     struct audit_query query = {.tenant = ""};
-    if (in->parent[0] != '\0') { /* "": the service's own records */
-        HF_TRY(codec_parent(in->parent, query.tenant, work->problem));
-    }
+    HF_TRY(decode_parent(in->parent, query.tenant, work->problem));
     HF_TRY(codec_text("activity", in->activity, query.activity,
                       sizeof query.activity, work->problem));
     HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &query.page,
@@ -100,7 +116,114 @@ static HF_STATUS list(struct admin_work *work)
     return HF_OK;
 }
 
+/* --- streams ------------------------------------------------------------ */
+
+static HF_STATUS decode_filter(const Holdfast__V1__AuditFilter *in,
+                               struct audit_filter *out,
+                               struct problem *problem)
+{
+    if (in == NULL) {
+        return HF_OK;
+    }
+    HF_TRY(codec_text("filter.activity", in->activity, out->activity,
+                      sizeof out->activity, problem));
+    HF_TRY(codec_text("filter.actor", in->actor, out->actor, sizeof out->actor,
+                      problem));
+    HF_TRY(codec_text("filter.object", in->object, out->object,
+                      sizeof out->object, problem));
+    HF_TRY(codec_timestamp("filter.from_time", in->from_time, &out->from_ms,
+                           problem));
+    HF_TRY(codec_timestamp("filter.until_time", in->until_time, &out->until_ms,
+                           problem));
+    if (out->until_ms != 0 && out->until_ms <= out->from_ms) {
+        return problem_field(problem, "filter.until_time",
+                             "must be after from_time");
+    }
+    return HF_OK;
+}
+
+static HF_STATUS tell(void *context, const struct audit_link *link)
+{
+    struct stream_work *work = context;
+    Holdfast__V1__AuditRecord *out = put_record(work->arena, link);
+    if (out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    work->messages[work->message_count++] = &out->base;
+    return HF_OK;
+}
+
+/* position: the index of the last record looked at. */
+static HF_STATUS read_on(struct stream_work *work,
+                         struct audit_reading *reading)
+{
+    reading->max = STREAM_MESSAGES_MAX;
+    reading->after = work->position;
+    HF_TRY(audit_read(work->service, work->caller, reading, tell, work,
+                      work->problem));
+    work->position = reading->after;
+    work->topic = (struct topic){TOPIC_AUDIT, reading->owner};
+    return HF_OK;
+}
+
+static HF_STATUS query(struct stream_work *work)
+{
+    const Holdfast__V1__QueryAuditRecordsRequest *in =
+        (const Holdfast__V1__QueryAuditRecordsRequest *)work->request;
+    struct audit_reading reading = {.verb = VERB_QUERY_AUDIT_RECORDS};
+    HF_TRY(decode_parent(in->parent, reading.tenant, work->problem));
+    HF_TRY(decode_filter(in->filter, &reading.filter, work->problem));
+    HF_TRY(read_on(work, &reading));
+    work->next = reading.more ? STREAM_AGAIN : STREAM_END;
+    return HF_OK;
+}
+
+/* Where a tail begins; until_ms is not zero once that is known. */
+static HF_STATUS tail_begin(struct stream_work *work, uint64_t from_index,
+                            struct audit_reading *reading)
+{
+    if (from_index > INT64_MAX) {
+        return problem_field(work->problem, "from_index",
+                             "is more than any index");
+    }
+    if (from_index == 0) {
+        HF_TRY(audit_end(work->service, work->caller, reading, work->problem));
+    }
+    work->position = from_index == 0 ? reading->after : from_index - 1;
+    work->until_ms = INT64_MAX;
+    return HF_OK;
+}
+
+static HF_STATUS tail(struct stream_work *work)
+{
+    const Holdfast__V1__TailAuditRecordsRequest *in =
+        (const Holdfast__V1__TailAuditRecordsRequest *)work->request;
+    struct audit_reading reading = {.verb = VERB_TAIL_AUDIT_RECORDS};
+    HF_TRY(decode_parent(in->parent, reading.tenant, work->problem));
+    HF_TRY(decode_filter(in->filter, &reading.filter, work->problem));
+    if (work->until_ms == 0) {
+        HF_TRY(tail_begin(work, in->from_index, &reading));
+    }
+    HF_TRY(read_on(work, &reading));
+    work->next = reading.more ? STREAM_AGAIN : STREAM_WAIT;
+    return HF_OK;
+}
+
 static const struct rpc_method methods[] = {
+    {
+     .path = PATH "QueryAuditRecords",
+     .lane = LANE_STREAM,
+     .verb = VERB_QUERY_AUDIT_RECORDS,
+     .request = &holdfast__v1__query_audit_records_request__descriptor,
+     .stream = query,
+     },
+    {
+     .path = PATH "TailAuditRecords",
+     .lane = LANE_STREAM,
+     .verb = VERB_TAIL_AUDIT_RECORDS,
+     .request = &holdfast__v1__tail_audit_records_request__descriptor,
+     .stream = tail,
+     },
     {
      .path = PATH "ListAuditRecords",
      .lane = LANE_ADMIN,

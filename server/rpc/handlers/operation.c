@@ -94,7 +94,98 @@ static HF_STATUS cancel(struct admin_work *work)
     return answer(work, &view);
 }
 
+/* --- streams ------------------------------------------------------------ */
+
+static HF_STATUS look(struct stream_work *work, const char *name,
+                      enum verb verb, struct operation_view *out)
+{
+    struct operation_look look = {.verb = verb};
+    HF_TRY(decode_name(name, look.tenant, look.id, work->problem));
+    HF_TRY(operations_look(work->service, work->caller, &look, out,
+                           work->problem));
+    work->topic = (struct topic){TOPIC_OPERATION, out->record.id};
+    return HF_OK;
+}
+
+static HF_STATUS tell(struct stream_work *work,
+                      const struct operation_view *view)
+{
+    work->messages[0] = operation_put_message(work->arena, view);
+    if (work->messages[0] == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    work->message_count = 1;
+    return HF_OK;
+}
+
+/* position: the revision that was told last. */
+static HF_STATUS watch(struct stream_work *work)
+{
+    const Holdfast__V1__WatchOperationRequest *in =
+        (const Holdfast__V1__WatchOperationRequest *)work->request;
+    struct operation_view view;
+    HF_TRY(look(work, in->name, VERB_WATCH_OPERATION, &view));
+    work->next =
+        view.record.state == OPERATION_RUNNING ? STREAM_WAIT : STREAM_END;
+    if (view.revision == work->position) {
+        return HF_OK;
+    }
+    work->position = view.revision;
+    return tell(work, &view);
+}
+
+#define WAIT_DEFAULT_MS 30000
+#define WAIT_MAX_MS     600000
+#define WAIT_MARGIN_MS  250 /* before the client's deadline */
+
+static HF_STATUS wait_until(struct stream_work *work,
+                            const Google__Protobuf__Duration *timeout)
+{
+    int64_t wait_ms = WAIT_DEFAULT_MS;
+    if (timeout != NULL) {
+        HF_TRY(codec_duration("timeout", timeout, WAIT_MAX_MS, &wait_ms,
+                              work->problem));
+    }
+    int64_t latest_ms = work->deadline_ms - WAIT_MARGIN_MS;
+    work->until_ms = work->now_ms + wait_ms;
+    work->until_ms = work->until_ms < latest_ms ? work->until_ms : latest_ms;
+    return HF_OK;
+}
+
+static HF_STATUS await_end(struct stream_work *work)
+{
+    const Holdfast__V1__WaitOperationRequest *in =
+        (const Holdfast__V1__WaitOperationRequest *)work->request;
+    struct operation_view view;
+    if (work->until_ms == 0) {
+        HF_TRY(wait_until(work, in->timeout));
+    }
+    HF_TRY(look(work, in->name, VERB_WAIT_OPERATION, &view));
+    if (view.record.state == OPERATION_RUNNING &&
+        work->now_ms < work->until_ms) {
+        work->next = STREAM_WAIT;
+        work->wake_ms = work->until_ms;
+        return HF_OK;
+    }
+    work->next = STREAM_END;
+    return tell(work, &view);
+}
+
 static const struct rpc_method methods[] = {
+    {
+     .path = PATH "WatchOperation",
+     .lane = LANE_STREAM,
+     .verb = VERB_WATCH_OPERATION,
+     .request = &holdfast__v1__watch_operation_request__descriptor,
+     .stream = watch,
+     },
+    {
+     .path = PATH "WaitOperation",
+     .lane = LANE_STREAM,
+     .verb = VERB_WAIT_OPERATION,
+     .request = &holdfast__v1__wait_operation_request__descriptor,
+     .stream = await_end,
+     },
     {
      .path = PATH "GetOperation",
      .lane = LANE_ADMIN,

@@ -54,5 +54,6 @@ ProtobufCMessage *operation_put_message(struct rpc_arena *arena,
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->update_time = codec_put_timestamp(arena, record->updated_ms);
     out->end_time = codec_put_timestamp(arena, record->ended_ms);
+    out->revision = from->revision;
     return &out->base;
 }

@@ -50,7 +50,11 @@ static const enum verb tenant_admin[] = {
     VERB_GET_OPERATION,
     VERB_LIST_OPERATIONS,
     VERB_CANCEL_OPERATION,
+    VERB_WATCH_OPERATION,
+    VERB_WAIT_OPERATION,
     VERB_LIST_AUDIT_RECORDS,
+    VERB_QUERY_AUDIT_RECORDS,
+    VERB_TAIL_AUDIT_RECORDS,
 };
 static const enum verb exchange_admin[] = {
     VERB_SUBMIT_ONBOARDING_REQUEST,
@@ -78,7 +82,7 @@ static const enum verb exchange_admin[] = {
     VERB_REPLACE_DEP_KEYS,
     VERB_LIST_KEY_DEPENDANTS,
     VERB_GET_TENANT_ASSIGNMENT,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
+    VERB_LIST_DELETED_CUSTOMER_KEYS, VERB_WATCH_OPERATION, VERB_WAIT_OPERATION,
 };
 static const enum verb compliance_admin[] = {
     VERB_SUBMIT_ONBOARDING_REQUEST,
@@ -105,11 +109,13 @@ static const enum verb compliance_admin[] = {
     VERB_SWITCH_WORKLOAD,
     VERB_GET_WORKLOAD,
     VERB_LIST_WORKLOADS,
+    VERB_WATCH_OPERATION,
+    VERB_WAIT_OPERATION,
 };
 static const enum verb sharepoint_admin[] = {
     VERB_TEST_DEP,      VERB_GET_TENANT,      VERB_GET_TOKEN,
     VERB_LIST_TOKENS,   VERB_GET_DEP,         VERB_LIST_DEPS,
-    VERB_GET_OPERATION, VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
+    VERB_GET_OPERATION, VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION, VERB_WATCH_OPERATION, VERB_WAIT_OPERATION,
 };
 static const enum verb vault_admin[] = {
     VERB_GET_TENANT,
@@ -174,7 +180,7 @@ static const enum verb auditor[] = {
     VERB_GET_TENANT_ASSIGNMENT,
     VERB_GET_WORKLOAD,
     VERB_LIST_WORKLOADS,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
+    VERB_LIST_DELETED_CUSTOMER_KEYS, VERB_WATCH_OPERATION, VERB_WAIT_OPERATION, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS,
 };
 static const enum verb operator[] = {
     VERB_GET_ONBOARDING_REQUEST,
@@ -197,9 +203,12 @@ static const enum verb operator[] = {
     VERB_CANCEL_OPERATION,
     VERB_ROLL_AVAILABILITY_KEY,
     VERB_ROLL_SERVICE_MANAGED_KEY,
+    VERB_WATCH_OPERATION,
+    VERB_WAIT_OPERATION,
 };
 static const enum verb workload_only[] = {VERB_GET_TENANT};
-static const enum verb of_the_service[] = {VERB_LIST_AUDIT_RECORDS};
+static const enum verb of_the_service[] = {
+    VERB_LIST_AUDIT_RECORDS, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS};
 
 #define LIST(verbs) (verbs), HF_COUNT(verbs)
 #define NOTHING     NULL, 0
@@ -254,6 +263,12 @@ static bool lists(const enum verb *verbs, size_t count, int verb)
 static bool is_about_tenants_as_such(int verb)
 {
     return verb == VERB_CREATE_TENANT || verb == VERB_LIST_TENANTS;
+}
+
+/* Of the tenant for its own people, of the service for the service's. */
+static bool is_about_own_records(int verb)
+{
+    return lists(LIST(of_the_service), verb);
 }
 
 static bool is_data_plane(int verb)
@@ -311,7 +326,7 @@ static void test_callers_of_a_tenant_naming_none(void **state)
                     .initiator = INITIATOR_USER,
                 };
                 expect(&facts, is_about_tenants_as_such(verb) ||
-                                       verb == VERB_LIST_AUDIT_RECORDS
+                                       is_about_own_records(verb)
                                    ? REASON_ROLE_REQUIRED
                                    : REASON_NOT_FOUND);
             }
@@ -359,7 +374,7 @@ static void test_the_services_own_people(void **state)
             enum reason expected = REASON_NOT_FOUND;
             if (is_about_tenants_as_such(verb)) {
                 expected = on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED;
-            } else if (verb == VERB_LIST_AUDIT_RECORDS) {
+            } else if (is_about_own_records(verb)) {
                 expected = lists(row->own, row->own_count, verb)
                                ? REASON_NONE
                                : REASON_ROLE_REQUIRED;

@@ -3,6 +3,7 @@
  *
  *   workload (tenant acme)  operator (no tenant)  other (tenant other)
  *   crowded, queued (see service_double.h)
+ *   many (tenant acme; may have many streams)
  *   stranger (not in the table)  gone (no connection of the edge)
  *
  * Says "ready" and then what the double says; reads commands until "quit",
@@ -33,6 +34,7 @@ static const struct door doors[] = {
     {"other",    "spiffe://t/other",    "other",   ROLE_TENANT_ADMIN     },
     {"crowded",  "spiffe://t/crowded",  "crowded", ROLE_TENANT_ADMIN     },
     {"queued",   "spiffe://t/queued",   "queued",  ROLE_TENANT_ADMIN     },
+    {"many",     "spiffe://t/many",     "acme",    ROLE_TENANT_ADMIN     },
     {"stranger", "spiffe://t/stranger", NULL,      0                     },
     {"gone",     NULL,                  NULL,      0                     },
 };
@@ -105,7 +107,7 @@ static struct rpc *open_door(struct service *service, const char *folder,
         .clock = clock_system(),
         .data_calls_max = 16,
         .admin_calls_max = 8,
-        .streams_max = 4,
+        .streams_max = strcmp(door->name, "many") == 0 ? 64 : 4,
         .extra = &extra,
         .extra_count = 1,
     };

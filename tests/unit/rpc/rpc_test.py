@@ -15,7 +15,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import grpc
-from stock import Api
+from stock import Api, Refusal
 
 PROGRAM, DESCRIPTORS = sys.argv[1:3]
 API = Api(DESCRIPTORS)
@@ -70,7 +70,7 @@ class Server:
     def command(self, text):
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
-        if text.startswith("health"):
+        if text not in ("quit", "debug"):
             self.wait_for("done")
 
     def channel(self, door="workload"):
@@ -312,14 +312,26 @@ class Administration(Case):
     def test_every_method_has_a_handler(self):
         """Called with nothing in it, each says which field is wrong."""
         lists_without = {"ListTenants", "ListAuditRecords"}
+        reads_without = {"QueryAuditRecords", "TailAuditRecords"}
+        streams = {"WatchOperation"}
         for path, method in API.methods("holdfast.v1"):
             if method.name in lists_without:
                 self.call(path, door="operator")
                 continue
-            refusal = self.refused(path, door="operator")
+            if method.name in reads_without:
+                continue  # see Streams
+            if method.server_streaming:
+                streams.remove(method.name)
+                with self.assertRaises(grpc.RpcError) as caught:
+                    next(API.stub(self.server.channel("operator"), path)(
+                        API.request(path), timeout=10))
+                refusal = Refusal(API, caught.exception)
+            else:
+                refusal = self.refused(path, door="operator")
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
             self.assertTrue(refusal.field, path)
             self.assertTrue(refusal.field_text, path)
+        self.assertEqual(streams, set())
 
     def test_dep(self):
         dep = self.call(DEPS + "GetDep", name="tenants/acme/deps/mail")
@@ -1151,6 +1163,21 @@ class Hostile(Case):
                     getattr(request, word.lower()).name = full
             yield path, request.SerializeToString()
 
+    @staticmethod
+    def outcome(stub, body):
+        """The code of a call; of a stream, up to its first message."""
+        try:
+            reply = stub(body, timeout=10)
+            if hasattr(reply, "__next__"):
+                # one that goes on waiting was let in
+                threading.Timer(0.1, reply.cancel).start()
+                next(reply, None)
+                reply.cancel()
+            return "OK"
+        except grpc.RpcError as error:
+            code = error.code().name
+            return "OK" if code == "CANCELLED" else code
+
     def test_bent_requests(self):
         import random
         chance = random.Random(4711)
@@ -1169,11 +1196,7 @@ class Hostile(Case):
                     else:
                         bent[at:at] = bytes(chance.randrange(256) for _ in
                                             range(chance.randrange(6)))
-                try:
-                    stub(bytes(bent), timeout=10)
-                    code = "OK"
-                except grpc.RpcError as error:
-                    code = error.code().name
+                code = self.outcome(stub, bytes(bent))
                 codes[code] = codes.get(code, 0) + 1
         self.assertLessEqual(set(codes), {"OK", "INVALID_ARGUMENT",
                                           "NOT_FOUND"}, codes)
@@ -1231,6 +1254,247 @@ class Secrets(Case):
                 self.call(KEYS + method, resource=BOX + name)
         time.sleep(0.1)
         self.assertEqual(self.memory_holds(key), 0)
+
+
+class Streams(unittest.TestCase):
+    """The lane of streams: each test has a server of its own."""
+    OPERATIONS = "/holdfast.v1.OperationService/"
+    AUDIT = "/holdfast.v1.AuditService/"
+    NAME = "tenants/acme/operations/"
+
+    def setUp(self):
+        self.server = Server()
+
+    def tearDown(self):
+        self.assertEqual(self.server.stop(), 0)
+
+    def stream(self, path, door="workload", timeout=20, **fields):
+        return API.stub(self.server.channel(door), path)(
+            API.request(path, **fields), timeout=timeout)
+
+    def watch(self, name="one", **options):
+        return self.stream(self.OPERATIONS + "WatchOperation",
+                           name=self.NAME + name, **options)
+
+    def wait(self, name="one", timeout_s=None, deadline=20, door="workload"):
+        fields = {"name": self.NAME + name}
+        if timeout_s is not None:
+            fields["timeout"] = {"seconds": timeout_s}
+        path = self.OPERATIONS + "WaitOperation"
+        return API.stub(self.server.channel(door), path).future(
+            API.request(path, **fields), timeout=deadline)
+
+    def refusal_of(self, stream):
+        with self.assertRaises(grpc.RpcError) as caught:
+            for _ in stream:
+                pass
+        return Refusal(API, caught.exception)
+
+    def looks(self, word, wait_s=0.3):
+        """How often a use case was called since this was asked last."""
+        count = 0
+        while self.server.said(word, wait_s):
+            count += 1
+        return count
+
+    def test_watch(self):
+        """R-13.4: at once, at every change, and it ends with the operation."""
+        stream = self.watch()
+        first = next(stream)
+        self.assertEqual((first.done_count, first.done, first.revision),
+                         (3, False, 1))
+        for done in (4, 7):
+            self.server.command("operation %d 1" % done)
+            told = next(stream)
+            self.assertEqual((told.done_count, told.done), (done, False))
+        self.server.command("operation 10 2")
+        last = next(stream)
+        self.assertEqual((last.done_count, last.state, last.done),
+                         (10, 2, True))
+        self.assertEqual(last.revision, 4)
+        self.assertEqual(list(stream), [])
+        self.assertEqual(stream.code().name, "OK")
+
+    def test_one_that_has_ended(self):
+        self.server.command("operation 10 3")
+        self.assertEqual([told.state for told in self.watch()], [3])
+        self.assertEqual(self.wait().result().state, 3)
+
+    def test_only_those_whose_operation_changed_look(self):
+        streams = [self.watch("still", door="many") for _ in range(3)]
+        for stream in streams:
+            next(stream)
+        self.looks("operations_get")
+        self.server.command("operation 5 1")
+        self.server.command("audit + 3")
+        self.server.command("topics + 60")
+        self.assertEqual(self.looks("operations_get"), 0)
+        # more than are told apart: all look, and nothing is told
+        self.server.command("topics + 200")
+        self.assertEqual(self.looks("operations_get"), 3)
+        for stream in streams:
+            stream.cancel()
+
+    def test_refusals(self):
+        for name, code, reason in (
+                ("missing", "NOT_FOUND", "NOT_FOUND"),
+                ("x" * 65, "INVALID_ARGUMENT", "FIELD_INVALID")):
+            refusal = self.refusal_of(self.watch(name))
+            self.assertEqual((refusal.code, refusal.reason), (code, reason))
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.wait(name).result()
+            self.assertEqual(caught.exception.code().name, code)
+        refusal = self.refusal_of(self.watch(door="crowded"))
+        self.assertEqual((refusal.code, refusal.reason),
+                         ("RESOURCE_EXHAUSTED", "OVERLOADED"))
+        self.assertTrue(refusal.retry_ms)
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.wait(timeout_s=601).result()
+        self.assertEqual(Refusal(API, caught.exception).field, "timeout")
+
+    def test_wait(self):
+        """Answers when it ends, when its time is over, before the deadline."""
+        ends = self.wait(timeout_s=15)
+        began = time.monotonic()
+        self.assertFalse(self.wait("still", timeout_s=1).result().done)
+        self.assertGreater(time.monotonic() - began, 0.9)
+        began = time.monotonic()
+        self.assertFalse(self.wait("still", timeout_s=9,
+                                   deadline=1).result().done)
+        self.assertLess(time.monotonic() - began, 1)
+        self.assertFalse(ends.done())
+        self.server.command("operation 10 2")
+        self.assertEqual(ends.result().state, 2)
+
+    def test_waiting_holds_no_thread(self):
+        """As many as an identity may have wait; the double counts threads and
+        refuses the 33rd."""
+        waits = [self.wait("still", timeout_s=19, door="many")
+                 for _ in range(32)]
+        time.sleep(0.5)
+        API.call(self.server.channel("other"), DEPS + "GetDep",
+                 name="tenants/other/deps/mail")
+        self.assertFalse(any(wait.done() for wait in waits))
+        for wait in waits:
+            wait.cancel()
+
+    def test_bounded_per_identity(self):
+        streams = [self.watch("still", door="many") for _ in range(32)]
+        for stream in streams:
+            next(stream)
+        refusal = self.refusal_of(self.watch("still", door="many"))
+        self.assertEqual((refusal.code, refusal.reason),
+                         ("RESOURCE_EXHAUSTED", "OVERLOADED"))
+        self.assertIn("32", refusal.text)
+        next(self.watch("still", door="workload"))
+        streams[7].cancel()
+        for _ in range(50):
+            again = self.watch("still", door="many")
+            try:
+                next(again)
+                return
+            except grpc.RpcError:
+                time.sleep(0.05)
+        self.fail("a stream that ended still counts")
+
+    def test_query(self):
+        self.server.command("audit + 100")
+        got = list(self.stream(self.AUDIT + "QueryAuditRecords",
+                               parent="tenants/acme"))
+        self.assertEqual([record.index for record in got],
+                         list(range(1, 101)))
+        self.assertEqual(got[0].actor, "spiffe://x")
+
+    def test_query_of_what_is_rare(self):
+        """Turns that find nothing go on by themselves."""
+        self.server.command("audit + 1030")
+        got = list(self.stream(self.AUDIT + "QueryAuditRecords",
+                               filter={"activity": "sparse"}))
+        self.assertEqual([record.index for record in got],
+                         list(range(100, 1001, 100)))
+
+    def test_query_of_nothing(self):
+        self.assertEqual(list(self.stream(self.AUDIT + "QueryAuditRecords")),
+                         [])
+
+    def test_filter_fields(self):
+        path = self.AUDIT + "QueryAuditRecords"
+        for field, value in (("activity", "x" * 65), ("actor", "x" * 513),
+                             ("object", "x" * 513)):
+            refusal = self.refusal_of(self.stream(path, filter={field: value}))
+            self.assertEqual((refusal.reason, refusal.field),
+                             ("FIELD_INVALID", "filter." + field))
+        refusal = self.refusal_of(self.stream(
+            path, filter={"from_time": {"seconds": 9},
+                          "until_time": {"seconds": 9}}))
+        self.assertEqual(refusal.field, "filter.until_time")
+        refusal = self.refusal_of(self.stream(
+            self.AUDIT + "TailAuditRecords", from_index=1 << 63))
+        self.assertEqual(refusal.field, "from_index")
+
+    def test_tail(self):
+        self.server.command("audit + 20")
+        old = self.stream(self.AUDIT + "TailAuditRecords", from_index=19)
+        self.assertEqual([next(old).index, next(old).index], [19, 20])
+        new = self.stream(self.AUDIT + "TailAuditRecords")
+        self.server.wait_for("TailAuditRecords")
+        time.sleep(0.3)
+        self.server.command("audit + 2")
+        for stream in (old, new):
+            self.assertEqual([next(stream).index, next(stream).index],
+                             [21, 22])
+
+    def test_client_that_does_not_read(self):
+        """It holds up nobody, and the server makes nothing in advance."""
+        self.server.command("audit + 40000")
+        path = self.AUDIT + "QueryAuditRecords"
+        lazy = self.stream(path, timeout=60)
+        next(lazy)
+        turns = self.looks("QueryAuditRecords")
+        self.assertLess(turns, 1500, "of 2500")
+        began = time.monotonic()
+        watch = self.watch()
+        next(watch)
+        self.server.command("operation 4 1")
+        next(watch)
+        self.assertLess(time.monotonic() - began, 2)
+        rest = [record.index for record in lazy]
+        self.assertEqual(rest, list(range(2, 40001)))
+
+    def test_client_that_goes_away(self):
+        """In a turn, while it waits, and while it is being written to."""
+        self.server.command("audit + 40000")
+        for _ in range(5):
+            streams = [
+                self.watch("wait-200"),
+                self.watch("still"),
+                self.stream(self.AUDIT + "QueryAuditRecords"),
+                self.stream(self.AUDIT + "QueryAuditRecords",
+                            filter={"activity": "sparse"}),
+            ]
+            next(streams[1])
+            next(streams[2])
+            for stream in streams:
+                stream.cancel()
+            time.sleep(0.4)  # four are all there may be (streams_max)
+
+    def test_drain(self):
+        """Streams in a turn, waiting and being written end UNAVAILABLE."""
+        self.server.command("audit + 40000")
+        streams = [self.watch("wait-200"), self.watch("still"),
+                   self.stream(self.AUDIT + "QueryAuditRecords")]
+        next(streams[1])
+        next(streams[2])
+        wait = self.wait("still")
+        self.server.wait_for("operations_get")
+        time.sleep(0.1)
+        self.server.command("quit")
+        for stream in streams:
+            self.assertEqual(self.refusal_of(stream).code, "UNAVAILABLE")
+        with self.assertRaises(grpc.RpcError) as caught:
+            wait.result()
+        self.assertEqual(caught.exception.code().name, "UNAVAILABLE")
+        self.assertEqual(self.server.wait_for("drained"), "drained 1")
 
 
 class Drain(unittest.TestCase):

@@ -15,7 +15,7 @@
 
 #define DEPS_MAX     8
 #define POOL_MAX     32
-#define WATCHERS_MAX 8
+#define WATCHERS_MAX 16
 
 struct dep_line {
     struct hf_id id;
@@ -279,7 +279,15 @@ void double_command(struct service *service, const char *line)
     int number = 0;
     struct hf_id id;
     CHECK(sscanf(line, "%15s %36s %d", word, text, &number) == 3);
-    CHECK(strcmp(word, "health") == 0 && id_parse(text, &id) == HF_OK);
-    set_health(service, &id, (enum dep_health)number);
+    if (strcmp(word, "operation") == 0) {
+        double_operation(strtoull(text, NULL, 10), number);
+    } else if (strcmp(word, "audit") == 0) {
+        double_audit((uint64_t)number);
+    } else if (strcmp(word, "topics") == 0) {
+        double_topics(number);
+    } else {
+        CHECK(strcmp(word, "health") == 0 && id_parse(text, &id) == HF_OK);
+        set_health(service, &id, (enum dep_health)number);
+    }
     double_say("done");
 }

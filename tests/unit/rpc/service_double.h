@@ -15,7 +15,10 @@
  *   caller of   crowded   finds the pool full
  *   tenant      queued    waits 300 ms in the pool's queue
  *
- * Commands on standard input: health UUID NUMBER (0: forget it), quit.
+ * Commands on standard input: health UUID NUMBER (0: forget it); operation DONE
+ * STATE, how the operation that streams look at stands now; audit + NUMBER, so
+ * many more records; topics + NUMBER, so many changes of other operations;
+ * quit. Streams of the operation "still" see one that nobody changes.
  */
 #pragma once
 
@@ -37,6 +40,10 @@ HF_STATUS double_use_case(const struct caller *caller, const char *what,
                           const char *tenant, const char *name,
                           struct problem *problem);
 
+/* What the commands for streams do. */
+void double_operation(uint64_t done, int state);
+void double_audit(uint64_t records);
+void double_topics(int count);
 /* double_hurry: from now on nothing waits and nothing is said (for fuzzing). */
 void double_hurry(void);
 /* double_say: one line on standard output. Threads: any. */

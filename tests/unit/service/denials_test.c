@@ -64,7 +64,8 @@ static void look(const struct caller *auditor, struct seen *seen)
 {
     struct audit_query query = {.page = {.size = 1000}};
     snprintf(query.tenant, sizeof query.tenant, "%s", auditor->tenant);
-    snprintf(query.activity, sizeof query.activity, "%s", DENIALS_ACTIVITY);
+    snprintf(query.filter.activity, sizeof query.filter.activity, "%s",
+             DENIALS_ACTIVITY);
     forget(seen);
     assert_ok(
         audit_list(world.service, auditor, &query, see, seen, &world.problem));
