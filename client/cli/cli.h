@@ -129,5 +129,7 @@ extern const struct command_set commands_of_assignment;
 extern const struct command_set commands_of_workload;
 extern const struct command_set commands_of_seal;
 extern const struct command_set commands_of_data;
+extern const struct command_set commands_of_operation;
 extern const struct command_set commands_of_audit;
+extern const struct command_set commands_of_audit_stream;
 extern const struct command_set commands_of_status;

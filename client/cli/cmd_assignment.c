@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/operation.h"
 
 #include "holdfast/v1/assignment_service.pb-c.h"
 
@@ -21,16 +22,6 @@ static const struct column columns[] = {
     {"CONTACT",   "contact",        NULL,                       COLUMN_TEXT },
     {"REASON",    "reason",         NULL,                       COLUMN_WRAP },
     {"ETAG",      "etag",           NULL,                       COLUMN_TEXT },
-};
-
-static const struct column operation_columns[] = {
-    {"OPERATION", "name",       NULL,               COLUMN_LEAF },
-    {"KIND",      "kind",       NULL,               COLUMN_TEXT },
-    {"OBJECT",    "object",     NULL,               COLUMN_LEAF },
-    {"STATE",     "state",      "OPERATION_STATE_", COLUMN_TEXT },
-    {"PERCENT",   "percent",    NULL,               COLUMN_RIGHT},
-    {"TOTAL",     "totalCount", NULL,               COLUMN_RIGHT},
-    {"BEGUN",     "createTime", NULL,               COLUMN_TEXT },
 };
 
 static const struct cli_method assign_method = {
@@ -65,8 +56,7 @@ static enum cli_exit run_assign(struct cli *cli, const struct args *args)
     request.etag = proto_text(args_text(args, "etag"));
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &assign_method, &request.base, operation_columns,
-                    HF_COUNT(operation_columns));
+    return operation_order(cli, &assign_method, &request.base);
 }
 
 static enum cli_exit run_get(struct cli *cli, const struct args *args)
@@ -104,14 +94,13 @@ static enum cli_exit run_offboard(struct cli *cli, const struct args *args)
     request.etag = proto_text(args_text(args, "etag"));
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &offboard_method, &request.base, operation_columns,
-                    HF_COUNT(operation_columns));
+    return operation_order(cli, &offboard_method, &request.base);
 }
 
 static const struct option assign_options[] = {
     {"etag", "ETAG", "only if the assignment is still this version", false,
      false},
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 static const struct option offboard_options[] = {
     {"ticket",  "TICKET", "of the customer's request",                    true,  false},
@@ -119,7 +108,7 @@ static const struct option offboard_options[] = {
     {"reason",  "TEXT",   "why",                                          true,  false},
     {"etag",    "ETAG",   "only if the assignment is still this version", false,
      false                                                                            },
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 
 static const struct command assign_command = {

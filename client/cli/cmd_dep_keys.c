@@ -3,23 +3,10 @@
 #include "hsm/base/check.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/operation.h"
 
 #include "holdfast/v1/dep_service.pb-c.h"
 #include "holdfast/v1/operation_service.pb-c.h"
-
-static const struct column columns[] = {
-    {"OPERATION", "name",         NULL,               COLUMN_LEAF },
-    {"KIND",      "kind",         NULL,               COLUMN_TEXT },
-    {"OBJECT",    "object",       NULL,               COLUMN_LEAF },
-    {"STATE",     "state",        "OPERATION_STATE_", COLUMN_TEXT },
-    {"PERCENT",   "percent",      NULL,               COLUMN_RIGHT},
-    {"DONE",      "doneCount",    NULL,               COLUMN_RIGHT},
-    {"TOTAL",     "totalCount",   NULL,               COLUMN_RIGHT},
-    {"WAITING",   "waitingCount", NULL,               COLUMN_RIGHT},
-    {"ERROR",     "error",        NULL,               COLUMN_TEXT },
-    {"CREATED",   "createTime",   NULL,               COLUMN_TEXT },
-    {"ENDED",     "endTime",      NULL,               COLUMN_TEXT },
-};
 
 #define DEP_METHOD(verb)                                                       \
     {                                                                          \
@@ -43,12 +30,6 @@ static enum cli_exit take_words(struct cli *cli, struct words *words)
     return code == CLI_OK ? cli_request_id(cli, words->request_id) : code;
 }
 
-static enum cli_exit show(struct cli *cli, const struct cli_method *method,
-                          const ProtobufCMessage *request)
-{
-    return cli_show(cli, method, request, columns, HF_COUNT(columns));
-}
-
 static enum cli_exit run_refresh(struct cli *cli, const struct args *args)
 {
     struct words words;
@@ -58,7 +39,8 @@ static enum cli_exit run_refresh(struct cli *cli, const struct args *args)
     request.name = words.name;
     request.request_id = words.request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return code == CLI_OK ? show(cli, &refresh_method, &request.base) : code;
+    return code == CLI_OK ? operation_order(cli, &refresh_method, &request.base)
+                          : code;
 }
 
 static enum cli_exit run_rewrap(struct cli *cli, const struct args *args)
@@ -70,7 +52,8 @@ static enum cli_exit run_rewrap(struct cli *cli, const struct args *args)
     request.name = words.name;
     request.request_id = words.request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return code == CLI_OK ? show(cli, &rewrap_method, &request.base) : code;
+    return code == CLI_OK ? operation_order(cli, &rewrap_method, &request.base)
+                          : code;
 }
 
 static enum cli_exit run_replace(struct cli *cli, const struct args *args)
@@ -99,7 +82,7 @@ static enum cli_exit run_replace(struct cli *cli, const struct args *args)
         proto_text(args_text(args, "workload-identity"));
     request.request_id = words.request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return show(cli, &replace_method, &request.base);
+    return operation_order(cli, &replace_method, &request.base);
 }
 
 static enum cli_exit run_roll(struct cli *cli, const struct args *args)
@@ -120,13 +103,14 @@ static enum cli_exit run_roll(struct cli *cli, const struct args *args)
     request.dep = dep;
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return code == CLI_OK ? show(cli, &roll_method, &request.base) : code;
+    return code == CLI_OK ? operation_order(cli, &roll_method, &request.base)
+                          : code;
 }
 
 static const struct option roll_options[] = {
     {"dep", "DEP", "only this one; without it, every DEP of the tenant", false,
      false},
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 
 static const struct option replace_options[] = {
@@ -134,9 +118,9 @@ static const struct option replace_options[] = {
     {"workload-identity", "URI",
      "whose permissions on both are checked; without it, a workload that may "
      "unwrap with the present keys",            false, false},
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
-static const struct option plain_options[] = {OPTIONS_OF_A_CHANGE};
+static const struct option plain_options[] = {OPTIONS_OF_AN_OPERATION};
 
 static const struct command refresh_command = {
     .group = "dep",
@@ -171,7 +155,7 @@ static const struct command rewrap_command = {
     .operands = "DEP",
     .options = plain_options,
     .option_count = HF_COUNT(plain_options),
-    .example = "holdfast --as admin dep rewrap mail",
+    .example = "holdfast --as admin dep rewrap mail --wait",
     .run = run_rewrap,
 };
 

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import random
 import secrets
 import socket
@@ -314,6 +315,120 @@ class ErrorsTest(Case):
         self.assertEqual(done.returncode, 2)
         self.assertIn("bad.json:3:", done.stderr)
         self.assertIn("traget", done.stderr)
+
+
+class OperationsTest(Case):
+    """R-13.4 as people see it: list, show, wait, cancel, and --wait."""
+    SERVICE = "holdfast.v1.OperationService/"
+    ID = "5f0c7e0a-2a3c-4f0e-9b58-0c1d2e3f4a5b"
+    NAME = "tenants/contoso/operations/" + ID
+
+    def at(self, percent, state="RUNNING", **more):
+        return {"name": self.NAME, "kind": "rewrap", "percent": percent,
+                "state": "OPERATION_STATE_" + state, "totalCount": "200",
+                "done": state != "RUNNING", "doneCount": str(2 * percent),
+                "object": "tenants/contoso/deps/mail", **more}
+
+    def told(self, *ends):
+        """A rewrap whose stream is cut once by a server that shuts down."""
+        self.script({
+            DEPS + "RewrapDep": [{"response": self.at(0)}],
+            self.SERVICE + "WatchOperation": [
+                {"stream": [self.at(0), self.at(40)], "code": 14,
+                 "message": "the server shuts down", "delay_ms": 300},
+                {"stream": [self.at(40), *ends], "delay_ms": 300}],
+        })
+
+    def test_wait_on_a_terminal(self):
+        self.told(self.at(80), self.at(100, "SUCCEEDED"))
+        shown, ours = pty.openpty()
+        done = self.run_on(ours, "stderr", "dep", "rewrap", "mail", "--wait")
+        os.close(ours)
+        text = os.read(shown, 65536).decode()
+        os.close(shown)
+        self.assertEqual(done.returncode, 0, text)
+        self.assertIn("\rrewrap  [#########...............]  40 %  80 of 200",
+                      text)
+        self.assertRegex(text, r"80 %  160 of 200  \d+/s  \d+ s left")
+        self.assertNotIn("\n", text)
+        self.assertRegex(done.stdout.decode(), r"STATE +SUCCEEDED")
+
+    def test_wait_elsewhere(self):
+        """Plain lines, one a percent; the server that went away is no end."""
+        self.told(self.at(80), self.at(80), self.at(100, "SUCCEEDED"))
+        done = self.run_holdfast("operation", "wait", self.ID)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([line.split("  ")[1] for line in
+                          done.stderr.splitlines()],
+                         ["0 %", "40 %", "80 %", "100 %"])
+        self.assertNotIn("\r", done.stderr)
+        self.assertEqual([call["request"]["name"] for call in self.calls()],
+                         [self.NAME] * 2)
+
+    def test_wait_for_programs(self):
+        self.told(self.at(100, "SUCCEEDED"))
+        done = self.run_holdfast("--json", "dep", "rewrap", "mail", "--wait")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["percent"] for line in lines],
+                         [0, 40, 40, 100])
+
+    def test_one_that_does_not_succeed(self):
+        for state in ("FAILED", "CANCELLED"):
+            self.told(self.at(41, state, error="no such key"))
+            done = self.run_holdfast("operation", "wait", self.NAME)
+            self.assertEqual(done.returncode, 5)
+            self.assertIn("no such key", done.stdout)
+
+    def test_not_waited_for_when_only_checked(self):
+        self.script({DEPS + "RewrapDep": [
+            {"response": dict(self.at(0), name="")}]})
+        self.good("dep", "rewrap", "mail", "--wait", "--validate-only")
+        self.assertEqual(len(self.calls()), 1)
+
+    def test_a_server_that_stays_away(self):
+        self.script({self.SERVICE + "WatchOperation": [
+            {"stream": [self.at(1)], "code": 14, "message": "going"},
+            {"code": 14, "message": "gone"}]})
+        done = self.run_holdfast("--timeout", "1", "operation", "wait",
+                                 self.ID)
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("gone", done.stderr)
+        self.script({self.SERVICE + "WatchOperation": [
+            {"stream": [{"raw_hex": "ff"}]}]})
+        self.assertEqual(
+            self.run_holdfast("operation", "wait", self.ID).returncode, 1)
+
+    def test_wait_so_long(self):
+        method = self.SERVICE + "WaitOperation"
+        for answer, code in ((self.at(7), 6), (self.at(100, "SUCCEEDED"), 0),
+                             (self.at(7, "CANCELLED"), 5)):
+            self.script({method: [{"response": answer}]})
+            done = self.run_holdfast("operation", "wait", self.ID,
+                                     "--seconds", "3")
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertEqual(self.calls()[-1]["request"],
+                             {"name": self.NAME, "timeout": "3s"})
+        self.assertEqual(self.run_holdfast(
+            "operation", "wait", self.ID, "--seconds", "0").returncode, 2)
+
+    def test_list_show_cancel(self):
+        self.script({
+            self.SERVICE + "ListOperations": [
+                {"response": {"operations": [self.at(3)],
+                              "nextPageToken": "x"}},
+                {"response": {"operations": [self.at(4)]}}],
+            self.SERVICE + "GetOperation": [{"response": self.at(5)}],
+            self.SERVICE + "CancelOperation": [
+                {"response": self.at(6, "CANCELLED")}]})
+        self.assertEqual(self.good("operation", "list").count("RUNNING"), 2)
+        self.assertRegex(self.good("operation", "show", self.ID),
+                         r"PERCENT +5")
+        self.assertIn("CANCELLED", self.good("operation", "cancel", self.ID,
+                                             "--validate-only"))
+        asked = self.calls()[-1]["request"]
+        self.assertEqual((asked["name"], asked["validateOnly"]),
+                         (self.NAME, True))
 
 
 class CommandsTest(Case):
@@ -831,6 +946,57 @@ class AuditTest(Case):
         done = self.verify(records[:3] + forged[3:4] + records[4:])
         self.assertEqual(done.returncode, 7)
         self.assertIn("index 4 does not link", done.stderr)
+
+    def test_n40_cut_and_forked(self):
+        """N40: records cut out of the middle are told by the link behind them,
+        a fork by the first record that belongs to the other branch."""
+        records = self.chain(8)
+        done = self.verify(records[:3] + [
+            dict(records[4], index=records[3]["index"])] + records[5:])
+        self.assertEqual(done.returncode, 7)
+        self.assertIn(f"index {records[3]['index']} ", done.stderr)
+        fork = self.chain(8, "fork")
+        done = self.verify(records[:5] + fork[5:])
+        self.assertEqual(done.returncode, 7)
+        self.assertIn("index 6 does not link", done.stderr)
+        cut = self.verify(records[:3] + records[5:])
+        self.assertIn("absent: 2 ", cut.stdout)
+
+    def test_query_tail_and_export(self):
+        records = self.chain(5)
+        service = "holdfast.v1.AuditService/"
+        self.script({
+            service + "QueryAuditRecords": [{"stream": records}],
+            service + "TailAuditRecords": [
+                {"stream": records[:3], "code": 14, "message": "going"},
+                {"stream": records[3:]}],
+        })
+        shown = self.good("audit", "query", "--actor", "spiffe://x", "--object",
+                          "tenants/t/deps", "--since", "2025-01-31")
+        self.assertEqual(len(shown.splitlines()), 5)
+        self.assertEqual(shown.splitlines()[0].split("  ")[2], "test")
+        asked = self.calls()[-1]["request"]["filter"]
+        self.assertEqual(asked, {"actor": "spiffe://x",
+                                 "object": "tenants/t/deps",
+                                 "fromTime": "2025-01-31T00:00:00Z"})
+        # a server that goes away is asked again, behind the last one told
+        lines = self.good("audit", "tail", "--from", "1", "--lines")
+        self.assertEqual([json.loads(line)["index"]
+                          for line in lines.splitlines()],
+                         [record["index"] for record in records])
+        asked = [call["request"] for call in self.calls()[-2:]]
+        self.assertEqual([one["fromIndex"] for one in asked], ["1", "4"])
+        path = self.folder / "streamed.jsonl"
+        self.assertIn("5 records written",
+                      self.good("audit", "export", str(path)))
+        self.assertIn("intact: 5 records",
+                      self.good("audit", "verify", str(path), profile=None))
+        again = self.run_holdfast("audit", "export", str(path))
+        self.assertEqual(again.returncode, 2)
+        self.assertIn("exists", again.stderr)
+        self.assertEqual(
+            self.run_holdfast("audit", "query", "--since", "soon").returncode,
+            2)
 
     def test_from_the_server_and_by_export(self):
         records = self.chain(4)

@@ -18,6 +18,8 @@ with one ANSWER per call, the last one for all further calls:
    "details_hex": "..."}                          an error
   "delay_ms": 500                                 before either
   "raw_hex": "..."                                instead of a response
+  {"stream": [{...}, ...], ...}                   of a method that streams: so
+                                                  many, then OK or the error
 
 A method without a script is UNIMPLEMENTED, but for those that a class derived
 from Server answers itself. The script is read again whenever it has changed.
@@ -51,6 +53,7 @@ class Contract:
             self.pool.Add(file)
         self.factory = message_factory.MessageFactory(self.pool)
         self.methods = {}
+        self.streams = set()
         for file in files.file:
             for service in file.service:
                 for method in service.method:
@@ -58,6 +61,8 @@ class Contract:
                     self.methods[name] = (
                         self.type(method.input_type.lstrip(".")),
                         self.type(method.output_type.lstrip(".")))
+                    if method.server_streaming:
+                        self.streams.add(name)
 
     def type(self, name):
         return self.factory.GetPrototype(
@@ -183,6 +188,23 @@ class Server:
         except Refusal as refusal:
             self.refuse(context, refusal.answer)
 
+    def stream(self, method, request, context):
+        request_type, response_type = self.contract.methods[method]
+        message = request_type.FromString(request)
+        self.log(method, message)
+        told = dict(self.next_answer(method) or {
+            "code": 12, "message": f"nobody told what {method} answers"})
+        for one in told.pop("stream", []):
+            time.sleep(told.get("delay_ms", 0) / 1000)
+            if "raw_hex" in one:
+                yield bytes.fromhex(one["raw_hex"])
+            else:
+                yield json_format.ParseDict(
+                    one, response_type()).SerializeToString()
+        told.pop("delay_ms", None)
+        if told.get("code", 0) != 0:
+            self.refuse(context, told)
+
     def details(self, told):
         def any_of(name, **values):
             message = self.contract.make(name, **values)
@@ -229,6 +251,10 @@ class Handler(grpc.GenericRpcHandler):
         method = details.method.lstrip("/")
         if method not in self.server.contract.methods:
             return None
+        if method in self.server.contract.streams:
+            return grpc.unary_stream_rpc_method_handler(
+                lambda request, context:
+                self.server.stream(method, request, context))
         return grpc.unary_unary_rpc_method_handler(
             lambda request, context:
             self.server.call(method, request, context))
