@@ -27,6 +27,8 @@ const struct column key_columns[KEY_COLUMNS] = {
     {"FINGERPRINT",  "versions.fingerprint",   NULL,                  COLUMN_TEXT },
     {"NOT BEFORE",   "versions.notBeforeTime", NULL,                  COLUMN_TEXT },
     {"EXPIRES",      "versions.expireTime",    NULL,                  COLUMN_TEXT },
+    {"FIRST USED",   "versions.firstUseTime",  NULL,                  COLUMN_TEXT },
+    {"LAST USED",    "versions.lastUseTime",   NULL,                  COLUMN_TEXT },
     {"IMPORTED",     "versions.imported",      NULL,                  COLUMN_TEXT },
     {"LAST SUCCESS", "health.lastSuccessTime", NULL,                  COLUMN_TEXT },
     {"LAST FAILURE", "health.lastFailureTime", NULL,                  COLUMN_TEXT },

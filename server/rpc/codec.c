@@ -8,6 +8,7 @@
 
 #include <holdfast/v1/customer_key_service.pb-c.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TENANTS     "tenants/"
@@ -470,4 +471,9 @@ ProtobufCBinaryData codec_put_bytes(struct rpc_arena *arena, struct bytes in)
         out.len = in.len;
     }
     return out;
+}
+
+uint64_t codec_put_revision(const char *etag)
+{
+    return strtoull(etag, NULL, 10);
 }

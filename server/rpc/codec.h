@@ -115,6 +115,8 @@ char *codec_put_name(struct rpc_arena *arena, const char *tenant,
                      const char *collection, const char *id);
 char *codec_put_dep_name(struct rpc_arena *arena, const char *tenant,
                          const struct hf_id *dep); /* nil: "" */
+/* codec_put_revision: the number of an etag, which rises; "": 0. */
+uint64_t codec_put_revision(const char *etag);
 ProtobufCBinaryData codec_put_bytes(struct rpc_arena *arena, struct bytes in);
 
 /* codec_new: a message of this type in the arena, initialised; NULL when

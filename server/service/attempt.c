@@ -1,6 +1,7 @@
 #include "server/service/attempt.h"
 
 #include "server/service/availability_key.h"
+#include "server/service/chronicle.h"
 
 #include <string.h>
 
@@ -119,6 +120,9 @@ HF_STATUS attempt_customer_key(struct service *service,
     enum attempt attempt = attempt_of(status);
     health_note(service, generation->versions[slot], attempt,
                 status == HF_E_TIMEOUT);
+    if (status == HF_OK) {
+        chronicle_note_use(service, generation->versions[slot]);
+    }
     if (attempt == ATTEMPT_BAD_BLOB) {
         note_bad_copy(service, generation, slot);
     }

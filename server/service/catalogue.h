@@ -63,6 +63,11 @@ struct key_version_entry {
     int64_t known_ms;   /* monotonic; 0: none was made */
     int64_t probed_ms;  /* monotonic, when the last probe began */
     atomic_bool probing;
+    atomic_int health_recorded; /* in the audit chain (chronicle.h) */
+    /* when it last opened something, wall clock; 0: never */
+    atomic_int_fast64_t first_used_ms;
+    atomic_int_fast64_t last_used_ms;
+    atomic_int_fast64_t use_recorded_ms; /* the use that was recorded last */
 };
 
 struct grant_entry {
@@ -126,7 +131,8 @@ struct dep_entry {
     struct tenant_entry *tenant;
     struct generation_entry *generations[DEP_GENERATIONS_MAX]; /* gen - 1 */
     atomic_uint assigned_count;
-    atomic_int health; /* enum dep_health last told to the watcher */
+    atomic_int health;          /* enum dep_health last told to the watcher */
+    atomic_int health_recorded; /* in the audit chain (chronicle.h) */
     struct dep_entry *next;
 };
 

@@ -19,6 +19,7 @@
 struct operations;
 struct rows;
 struct scheduler;
+struct chronicle;
 
 struct service {
     struct service_settings settings;
@@ -28,6 +29,7 @@ struct service {
     struct rows *rows;
     struct operations *operations;
     struct scheduler *scheduler;
+    struct chronicle *chronicle;
     /* Held from the last look at the facts to the change of the catalogue by
      * every administrative change: what was decided is what is recorded. Token
      * work is done before it. */

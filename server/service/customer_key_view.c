@@ -35,9 +35,13 @@ static void fill_versions(const struct key_entry *key,
 {
     for (uint32_t number = key->record.current_version;
          number > 0 && out->version_count < KEY_VERSIONS_SHOWN; number--) {
-        const struct key_version_record *version =
-            &key->versions[number - 1]->record;
+        const struct key_version_entry *entry = key->versions[number - 1];
+        const struct key_version_record *version = &entry->record;
         out->versions[out->version_count] = *version;
+        out->uses[out->version_count] = (struct key_version_use){
+            .first_ms = atomic_load(&entry->first_used_ms),
+            .last_ms = atomic_load(&entry->last_used_ms),
+        };
         fill_uri(&key->token->record, version, out->uris[out->version_count]);
         out->version_count++;
     }

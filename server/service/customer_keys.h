@@ -21,6 +21,12 @@ struct grant_view {
     uint32_t permissions;
 };
 
+/* Since the service started; 0: never. */
+struct key_version_use {
+    int64_t first_ms;
+    int64_t last_ms;
+};
+
 struct customer_key_view {
     struct hf_id id;
     char tenant[HF_NAME_MAX_BYTES + 1];
@@ -30,6 +36,7 @@ struct customer_key_view {
     uint32_t current_version;
     struct key_version_record versions[KEY_VERSIONS_SHOWN]; /* newest first */
     size_t version_count;
+    struct key_version_use uses[KEY_VERSIONS_SHOWN];
     char uris[KEY_VERSIONS_SHOWN][HF_URI_MAX_BYTES + 1];
     struct grant_view grants[KEY_GRANTS_SHOWN];
     size_t grant_count;

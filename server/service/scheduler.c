@@ -3,6 +3,7 @@
 #include "server/domain/lease.h"
 
 #include "server/service/availability_roll.h"
+#include "server/service/chronicle.h"
 #include "server/service/key_retention.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
@@ -248,6 +249,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     check_ak_schedule(scheduler, round->now_ms);
     key_retention_round(service, round->now_ms);
     check_scrub(scheduler, round->now_ms);
+    chronicle_round(service, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

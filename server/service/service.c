@@ -1,6 +1,7 @@
 #include "server/service/service.h"
 
 #include "server/service/ak_capacity.h"
+#include "server/service/chronicle.h"
 #include "server/service/core.h"
 #include "server/service/keys.h"
 #include "server/service/leases.h"
@@ -52,6 +53,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(catalogue_load(service, problem));
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));
+    HF_TRY(problem_of_status(problem, chronicle_open(service)));
     enum hf_status status = rows_new(settings->row_cache_max, &service->rows);
     if (status == HF_OK) {
         status = pool_start(&pool, &service->pool);
@@ -103,6 +105,7 @@ void service_stop(struct service *service)
     end_all_leases(service);
     denials_flush(service);
     operations_close(service->operations);
+    chronicle_close(service->chronicle);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);

@@ -42,6 +42,7 @@ static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
     out->effective_time = codec_put_timestamp(arena, record->effective_ms);
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }
 

@@ -101,6 +101,12 @@ static void encode_lists(struct rpc_arena *arena,
     }
     for (size_t i = 0; i < from->version_count; i++) {
         versions[i] = encode_version(arena, &from->versions[i], from->uris[i]);
+        if (versions[i] != NULL) {
+            versions[i]->first_use_time =
+                codec_put_timestamp(arena, from->uses[i].first_ms);
+            versions[i]->last_use_time =
+                codec_put_timestamp(arena, from->uses[i].last_ms);
+        }
     }
     for (size_t i = 0; i < from->grant_count; i++) {
         grants[i] = encode_grant(arena, &from->grants[i]);
@@ -135,5 +141,6 @@ ProtobufCMessage *customer_key_put(struct rpc_arena *arena,
     to->recovery_level =
         rpc_arena_text(arena, "%s", key_recovery_level_text(from->recovery));
     to->retention_days = (int32_t)from->retention_days;
+    to->revision = codec_put_revision(from->etag);
     return &to->base;
 }

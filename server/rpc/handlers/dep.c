@@ -125,6 +125,7 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->update_time = codec_put_timestamp(arena, record->updated_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     /* the numbers are the same, see KEY_UPDATE_* */
     out->key_update = (Holdfast__V1__KeyUpdate)record->key_update;
     out->last_key_update_time =

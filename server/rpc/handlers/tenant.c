@@ -27,6 +27,7 @@ static Holdfast__V1__Tenant *encode(struct rpc_arena *arena,
     out->licensed = view->licensed;
     out->create_time = codec_put_timestamp(arena, view->created_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }
 

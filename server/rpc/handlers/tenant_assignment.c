@@ -93,6 +93,7 @@ encode(struct rpc_arena *arena, const struct tenant_assignment_view *view)
     out->contact = rpc_arena_text(arena, "%s", record->contact);
     out->reason = rpc_arena_text(arena, "%s", record->ground);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }
 

@@ -92,6 +92,7 @@ static Holdfast__V1__TenantWorkload *encode(struct rpc_arena *arena,
     out->total_count = view->progress.total;
     out->report_time = codec_put_timestamp(arena, view->progress.reported_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }
 

@@ -61,6 +61,61 @@ class Streams(unittest.TestCase):
         shown = self.server.cli("admin", "operation", "show", begun.name)
         self.assertEqual(shown["revision"], str(told[-1].revision))
 
+    def test_revisions(self):
+        """R-10.12: the revision of a reply rises with every change, so that a
+        test can wait on it; R-10.7: a key version tells when it was used."""
+        def mailbox():
+            return self.server.call("admin", "GetMailbox",
+                                    name=f"{PARENT}/mailboxes/from")
+        seen = [mailbox().revision]
+        for dep in ("to", "from"):
+            changed = self.server.call(
+                "admin", "AssignMailbox", name=f"{PARENT}/mailboxes/from",
+                dep=f"{PARENT}/deps/{dep}")
+            seen += [changed.revision, mailbox().revision]
+        self.assertEqual(seen, sorted(seen))
+        self.assertEqual(len(set(seen)), 3)
+        for method, name in (("GetDep", "deps/from"),
+                             ("GetTenant", ""),
+                             ("GetCustomerKey", "customerKeys/s-" + EAST)):
+            reply = self.server.call("admin", method,
+                                     name=f"{PARENT}/{name}".rstrip("/"))
+            self.assertGreater(reply.revision, 0)
+            self.assertEqual(str(reply.revision), reply.etag)
+        self.assertEqual(self.server.unwrap("from").code, "OK")
+        versions = [self.server.call(
+            "admin", "GetCustomerKey",
+            name=f"{PARENT}/customerKeys/s-{token}").versions[0]
+            for token in (EAST, WEST)]
+        used = [v for v in versions if v.HasField("last_use_time")]
+        self.assertTrue(used)
+        for version in used:
+            self.assertGreaterEqual(version.last_use_time.seconds,
+                                    version.first_use_time.seconds)
+        until = time.monotonic() + 20
+        while not self.server.audit(activity="CustomerKeyUsed"):
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.2)
+
+    def test_health(self):
+        """R-10.7: a token that goes away, and comes back, is in the chain."""
+        self.server.faults(f"token={EAST} function=C_UnwrapKey "
+                           "rv=CKR_DEVICE_ERROR")
+        until = time.monotonic() + 40
+        while not self.server.audit(activity="DepHealthChanged"):
+            self.server.unwrap("from")
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.1)
+        self.server.heal("from")
+        until = time.monotonic() + 40
+        while True:
+            records = self.server.audit(activity="DepHealthChanged")
+            told = [json.loads(r.json) for r in records]
+            if any(r["details"]["to"] == "HEALTHY" for r in told):
+                break
+            self.assertLess(time.monotonic(), until, told)
+            time.sleep(0.2)
+
     def test_other_tenants_see_nothing(self):
         """N02: another tenant's operation is not there."""
         begun = self.server.call("admin", "RewrapDep",

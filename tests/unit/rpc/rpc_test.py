@@ -352,6 +352,7 @@ class Administration(Case):
                           dep.earlier_count), (2, 2, 1))
         self.assertTrue(dep.HasField("last_key_update_time"))
         self.assertEqual(dep.etag, "9")
+        self.assertEqual(dep.revision, 9)
 
     def test_create_dep(self):
         keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]

@@ -64,8 +64,7 @@ static void look(const struct caller *auditor, struct seen *seen)
 {
     struct audit_query query = {.page = {.size = 1000}};
     snprintf(query.tenant, sizeof query.tenant, "%s", auditor->tenant);
-    snprintf(query.filter.activity, sizeof query.filter.activity, "%s",
-             DENIALS_ACTIVITY);
+    snprintf(query.activity, sizeof query.activity, "%s", DENIALS_ACTIVITY);
     forget(seen);
     assert_ok(
         audit_list(world.service, auditor, &query, see, seen, &world.problem));
@@ -228,7 +227,8 @@ static void flood_of_one(void **state)
         assert_int_equal(several, i == DENIALS_OF_ONE);
     }
     service_counters_get(world.service, &after);
-    assert_in_range(after.store_writes - before.store_writes, 1, 2);
+    /* one may be the chronicle's, of the keys' first use */
+    assert_in_range(after.store_writes - before.store_writes, 1, 3);
     forget(&seen);
 }
 
