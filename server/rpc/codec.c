@@ -6,6 +6,8 @@
 
 #include "server/rpc/method.h"
 
+#include <openssl/evp.h>
+
 #include <holdfast/v1/customer_key_service.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +225,23 @@ HF_STATUS codec_request_id(const char *field, const char *text,
     return HF_OK;
 }
 
+/* What tells a repeat from another request under the same id: the message as
+ * this side writes it, whatever order its fields came in. */
+static HF_STATUS content_of(const struct admin_work *work,
+                            uint8_t out[HF_SHA256_BYTES])
+{
+    size_t len = protobuf_c_message_get_packed_size(work->request);
+    uint8_t *bytes = rpc_arena_alloc(work->arena, len > 0 ? len : 1);
+    if (bytes == NULL) {
+        return problem_of_status(work->problem, HF_E_NO_MEMORY);
+    }
+    protobuf_c_message_pack(work->request, bytes);
+    if (EVP_Digest(bytes, len, out, NULL, EVP_sha256(), NULL) != 1) {
+        return problem_of_status(work->problem, HF_E_NO_MEMORY);
+    }
+    return HF_OK;
+}
+
 HF_STATUS codec_mutation(const struct codec_mutation *in,
                          const struct admin_work *work, struct mutation *out)
 {
@@ -230,6 +249,9 @@ HF_STATUS codec_mutation(const struct codec_mutation *in,
     const char *field =
         in->request_id_field != NULL ? in->request_id_field : "request_id";
     HF_TRY(codec_request_id(field, in->request_id, out->request_id, problem));
+    if (out->request_id[0] != '\0') {
+        HF_TRY(content_of(work, out->content));
+    }
     out->etag[0] = '\0';
     if (in->etag != NULL) {
         HF_TRY(codec_text(in->etag_field != NULL ? in->etag_field : "etag",

@@ -144,6 +144,23 @@ class MainJob(unittest.TestCase):
                            access=access)
         self.assertEqual(first.plaintext_key, again.plaintext_key)
 
+    def test_a_request_id_stands_for_one_request(self):
+        """A repeat is answered with what was made; other content under the same
+        id is refused, and changes nothing."""
+        world = self.worlds["token"]
+        request = dict(parent="tenants/acme", mailbox_id="once", licensed=True,
+                       request_id="0b5ee0a2-6d50-4f7c-9f0b-222222222222")
+        made = world.call("admin", "RegisterMailbox", **request)
+        self.assertEqual(world.call("admin", "RegisterMailbox", **request), made)
+        for change in (dict(mailbox_id="another"), dict(licensed=False)):
+            refusal = world.refused("admin", "RegisterMailbox",
+                                    **dict(request, **change))
+            self.assertEqual((refusal.code, refusal.reason),
+                             ("INVALID_ARGUMENT", "REQUEST_ID_REUSED"))
+        refusal = world.refused("admin", "GetMailbox",
+                                name="tenants/acme/mailboxes/another")
+        self.assertEqual(refusal.code, "NOT_FOUND")
+
     def test_many_clients_at_once(self):
         """64 calls out on four connections of two identities, all right."""
         world = self.worlds["memory"]
