@@ -204,8 +204,8 @@ HF_STATUS operations_cancel(struct service *service,
         .mutation = &request->mutation,
         .problem = problem,
     };
-    struct operation_record record;
-    struct stamp stamp;
+    struct operation_record record = {.created_ms = 0};
+    struct stamp stamp = {.version = 0};
     enum hf_status status = HF_E_CONFLICT;
     HF_TRY(admin_begin(&admin, request->tenant));
     if (admin.seen) {
