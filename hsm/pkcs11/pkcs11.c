@@ -28,7 +28,7 @@ static HF_STATUS run_list(struct p11_work *work, struct p11_job *job)
         struct token_key_report *reports = NULL;
         size_t cap = request->u.list.cap < JOB_LIST_MAX ? request->u.list.cap
                                                         : JOB_LIST_MAX;
-        HF_TRY(p11_report_list(work, cap, &reports, &request->u.list.count));
+        HF_TRY(p11_report_list(work, &request->u.list, cap, &reports));
         job->list = reports;
         return HF_OK;
     }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_HANDLES_MAX    4096
+#define LIST_HANDLES_MAX    65536 /* keys looked at; cap bounds the shown */
 #define UNWRAP_TEMPLATE_MAX 16
 
 /* One of the three steps in which PKCS#11 gives away an attribute that is a
@@ -135,21 +135,27 @@ static HF_STATUS read_size(struct p11_work *work, CK_OBJECT_HANDLE handle,
     return status == HF_E_UNSUPPORTED ? HF_OK : status;
 }
 
+static HF_STATUS read_label(struct p11_work *work, CK_OBJECT_HANDLE handle,
+                            char out[HF_LABEL_MAX_BYTES + 1])
+{
+    size_t len = HF_LABEL_MAX_BYTES;
+    enum hf_status status = p11_attribute(work, handle, CKA_LABEL, out, &len);
+    if (status == HF_OK) {
+        out[len] = '\0';
+        return HF_OK;
+    }
+    out[0] = '\0'; /* longer than any of ours, or none */
+    return work->rv == CKR_BUFFER_TOO_SMALL || status == HF_E_UNSUPPORTED
+               ? HF_OK
+               : status;
+}
+
 HF_STATUS p11_report(struct p11_work *work, const struct token_key *key,
                      CK_OBJECT_HANDLE handle, struct token_key_report *out)
 {
     *out = (struct token_key_report){.key = *key};
     memset(out->key.fingerprint, 0, sizeof out->key.fingerprint);
-    size_t len = sizeof out->label - 1;
-    enum hf_status status =
-        p11_attribute(work, handle, CKA_LABEL, out->label, &len);
-    if (status == HF_OK) {
-        out->label[len] = '\0';
-    } else if (work->rv == CKR_BUFFER_TOO_SMALL || status == HF_E_UNSUPPORTED) {
-        out->label[0] = '\0'; /* longer than any of ours, or none */
-    } else {
-        return status;
-    }
+    HF_TRY(read_label(work, handle, out->label));
     HF_TRY(read_flags(work, handle, out));
     HF_TRY(read_size(work, handle, out));
     return unwrap_template(work, handle, &out->unwrap_template);
@@ -180,11 +186,45 @@ HF_STATUS p11_report_find(struct p11_work *work, struct token_find *find)
 }
 
 struct listing {
+    struct token_list *asked;
     size_t cap;
     struct token_key_report *reports;
     size_t count;
+    size_t seen; /* whether asked for or not */
     CK_OBJECT_HANDLE handles[LIST_HANDLES_MAX];
 };
+
+static HF_STATUS read_id(struct p11_work *work, CK_OBJECT_HANDLE handle,
+                         struct token_key *key)
+{
+    key->id_len = sizeof key->id;
+    enum hf_status status =
+        p11_attribute(work, handle, CKA_ID, key->id, &key->id_len);
+    if (status != HF_OK && work->rv == CKR_BUFFER_TOO_SMALL) {
+        key->id_len = 0; /* not one of ours; it is listed all the same */
+        return HF_OK;
+    }
+    return status;
+}
+
+static HF_STATUS list_one(struct p11_work *work, enum token_key_type type,
+                          CK_OBJECT_HANDLE handle, struct listing *list)
+{
+    struct token_key key = {.type = type};
+    char label[HF_LABEL_MAX_BYTES + 1];
+    HF_TRY(read_id(work, handle, &key));
+    HF_TRY(read_label(work, handle, label));
+    list->seen += 1;
+    if (!token_list_wants(list->asked, &key, label)) {
+        return HF_OK;
+    }
+    if (list->count == list->cap) {
+        return HF_E_LIMIT;
+    }
+    HF_TRY(p11_report(work, &key, handle, &list->reports[list->count]));
+    list->count += 1;
+    return HF_OK;
+}
 
 static HF_STATUS list_type(struct p11_work *work, enum token_key_type type,
                            struct listing *list)
@@ -196,22 +236,8 @@ static HF_STATUS list_type(struct p11_work *work, enum token_key_type type,
     size_t count = 0;
     HF_TRY(p11_find(work, filter.at, filter.count, list->handles,
                     HF_COUNT(list->handles), &count));
-    if (count > list->cap - list->count) {
-        return HF_E_LIMIT;
-    }
     for (size_t i = 0; i < count; i++) {
-        struct token_key key = {.type = type};
-        key.id_len = sizeof key.id;
-        enum hf_status status =
-            p11_attribute(work, list->handles[i], CKA_ID, key.id, &key.id_len);
-        if (status != HF_OK && work->rv == CKR_BUFFER_TOO_SMALL) {
-            key.id_len = 0; /* not one of ours; it is listed all the same */
-        } else if (status != HF_OK) {
-            return status;
-        }
-        HF_TRY(p11_report(work, &key, list->handles[i],
-                          &list->reports[list->count]));
-        list->count += 1;
+        HF_TRY(list_one(work, type, list->handles[i], list));
     }
     return HF_OK;
 }
@@ -222,27 +248,28 @@ static HF_STATUS list_step(struct p11_work *work, void *argument)
         TOKEN_KEY_RSA, TOKEN_KEY_EC, TOKEN_KEY_AES, TOKEN_KEY_GENERIC};
     struct listing *list = argument;
     list->count = 0;
+    list->seen = 0;
     HF_TRY(p11_session_need(work));
     for (size_t i = 0; i < HF_COUNT(types); i++) {
         HF_TRY(list_type(work, types[i], list));
     }
-    return list->count > 0 ? HF_OK : p11_empty_confirm(work);
+    return list->seen > 0 ? HF_OK : p11_empty_confirm(work);
 }
 
-HF_STATUS p11_report_list(struct p11_work *work, size_t cap,
-                          struct token_key_report **out_reports,
-                          size_t *out_count)
+HF_STATUS p11_report_list(struct p11_work *work, struct token_list *asked,
+                          size_t cap, struct token_key_report **out_reports)
 {
     struct listing *list = calloc(1, sizeof *list);
     struct token_key_report *reports = calloc(cap, sizeof *reports);
     enum hf_status status = HF_E_NO_MEMORY;
     if (list != NULL && reports != NULL) {
+        list->asked = asked;
         list->cap = cap;
         list->reports = reports;
         status = p11_run_repaired(work, list_step, list);
     }
     if (status == HF_OK) {
-        *out_count = list->count;
+        asked->count = list->count;
         *out_reports = HF_GIVE(reports);
     }
     free(reports);

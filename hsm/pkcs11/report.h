@@ -13,6 +13,5 @@ HF_STATUS p11_report(struct p11_work *work, const struct token_key *key,
 /* p11_report_find: FIND. p11_report_list: LIST; *out_reports is allocated and
  * the caller's to free; HF_E_LIMIT when there are more than cap. */
 HF_STATUS p11_report_find(struct p11_work *work, struct token_find *find);
-HF_STATUS p11_report_list(struct p11_work *work, size_t cap,
-                          struct token_key_report **out_reports,
-                          size_t *out_count);
+HF_STATUS p11_report_list(struct p11_work *work, struct token_list *list,
+                          size_t cap, struct token_key_report **out_reports);

@@ -88,7 +88,11 @@ static bool is_sound(const struct token_request *request)
         return key_is_sound(&request->u.find.key) &&
                request->u.find.report != NULL;
     case TOKEN_OP_LIST:
-        return request->u.list.reports != NULL && request->u.list.cap > 0;
+        return request->u.list.reports != NULL && request->u.list.cap > 0 &&
+               request->u.list.id_prefix_len <=
+                   sizeof request->u.list.id_prefix &&
+               memchr(request->u.list.label_prefix, 0,
+                      sizeof request->u.list.label_prefix) != NULL;
     case TOKEN_OP_GENERATE:
         return generate_is_sound(&request->u.generate);
     case TOKEN_OP_UNWRAP:
@@ -115,6 +119,23 @@ static bool is_sound(const struct token_request *request)
         return true;
     }
     return false;
+}
+
+static bool begins_with(struct bytes whole, struct bytes prefix)
+{
+    return prefix.len > 0 && whole.len >= prefix.len &&
+           bytes_equal((struct bytes){whole.data, prefix.len}, prefix);
+}
+
+bool token_list_wants(const struct token_list *list,
+                      const struct token_key *key, const char *label)
+{
+    bool all = list->label_prefix[0] == '\0' && list->id_prefix_len == 0;
+    return all ||
+           begins_with(bytes_of_text(label),
+                       bytes_of_text(list->label_prefix)) ||
+           begins_with((struct bytes){key->id, key->id_len},
+                       (struct bytes){list->id_prefix, list->id_prefix_len});
 }
 
 void token_submit(const struct token *token,

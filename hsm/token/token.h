@@ -137,7 +137,7 @@ enum token_op {
     TOKEN_OP_MAC,  /* HMAC-SHA-256 under a token key's session copy */
     /* root lane */
     TOKEN_OP_FIND,         /* the report of one root key             */
-    TOKEN_OP_LIST,         /* the reports of all root keys           */
+    TOKEN_OP_LIST,         /* the reports of root keys, or of some   */
     TOKEN_OP_GENERATE,     /* a new root key; durable when done      */
     TOKEN_OP_UNWRAP,       /* wrapped key -> object (TOKEN residency)*/
     TOKEN_OP_DECRYPT,      /* wrapped key -> secret (MEMORY)         */
@@ -181,11 +181,19 @@ struct token_find {
     struct token_key_report *report; /* result */
 };
 
+/* Which keys: those whose label begins with label_prefix, and those whose
+ * CKA_ID begins with id_prefix; all, when both are empty. */
 struct token_list {
+    char label_prefix[HF_LABEL_MAX_BYTES + 1];
+    uint8_t id_prefix[HF_CKA_ID_MAX_BYTES];
+    size_t id_prefix_len;
     struct token_key_report *reports; /* result, caller's array */
     size_t cap;
     size_t count; /* result; HF_E_LIMIT when there are more than cap */
 };
+/* token_list_wants: is this key among those asked for. For adapters. */
+bool token_list_wants(const struct token_list *list,
+                      const struct token_key *key, const char *label);
 
 /* Attributes are fixed by purpose, after crypto.md and. */
 enum token_purpose {

@@ -140,14 +140,21 @@ HF_STATUS fake_find(struct token_fake *fake, struct token_find *find)
 HF_STATUS fake_list(struct token_fake *fake, struct token_list *list)
 {
     enum hf_status status = HF_OK;
+    size_t count = 0;
     pthread_mutex_lock(&fake->lock);
-    if (fake->key_count > list->cap) {
-        status = HF_E_LIMIT;
-    } else {
-        for (size_t i = 0; i < fake->key_count; i++) {
-            list->reports[i] = fake->keys[i].report;
+    for (size_t i = 0; i < fake->key_count && status == HF_OK; i++) {
+        const struct token_key_report *report = &fake->keys[i].report;
+        if (!token_list_wants(list, &report->key, report->label)) {
+            continue;
         }
-        list->count = fake->key_count;
+        if (count == list->cap) {
+            status = HF_E_LIMIT;
+        } else {
+            list->reports[count++] = *report;
+        }
+    }
+    if (status == HF_OK) {
+        list->count = count;
     }
     pthread_mutex_unlock(&fake->lock);
     return status;

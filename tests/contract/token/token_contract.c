@@ -181,6 +181,47 @@ static void list_shows_every_key(void **state)
     assert_status(token_call(&contract.token[0], &request), HF_E_LIMIT);
 }
 
+static size_t count_listed(const char *label_prefix, const uint8_t *id,
+                           size_t id_len, struct token_key_report *first)
+{
+    struct token_key_report reports[16];
+    struct token_request request = {
+        .op = TOKEN_OP_LIST,
+        .u.list = {.reports = reports,
+                   .cap = HF_COUNT(reports),
+                   .id_prefix_len = id_len},
+    };
+    snprintf(request.u.list.label_prefix, sizeof request.u.list.label_prefix,
+             "%s", label_prefix);
+    memcpy(request.u.list.id_prefix, id, id_len);
+    assert_ok(token_call(&contract.token[0], &request));
+    if (request.u.list.count > 0) {
+        *first = reports[0];
+    }
+    return request.u.list.count;
+}
+
+/* R-15.6: a purge finds its keys by their names: by label, by id, or by both;
+ * what nobody asked for is not counted against the room there is. */
+static void list_finds_by_name(void **state)
+{
+    (void)state;
+    const struct token_key_report *ak = &contract.ak;
+    const uint8_t none[] = {0xee, 0xee, 0xee};
+    struct token_key_report found = {.label = ""};
+    char part[HF_LABEL_MAX_BYTES + 1];
+    assert_int_equal(count_listed(ak->label, ak->key.id, 0, &found), 1);
+    check_same(&found, ak);
+    snprintf(part, sizeof part, "%.*s", (int)strlen(ak->label) - 1, ak->label);
+    assert_true(count_listed(part, ak->key.id, 0, &found) >= 1);
+    assert_int_equal(count_listed("", ak->key.id, ak->key.id_len, &found), 1);
+    check_same(&found, ak);
+    assert_int_equal(count_listed("no such label", none, sizeof none, &found),
+                     0);
+    assert_int_equal(
+        count_listed("no such label", ak->key.id, ak->key.id_len, &found), 1);
+}
+
 static void sign_verifies(void **state)
 {
     (void)state;
@@ -313,6 +354,7 @@ int token_contract_run(const struct contract_subject *subject)
         cmocka_unit_test(find_by_id_and_fingerprint),
         cmocka_unit_test(generate_refuses),
         cmocka_unit_test(list_shows_every_key),
+        cmocka_unit_test(list_finds_by_name),
         cmocka_unit_test(sign_verifies),
         cmocka_unit_test(mac_is_the_keys_own),
         cmocka_unit_test(data_objects_come_and_go),
