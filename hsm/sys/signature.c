@@ -99,6 +99,20 @@ HF_STATUS signature_verify(struct bytes public_key, struct bytes message,
     return good == 1 ? HF_OK : HF_E_DENIED;
 }
 
+HF_STATUS signature_key_der(struct bytes public_key, uint8_t *out,
+                            size_t out_cap, size_t *out_len)
+{
+    HF_OWNED(pkey_free) EVP_PKEY *pkey = NULL;
+    HF_TRY(read_key(public_key, &pkey));
+    int len = i2d_PUBKEY(pkey, NULL);
+    if (len <= 0 || (size_t)len > out_cap) {
+        return len <= 0 ? HF_E_NO_MEMORY : HF_E_INVALID;
+    }
+    uint8_t *at = out;
+    *out_len = (size_t)i2d_PUBKEY(pkey, &at);
+    return HF_OK;
+}
+
 HF_STATUS signature_key_fingerprint(struct bytes public_key,
                                     uint8_t out[HF_SHA256_BYTES])
 {

@@ -28,3 +28,8 @@ HF_STATUS signature_verify(struct bytes public_key, struct bytes message,
  * its PEM. HF_OK; HF_E_INVALID as above; HF_E_NO_MEMORY. */
 HF_STATUS signature_key_fingerprint(struct bytes public_key,
                                     uint8_t out[HF_SHA256_BYTES]);
+
+/* signature_key_der: the key in its DER form. HF_OK; HF_E_INVALID as above, or
+ * when it is longer than out_cap; HF_E_NO_MEMORY. */
+HF_STATUS signature_key_der(struct bytes public_key, uint8_t *out,
+                            size_t out_cap, size_t *out_len);

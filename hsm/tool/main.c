@@ -91,6 +91,15 @@ const struct command commands[] = {
      .takes = OPTIONS_TOKEN,
      .needs = OPTION_BIT(TOKEN),
      .run = cmd_ak_init},
+    {.group = "ak",
+     .verb = "verify-absent",
+     .summary = "Verify that no availability key of this name is there, and "
+                "that none opens the copy", .example = "--token holdfast-ak --label-prefix hf-ak:UUID: --id-prefix "
+                "HEX --id HEX --wrapped HEX --pin-file ak.pin", .takes = OPTIONS_TOKEN | OPTION_BIT(LABEL_PREFIX) | OPTION_BIT(ID_PREFIX) |
+              OPTION_BIT(ID) | OPTION_BIT(WRAPPED),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(LABEL_PREFIX) |
+              OPTION_BIT(ID_PREFIX) | OPTION_BIT(ID) | OPTION_BIT(WRAPPED),
+     .run = cmd_ak_verify_absent},
     {.group = "custodian",
      .verb = "new",
      .summary = "Make a custodian's signing key, in an owner-only file",
@@ -98,7 +107,7 @@ const struct command commands[] = {
      .takes = OPTION_BIT(OUT) | OPTION_BIT(PUBLIC) | OPTION_BIT(KEY_TYPE),
      .needs = OPTION_BIT(OUT),
      .run = cmd_custodian_new},
-    {.group = NULL                                                                   },
+    {.group = NULL                                                      },
 };
 
 static HF_STATUS prepare(struct tool *tool)

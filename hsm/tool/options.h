@@ -55,6 +55,9 @@ struct tool;
     X(KEY_TYPE, "key-type", "TYPE", "p256 (default) or ed25519")               \
     X(PUBLIC, "public", "FILE", "write the public key (PEM) here as well")     \
     X(OUT, "out", "FILE", "the file to write; never overwritten")              \
+    X(LABEL_PREFIX, "label-prefix", "TEXT", "what the labels begin with")      \
+    X(ID_PREFIX, "id-prefix", "HEX", "what the CKA_IDs begin with")            \
+    X(WRAPPED, "wrapped", "HEX", "a wrapped key that must not open")           \
     X(JSON, "json", NULL, "one JSON object instead of text")                   \
     X(HELP, "help", NULL, "this text")
 

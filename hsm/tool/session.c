@@ -254,6 +254,20 @@ HF_STATUS session_open(struct tool *tool, struct session *out_session)
     return session_open_with(tool, pin, out_session);
 }
 
+HF_STATUS session_open_plain(struct tool *tool, struct session *out_session)
+{
+    HF_OWNED(session_close) struct session session = {0};
+    HF_OWNED(secret_freep) struct secret *pin = NULL;
+    struct pkcs11_token_info info;
+    HF_TRY(session_module(tool, &session.module));
+    HF_TRY(session_find(tool, session.module, &info));
+    HF_TRY(pin_get(tool, PIN_USER, false, &pin));
+    HF_TRY(open_token(tool, pin, &info, &session));
+    *out_session = session;
+    session = (struct session){0};
+    return HF_OK;
+}
+
 void session_close(struct session *session)
 {
     token_close(&session->token);

@@ -45,6 +45,9 @@ HF_STATUS session_find(struct tool *tool, const char *module,
  * Returns   HF_OK; else told, as pkcs11_open; HF_E_CORRUPT when the token's
  *           custody label is damaged or there twice. */
 HF_STATUS session_open(struct tool *tool, struct session *out_session);
+/* session_open_plain: the same without looking at what is in it: keys, canary
+ * and custody are not filled. */
+HF_STATUS session_open_plain(struct tool *tool, struct session *out_session);
 HF_STATUS session_open_with(struct tool *tool, const struct secret *pin,
                             struct session *out_session);
 void session_close(struct session *session);

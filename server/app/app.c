@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/app/tokens.h"
+#include "server/app/verifier.h"
 #include "server/store/sqlite/sqlite_store.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ struct app {
     const struct clock *clock;
     struct app_failure *failure; /* while starting */
     struct app_tokens tokens;
+    struct app_verifier verifier;
     struct store store;
     bool store_is_open;
     struct service *service;
@@ -80,6 +82,12 @@ static HF_STATUS open_store(struct app *app)
 static HF_STATUS start_service(struct app *app)
 {
     const struct config_limits *limits = &app->config->limits;
+    bool can_verify = app_verifier_set(&app->verifier, app->config->hsm_program,
+                                       &app->config->ak_token);
+    if (!can_verify) {
+        log_event(LOG_WARN, "verifier.missing",
+                  LOG_TEXT("program", app->verifier.program));
+    }
     const struct service_settings settings = {
         .store = &app->store,
         .clock = app->clock,
@@ -97,6 +105,8 @@ static HF_STATUS start_service(struct app *app)
         .probe_ms = limits->probe_interval_ms,
         .scrub_ms = DAY_MS,
         .ak_roll_ms = limits->ak_roll_interval_days * DAY_MS,
+        .verifier = can_verify ? &app->verifier.port : NULL,
+        .purge_hold_ms = (int64_t)limits->purge_hold_s * 1000,
     };
     struct problem problem = {.reason = REASON_NONE};
     enum hf_status status = service_start(&settings, &app->service, &problem);

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 static const char *const root_keys[] = {
-    "listen",        "state_dir", "store",           "tls",
-    "service_token", "ak_token",  "tokens",          "identities",
-    "limits",        "log_level", "custody_domains", NULL};
+    "listen",          "state_dir",    "store",      "tls",    "service_token",
+    "ak_token",        "tokens",       "identities", "limits", "log_level",
+    "custody_domains", "holdfast_hsm", NULL};
 static const char *const tls_keys[] = {"certificate", "key", "client_ca", "crl",
                                        NULL};
 
@@ -130,6 +130,17 @@ static void read_places(struct yaml_reader *reader,
     }
 }
 
+static void read_program(struct yaml_reader *reader,
+                         const struct yaml_place *root, struct config *out)
+{
+    struct yaml_place place = yaml_member(reader, root, "holdfast_hsm");
+    if (place.node != NULL && yaml_path(reader, &place, out->hsm_program) &&
+        access(out->hsm_program, X_OK) != 0) {
+        yaml_mistake(reader, place.line, "%s: %s: %s", place.name,
+                     out->hsm_program, strerror(errno));
+    }
+}
+
 static void read_log_level(struct yaml_reader *reader,
                            const struct yaml_place *root, struct config *out)
 {
@@ -151,6 +162,7 @@ static HF_STATUS read_all(struct yaml_reader *reader, struct config *out)
     struct yaml_place people = yaml_member(reader, &root, "identities");
     read_listen(reader, &root, out);
     read_places(reader, &root, out);
+    read_program(reader, &root, out);
     read_tls(reader, &root, out);
     HF_TRY(config_tokens_read(reader, &root, out));
     HF_TRY(config_people_read(reader, &people, out));
@@ -241,10 +253,12 @@ const char *config_restart_needed(const struct config *running,
          same_token(&running->service_token,           &wanted->service_token)                                  },
         {"ak_token", same_token(&running->ak_token,&wanted->ak_token)},
         {"tokens or custody_domains",     same_tokens(running,                    wanted)                                                             },
-        {"limits",           bytes_equal((struct bytes){(const uint8_t *)&running->limits,
+        {"holdfast_hsm",
+         strcmp(running->hsm_program,          wanted->hsm_program) == 0},
+        {"limits",        bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})},
+                                              sizeof wanted->limits})                                                  },
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

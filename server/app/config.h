@@ -32,6 +32,8 @@
  *     - uri: spiffe://contoso.example/exchange
  *       tenant: contoso           # absent: the service's own people
  *       roles: [workload-exchange]
+ *   holdfast_hsm: ../bin/holdfast-hsm   # verifies destructions; default:
+ *                                 # beside holdfastd
  *   limits:                       # all optional
  *     connections: 1024           # see limits_table in config_limits.c
  *   log_level: info               # or debug, warn
@@ -103,6 +105,7 @@ struct config_limits {
     uint32_t probe_interval_ms;     /* */
     uint32_t ak_roll_interval_days; /* of availability keys; 0: not by time */
     uint32_t drain_ms;
+    uint32_t purge_hold_s; /* */
 };
 
 struct config {
@@ -114,7 +117,8 @@ struct config {
     char certificate[CONFIG_PATH_BYTES];
     char key[CONFIG_PATH_BYTES];
     char client_ca[CONFIG_PATH_BYTES];
-    char crl[CONFIG_PATH_BYTES]; /* or EDGE_CRL_NONE */
+    char crl[CONFIG_PATH_BYTES];         /* or EDGE_CRL_NONE */
+    char hsm_program[CONFIG_PATH_BYTES]; /* "": beside holdfastd */
     struct config_token service_token;
     struct config_token ak_token;
     struct config_token *tokens;

@@ -14,7 +14,8 @@ static const char *const methods[VERB_COUNT] = {
  *   T tenant-admin       every administrative verb that is not the operator's;
  *                        never the data plane
  *   C compliance-admin   multi-workload DEPs (access_manages)
- *   S sharepoint-admin   P purge-approver   look at DEPs
+ *   S sharepoint-admin   looks at DEPs
+ *   P purge-approver     looks at DEPs and purges; signs a purge, pauses it
  *   E exchange-admin     mailbox DEPs, mailboxes and their assignments
  *   V vault-admin        registers and validates customer keys; does not change
  *                        or grant them (R-13.3)
@@ -122,6 +123,18 @@ static const struct row table[VERB_COUNT] = {
 
     [VERB_WATCH_OPERATION] =       {SUBJECT_TENANT,  "TCES.......AO."},
     [VERB_WAIT_OPERATION] =        {SUBJECT_TENANT,  "TCES.......AO."},
+    [VERB_SET_PURGE_APPROVERS] =   {SUBJECT_TENANT,  "T............."},
+    [VERB_LIST_PURGE_APPROVERS] =  {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_REQUEST_PURGE] =         {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_RENEW_PURGE_DOCUMENT] =  {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_CANCEL_PURGE] =          {SUBJECT_TENANT,  "T.E..........."},
+    [VERB_APPROVE_PURGE] =         {SUBJECT_TENANT,  "......P......."},
+    [VERB_EXECUTE_PURGE] =         {SUBJECT_TENANT,  "............O."},
+    [VERB_PAUSE_PURGE] =           {SUBJECT_TENANT,  "T.....P......."},
+    [VERB_RESUME_PURGE] =          {SUBJECT_TENANT,  "......P......."},
+    [VERB_GET_PURGE] =             {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_LIST_PURGES] =           {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_GET_PURGE_CERTIFICATE] = {SUBJECT_TENANT,  "TCES..P....AO."},
 
     [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
     [VERB_QUERY_AUDIT_RECORDS] =   {SUBJECT_OWN,     "T..........AOa"},

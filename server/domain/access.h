@@ -80,6 +80,18 @@ enum role {
     X(CANCEL_OPERATION, "CancelOperation")                                     \
     X(WATCH_OPERATION, "WatchOperation")                                       \
     X(WAIT_OPERATION, "WaitOperation")                                         \
+    X(SET_PURGE_APPROVERS, "SetPurgeApprovers")                                \
+    X(LIST_PURGE_APPROVERS, "ListPurgeApprovers")                              \
+    X(REQUEST_PURGE, "RequestPurge")                                           \
+    X(RENEW_PURGE_DOCUMENT, "RenewPurgeDocument")                              \
+    X(CANCEL_PURGE, "CancelPurge")                                             \
+    X(APPROVE_PURGE, "ApprovePurge")                                           \
+    X(EXECUTE_PURGE, "ExecutePurge")                                           \
+    X(PAUSE_PURGE, "PausePurge")                                               \
+    X(RESUME_PURGE, "ResumePurge")                                             \
+    X(GET_PURGE, "GetPurge")                                                   \
+    X(LIST_PURGES, "ListPurges")                                               \
+    X(GET_PURGE_CERTIFICATE, "GetPurgeCertificate")                            \
     X(LIST_AUDIT_RECORDS, "ListAuditRecords")                                  \
     X(QUERY_AUDIT_RECORDS, "QueryAuditRecords")                                \
     X(TAIL_AUDIT_RECORDS, "TailAuditRecords")

@@ -25,6 +25,11 @@ static const struct rule rules[] = {
     { DEP_PURGE_REQUESTED, DEP_EV_UPDATED,         false,  false, DEP_PURGE_REQUESTED, DEP_FX_NONE           },
     { DEP_PURGING,         DEP_EV_UPDATED,         false,  false, DEP_PURGING,         DEP_FX_NONE           },
     { DEP_PURGED,          DEP_EV_UPDATED,         false,  false, DEP_PURGED,          DEP_FX_NONE           },
+    { DEP_ENABLED,         DEP_EV_REQUEST_PURGE,   false,  false, DEP_PURGE_REQUESTED, DEP_FX_END_LEASES     },
+    { DEP_DISABLED,        DEP_EV_REQUEST_PURGE,   false,  false, DEP_PURGE_REQUESTED, DEP_FX_END_LEASES     },
+    { DEP_PURGE_REQUESTED, DEP_EV_CANCEL_PURGE,    false,  false, DEP_NONE /* before */, DEP_FX_END_LEASES   },
+    { DEP_PURGE_REQUESTED, DEP_EV_EXECUTE_PURGE,   false,  false, DEP_PURGING,         DEP_FX_END_LEASES     },
+    { DEP_PURGING,         DEP_EV_PURGED,          false,  false, DEP_PURGED,          DEP_FX_END_LEASES     },
 };
 
 /* What an event does to key_update; no row: it stays as it is. */
@@ -40,13 +45,14 @@ static const struct update_rule {
 /* clang-format on */
 
 /* 3.4 has SharePoint's own states; the built-in DEP is made, rolled by the
- * service (R-15.10), and stays. */
+ * service (R-15.10), and stays; only a mailbox DEP is purged (R-3.14). */
 static bool has_event(enum dep_type type, enum dep_event event)
 {
     switch (type) {
     case DEP_TYPE_EXCHANGE_MAILBOX:
-    case DEP_TYPE_MULTI_WORKLOAD:
         return true;
+    case DEP_TYPE_MULTI_WORKLOAD:
+        return event <= DEP_EV_UPDATED;
     case DEP_TYPE_SERVICE_MANAGED:
         return event == DEP_EV_CREATE || event == DEP_EV_REFRESH ||
                event == DEP_EV_UPDATED;
@@ -128,7 +134,7 @@ HF_STATUS dep_next(const struct dep_facts *facts, enum dep_event event,
         return HF_E_PRECONDITION;
     }
     *out_step = (struct dep_step){
-        .next = rule->next,
+        .next = event == DEP_EV_CANCEL_PURGE ? facts->before : rule->next,
         .effect = rule->effect,
         .key_update = update == NULL ? facts->key_update : update->next,
     };

@@ -2,9 +2,16 @@
  *
  *            create            set enabled = false
  *   (none) ---------> ENABLED ----------------------> DISABLED
- *      |                 ^                               |  ^
- *      |                 +---- set enabled = true -------+  |
- *      +------------------ create(enabled = false) ---------+
+ *      |              ^  |  ^                            ^ |  ^
+ *      |              |  |  +---- set enabled = true ----|-+  |
+ *      +--------------|--|-- create(enabled = false) ----|----+
+ *                     |  +--- request purge ---+---------|-+
+ *                     |                        v         | (from either)
+ *                     +--- cancel purge --- PURGE_REQUESTED
+ *                     (to what it was before)  | execute purge
+ *                                              v
+ *                                           PURGING ---> PURGED
+ *                                                  last step
  *
  * Orthogonal to it, while ENABLED begins and at any time ends: key_update.
  *
@@ -30,8 +37,12 @@ enum dep_event {
     DEP_EV_REFRESH,         /* T5 */
     DEP_EV_REPLACE,         /* T6 */
     DEP_EV_UPDATED,         /* T7 */
+    DEP_EV_REQUEST_PURGE,   /* T8 */
+    DEP_EV_CANCEL_PURGE,    /* T9 */
+    DEP_EV_EXECUTE_PURGE,   /* T10 */
+    DEP_EV_PURGED,          /* T11 */
 };
-#define DEP_EVENT_COUNT 7
+#define DEP_EVENT_COUNT 11
 
 enum dep_effect {
     DEP_FX_NONE,
@@ -49,8 +60,9 @@ struct dep_facts {
     uint32_t assigned_count; /* resources assigned to it */
     uint32_t active_count;   /* active mailbox DEPs of the tenant */
     enum key_update key_update;
-    uint32_t generation; /* the newest */
-    bool newer_version;  /* one of its keys has a newer, enabled version */
+    uint32_t generation;   /* the newest */
+    bool newer_version;    /* one of its keys has a newer, enabled version */
+    enum dep_state before; /* T9: what it was when the purge was requested */
 };
 
 struct dep_step {
@@ -59,9 +71,10 @@ struct dep_step {
     enum key_update key_update;
 };
 
-/* dep_next: T1 to T7 with their guards, for mailbox and multi-workload DEPs; a
- * SERVICE_MANAGED DEP is created and then only rolled (T5 as the service's own
- * doing, T7); SharePoint's is another table (3.4).
+/* dep_next: T1 to T7 with their guards, for mailbox and multi-workload DEPs; T8
+ * to T11 for mailbox DEPs (R-3.14, R-9.18, R-9.19; their guards are purge.h's);
+ * a SERVICE_MANAGED DEP is created and then only rolled (T5 as the service's
+ * own doing, T7); SharePoint's is another table (3.4).
  *
  * Gives     *out_step on HF_OK; *out_reason always.
  * Returns   HF_OK, REASON_NONE; HF_E_LIMIT, DEP_LIMIT (mailbox DEPs only; T2

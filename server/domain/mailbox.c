@@ -28,6 +28,9 @@ static enum mailbox_state state_by_key(const struct mailbox_facts *facts)
 
 enum mailbox_state mailbox_state_of(const struct mailbox_facts *facts)
 {
+    if (facts->purged) {
+        return MAILBOX_PURGE_MARKED;
+    }
     switch (facts->move) {
     case MOVE_NONE:
         break;
@@ -109,6 +112,8 @@ const char *mailbox_state_text(enum mailbox_state state)
         return "MOVE_QUEUED";
     case MAILBOX_MOVING:
         return "MOVING";
+    case MAILBOX_PURGE_MARKED:
+        return "PURGE_MARKED";
     }
     return "?";
 }

@@ -9,8 +9,9 @@
  *        |  access                  |   |  +---- assign(b) -----+   |
  *        +--------------------------+---+  <---- assign(none) ------+
  *
- * M1, M2, M6, M7; M3 to M5 and M9 are in mailbox_move.h. Precedence (R-5.6):
- * mailbox DEP, then the multi-workload DEP of the tenant, then service-managed.
+ * M1, M2, M6, M7, and M8: a purge of its DEP marks it, and that is its end. M3
+ * to M5 and M9 are in mailbox_move.h. Precedence (R-5.6): mailbox DEP, then the
+ * multi-workload DEP of the tenant, then service-managed.
  */
 #pragma once
 
@@ -30,6 +31,7 @@ enum mailbox_state {
     MAILBOX_ON_ARRIVAL = 6, /* a mail user who has not migrated (M9) */
     MAILBOX_MOVE_QUEUED = 7,
     MAILBOX_MOVING = 8,
+    MAILBOX_PURGE_MARKED = 9, /* M8: tombstoned; unrecoverable */
 };
 
 /* A DEP and its generation; a nil id is "none". */
@@ -39,6 +41,7 @@ struct dep_ref {
 };
 
 struct mailbox_facts {
+    bool purged; /* M8 */
     bool has_key;
     struct dep_ref effective;     /* wrapped by; nil: no key */
     struct hf_id service_managed; /* the tenant's built-in DEP */

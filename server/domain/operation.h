@@ -31,7 +31,8 @@ enum operation_state {
     X(ASSIGN_TENANT, 6, false, "assign-tenant")                                \
     X(OFFBOARD_TENANT, 7, false, "offboard-tenant")                            \
     X(ROLL_AVAILABILITY_KEY, 4, false, "roll-availability-key")                \
-    X(ROLL_SERVICE_MANAGED, 5, false, "roll-service-managed-key")
+    X(ROLL_SERVICE_MANAGED, 5, false, "roll-service-managed-key")              \
+    X(PURGE, 11, false, "purge")
 
 enum operation_kind {
 #define X(word, number, may_cancel, text) OPERATION_##word = (number),

@@ -73,6 +73,12 @@ enum answer_code {
     X(SECOND_PERSON_REQUIRED, FAILED_PRECONDITION) /* */                 \
     X(ROLLBACK_UNSUPPORTED, FAILED_PRECONDITION)   /* S10 */                   \
     X(CUSTOMER_KEY_DENIED, FAILED_PRECONDITION)    /* */                 \
+    X(KEYS_STILL_USABLE, FAILED_PRECONDITION)      /* T8, R-9.11 */            \
+    X(EARLIER_WRAPS, FAILED_PRECONDITION)          /* */               \
+    X(HOLD_RUNNING, FAILED_PRECONDITION)           /* */                \
+    X(APPROVERS_MISSING, FAILED_PRECONDITION)      /* */                \
+    X(APPROVER_REFUSED, PERMISSION_DENIED)         /* */                \
+    X(APPROVAL_INVALID, PERMISSION_DENIED)         /* N60 */                   \
     X(ETAG_MISMATCH, ABORTED)                                                  \
     X(CONFLICT, ABORTED) /* lost every race; repeat */                         \
     /* the keys and the service */                                             \

@@ -56,6 +56,8 @@ static const struct method_list *const lists[] = {
     &onboarding_methods,
     &operation_methods,
     &audit_methods,
+    &approval_methods,
+    &purge_methods,
     &own_list,
 };
 

@@ -109,4 +109,6 @@ extern const struct method_list workload_methods;
 extern const struct method_list key_methods;
 extern const struct method_list onboarding_methods;
 extern const struct method_list operation_methods;
+extern const struct method_list approval_methods;
+extern const struct method_list purge_methods;
 extern const struct method_list audit_methods;

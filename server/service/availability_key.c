@@ -2,12 +2,12 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/ak_objects.h"
+
 #include <stdio.h>
 #include <string.h>
 
-/* "hf-ak:" DEP ":" version; a purge finds every one of a DEP by it. */
-#define AK_LABEL_PREFIX "hf-ak:"
-#define NUMBER_BYTES    4
+#define NUMBER_BYTES 4
 
 void ak_key_of(const struct dep_record *dep, uint32_t version,
                struct token_key *out)
@@ -33,7 +33,7 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
 {
     struct token_key_report report = {0};
     struct token_key key;
-    char id[HF_ID_TEXT];
+    char prefix[HF_LABEL_MAX_BYTES + 1];
     struct token_request request = {
         .op = TOKEN_OP_GENERATE,
         .u.generate = {.purpose = TOKEN_FOR_AVAILABILITY_KEY,
@@ -43,9 +43,9 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     ak_key_of(dep, version, &key);
     memcpy(generate->id, key.id, key.id_len);
     generate->id_len = key.id_len;
-    id_format(&dep->id, id);
-    snprintf(generate->label, sizeof generate->label, AK_LABEL_PREFIX "%s:%u",
-             id, version);
+    ak_label_prefix(&dep->id, prefix);
+    snprintf(generate->label, sizeof generate->label, "%.80s%u", prefix,
+             version);
     enum hf_status status = token_call(service->settings.ak_token, &request);
     return status == HF_E_EXISTS ? HF_OK : status;
 }

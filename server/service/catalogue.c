@@ -4,6 +4,7 @@
 
 #include "server/service/core.h"
 #include "server/service/onboardings.h"
+#include "server/service/purges.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -449,6 +450,10 @@ static enum hf_status load_one(void *context, const struct record *record,
         [RECORD_GENERATION] = {load_generation,  "DEP generation"      },
         [RECORD_TENANT_ASSIGNMENT] = {load_assignment,  "tenant assignment"   },
         [RECORD_ONBOARDING] = {load_onboarding,  "onboarding request"  },
+        [RECORD_OFFICER] = {purges_load,      "purge approver"      },
+        [RECORD_PURGE] = {purges_load,      "purge"               },
+        [RECORD_APPROVAL] = {purges_load,      "approval"            },
+        [RECORD_CERTIFICATE] = {purges_load,      "certificate"         },
     };
     const struct loading *loading = context;
     CHECK((size_t)record->kind < HF_COUNT(kinds) &&

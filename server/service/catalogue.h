@@ -130,6 +130,7 @@ struct dep_entry {
     struct stamp stamp;
     struct tenant_entry *tenant;
     struct generation_entry *generations[DEP_GENERATIONS_MAX]; /* gen - 1 */
+    bool closed; /* its keys are being destroyed, or are: they serve nobody */
     atomic_uint assigned_count;
     atomic_int health;          /* enum dep_health last told to the watcher */
     atomic_int health_recorded; /* in the audit chain (chronicle.h) */

@@ -17,6 +17,7 @@
 #include "server/service/topic.h"
 
 struct operations;
+struct purge_book;
 struct rows;
 struct scheduler;
 struct chronicle;
@@ -28,6 +29,7 @@ struct service {
     struct pool *pool;
     struct rows *rows;
     struct operations *operations;
+    struct purge_book *purges;
     struct scheduler *scheduler;
     struct chronicle *chronicle;
     /* Held from the last look at the facts to the change of the catalogue by

@@ -337,6 +337,8 @@ void dep_refresh_step(struct operation_step *step)
     pthread_rwlock_rdlock(&service->catalogue.lock);
     struct dep_entry *dep =
         catalogue_dep_by_id(&service->catalogue, &record->object);
+    /* what was purged under an earlier generation goes nowhere any more */
+    bool closed = dep != NULL && dep->closed;
     pthread_rwlock_unlock(&service->catalogue.lock);
     enum hf_status status =
         dep == NULL
@@ -346,7 +348,7 @@ void dep_refresh_step(struct operation_step *step)
         record->done = counts.here;
         record->total = counts.here + counts.elsewhere;
         step->wait_ms = WATCH_MS;
-        if (counts.elsewhere > 0) {
+        if (counts.elsewhere > 0 && !closed) {
             if (dep->record.type == DEP_TYPE_MULTI_WORKLOAD) {
                 step->wait_ms = 0;
                 bring_along(step);

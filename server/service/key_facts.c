@@ -2,6 +2,8 @@
 
 #include "server/domain/customer_key.h"
 
+#include "server/service/purges.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -103,11 +105,12 @@ static void from_token(struct service *service, enum residency residency,
         key_round_trip(service, token, version, residency) == HF_OK;
 }
 
-/* nobody is named here who could approve a purge. */
-static enum approvers approvers_of(const struct tenant_entry *tenant)
+/* The catalogue's lock is held. */
+static enum approvers approvers_of(const struct service *service,
+                                   const struct tenant_entry *tenant)
 {
-    (void)tenant;
-    return APPROVERS_NOT_KEPT;
+    return purges_officer_count_locked(service, tenant) > 0 ? APPROVERS_RECORDED
+                                                            : APPROVERS_NONE;
 }
 
 void key_facts_collect(struct service *service, struct facts_request *request,
@@ -123,7 +126,7 @@ void key_facts_collect(struct service *service, struct facts_request *request,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     out->production_tenant = request->tenant->record.production;
     out->licensed = request->tenant->record.licensed;
-    out->approvers = approvers_of(request->tenant);
+    out->approvers = approvers_of(service, request->tenant);
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_entry *key = request->keys[slot];
         from_catalogue(service, request, slot, &out->keys[slot]);

@@ -5,6 +5,7 @@
 #include "server/service/aead.h"
 #include "server/service/keys_slow.h"
 #include "server/service/opening.h"
+#include "server/service/purges.h"
 #include "server/service/resources.h"
 #include "server/service/rows.h"
 
@@ -152,6 +153,9 @@ static enum lane look_up(struct service *service, struct key_call *call,
     }
     struct record_key key =
         key_of_resource(&tenant->record.id, call->type, call->resource);
+    if (purges_is_tombstoned(service, &key)) {
+        return LANE_SLOW; /* where it is refused */
+    }
     const struct row *row = rows_get(service->rows, &key);
     if (row == NULL || row->effective == NULL ||
         !is_where_it_should_be(service, tenant, call->type, row)) {

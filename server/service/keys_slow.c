@@ -5,6 +5,7 @@
 #include "hsm/sys/log.h"
 
 #include "server/service/opening.h"
+#include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/slow.h"
 #include "server/store/hash.h"
@@ -381,6 +382,10 @@ static HF_STATUS load(struct slow *slow)
     if (status == HF_E_NOT_FOUND) {
         return problem_set(&call->problem, REASON_NOT_FOUND, "no such %s",
                            resource_noun(call->type));
+    }
+    if (status == HF_OK && slow_is_tombstoned(slow)) {
+        return problem_set(&call->problem, REASON_KEY_DESTROYED,
+                           "the keys of this resource are destroyed");
     }
     return problem_of_status(&call->problem, status);
 }

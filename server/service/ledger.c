@@ -457,3 +457,13 @@ HF_STATUS ledger_each_assigned(struct ledger *ledger, const struct hf_id *dep,
     free(walk);
     return status;
 }
+
+HF_STATUS ledger_set_add(struct ledger *ledger, uint8_t set[HF_SHA256_BYTES],
+                         const struct record *record)
+{
+    struct root root;
+    memcpy(root.bytes, set, sizeof root.bytes);
+    HF_TRY(root_add(&ledger->seals, &root, record));
+    memcpy(set, root.bytes, sizeof root.bytes);
+    return HF_OK;
+}

@@ -120,3 +120,9 @@ HF_STATUS ledger_each(struct ledger *ledger, enum record_kind kind,
 HF_STATUS ledger_each_assigned(struct ledger *ledger, const struct hf_id *dep,
                                struct bytes after, ledger_each_fn *each,
                                void *context);
+
+/* ledger_set_add: takes a record into the keyed hash of a set: the same for the
+ * same records in any order, another for any other set. For what a sealed
+ * record vouches for (tombstones). set: zero at first. */
+HF_STATUS ledger_set_add(struct ledger *ledger, uint8_t set[HF_SHA256_BYTES],
+                         const struct record *record);

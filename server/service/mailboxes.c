@@ -2,6 +2,7 @@
 
 #include "server/service/admin.h"
 #include "server/service/dep_view.h"
+#include "server/service/purges.h"
 #include "server/service/resources.h"
 #include "server/service/rows.h"
 
@@ -29,6 +30,13 @@ static void fill_view(const struct resource_view *view,
     out->effective_is_service_managed = id_equal(
         &view->record.effective.dep, &view->tenant->record.service_managed);
     etag_write(&view->stamp, out->etag);
+}
+
+/* Its id was somebody's whose keys are destroyed: it is nobody's any more. */
+static HF_STATUS refuse_tombstoned(struct problem *problem)
+{
+    return problem_set(problem, REASON_KEY_DESTROYED,
+                       "this mailbox was purged: its keys are destroyed");
 }
 
 static HF_STATUS load(struct service *service, struct tenant_entry *tenant,
@@ -123,6 +131,11 @@ HF_STATUS mailboxes_register(struct service *service,
     view->record.kind = request->kind;
     view->record.licensed = request->licensed;
     view->record.created_ms = service_wall_ms(service);
+    if (purges_resource_is_tombstoned(service, &view->record.tenant,
+                                      RESOURCE_MAILBOX, request->id)) {
+        free(view);
+        return refuse_tombstoned(problem);
+    }
     if (request->mutation.validate_only) {
         fill_view(view, out);
         free(view);
@@ -248,6 +261,10 @@ static HF_STATUS assign_locked(const struct admin *admin,
                     admin->problem));
         HF_TRY(
             etag_check(request->mutation.etag, &view->stamp, admin->problem));
+        if (purges_resource_is_tombstoned(admin->service, &view->record.tenant,
+                                          RESOURCE_MAILBOX, request->id)) {
+            return refuse_tombstoned(admin->problem);
+        }
         HF_TRY(may_assign(admin, view, dep));
         if (view->assigned == dep || request->mutation.validate_only) {
             return HF_OK;

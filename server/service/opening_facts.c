@@ -27,7 +27,8 @@ void opening_facts_locked(struct service *service,
 {
     const struct dep_record *dep = &generation->dep->record;
     facts->type = dep->type;
-    facts->state = dep->state;
+    /* beyond its hold a purge serves nobody */
+    facts->state = generation->dep->closed ? DEP_PURGED : dep->state;
     facts->ak_state = dep->ak_state;
     facts->key_lease_ms = dep->key_lease_ms;
     facts->mask = 0;

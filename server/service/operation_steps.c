@@ -4,6 +4,7 @@
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
 #include "server/service/managed_roll.h"
+#include "server/service/purges.h"
 #include "server/service/tenant_assignments.h"
 
 operation_step_fn *operation_step_of(enum operation_kind kind)
@@ -22,6 +23,8 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
         return ak_roll_step;
     case OPERATION_ROLL_SERVICE_MANAGED:
         return managed_roll_step;
+    case OPERATION_PURGE:
+        return purge_step;
     }
     return NULL;
 }

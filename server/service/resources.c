@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/purges.h"
 #include "server/service/wrapped.h"
 
 #include <stdio.h>
@@ -148,6 +149,8 @@ static HF_STATUS look_up(struct service *service, struct resource_view *view)
     }
     view->wanted = newest(wanted_of(service, view));
     view->facts = (struct mailbox_facts){
+        .purged = purges_is_tombstoned_locked(service, &record->tenant,
+                                              record->type, record->id),
         .has_key = record->envelope_len > 0,
         .effective = record->effective,
         .service_managed = view->tenant->record.service_managed,

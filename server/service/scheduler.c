@@ -7,6 +7,7 @@
 #include "server/service/key_retention.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
+#include "server/service/purges.h"
 #include "server/service/scrub.h"
 
 #include <stdlib.h>
@@ -250,6 +251,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     key_retention_round(service, round->now_ms);
     check_scrub(scheduler, round->now_ms);
     chronicle_round(service, round->now_ms);
+    purges_round(service, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

@@ -136,7 +136,7 @@ void scrub_run(struct service *service, struct scrub_result *out)
             pthread_rwlock_rdlock(&service->catalogue.lock);
             struct generation_entry *generation =
                 catalogue_generation(dep, number);
-            bool ended = dep->record.ak_state == AK_DESTROYED;
+            bool ended = dep->closed || dep->record.ak_state == AK_DESTROYED;
             pthread_rwlock_unlock(&service->catalogue.lock);
             if (generation == NULL || ended ||
                 atomic_load(&service->stopping)) {

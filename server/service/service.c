@@ -7,6 +7,7 @@
 #include "server/service/leases.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
+#include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
 #include "server/service/wrapped.h"
@@ -50,7 +51,11 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(problem_of_status(problem, denials_new(&service->denials)));
     HF_TRY(ledger_open(settings->store, settings->service_token,
                        settings->clock, &service->ledger, problem));
+    if (purges_new(service) != HF_OK) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
     HF_TRY(catalogue_load(service, problem));
+    HF_TRY(purges_open(service, problem));
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));
     HF_TRY(problem_of_status(problem, chronicle_open(service)));
@@ -106,6 +111,7 @@ void service_stop(struct service *service)
     denials_flush(service);
     operations_close(service->operations);
     chronicle_close(service->chronicle);
+    purges_close(service->purges);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);

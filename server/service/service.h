@@ -17,6 +17,7 @@
 #include "server/domain/access.h"
 
 #include "server/service/problem.h"
+#include "server/service/verifier.h"
 #include "server/store/store.h"
 
 /* Who calls: bound to the connection by the edge, roles by the configuration.
@@ -53,6 +54,9 @@ struct service_settings {
     int64_t scrub_ms;        /* between looks at all stored copies; 0: none */
     int64_t ak_roll_ms;      /* between rolls of availability keys; 0: none */
     int64_t probe_ms;        /* 0: 300000; INT64_MAX: by no time */
+    /* NULL: no purge is executed */
+    const struct verifier *verifier;
+    int64_t purge_hold_ms; /* from the approval on; 0: none */
 };
 
 struct service;

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/opening.h"
+#include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/seal_budget.h"
 
@@ -42,6 +43,13 @@ bool slow_is_cancelled(const struct slow *slow)
 {
     struct key_call *call = slow->call;
     return call->cancelled != NULL && call->cancelled(call);
+}
+
+bool slow_is_tombstoned(const struct slow *slow)
+{
+    return purges_resource_is_tombstoned(
+        slow->service, &slow->view.record.tenant, slow->view.record.type,
+        slow->view.record.id);
 }
 
 /* --- opening and sealing ------------------------------------------------ */
@@ -136,6 +144,11 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
     if (get_lease(slow, generation, &lease) == STEP_OVER) {
         return STEP_OVER;
     }
+    /* a purge waits for whoever holds a lease: asked again under it */
+    if (slow_is_tombstoned(slow)) {
+        return slow_refuse(slow, REASON_KEY_DESTROYED,
+                           "the keys of this resource are destroyed");
+    }
     enum hf_status status = secret_new(HF_KEY_BYTES, &key);
     if (status != HF_OK) {
         return slow_fail(slow, status);
@@ -165,6 +178,11 @@ static HF_STATUS seal(struct slow *slow, struct generation_entry *generation,
         .generation = generation->record.generation,
         .sealed = BYTES_OF(sealed),
     };
+    /* asked again under the lease, which a change of the DEP waits for: what
+     * is sealed was allowed when it is recorded */
+    if (!slow_may_wrap(slow, generation)) {
+        return HF_E_PRECONDITION;
+    }
     HF_TRY(
         rng_fill(slow->service->settings.rng, envelope.iv, sizeof envelope.iv));
     HF_TRY(seal_budget_take(slow->service, generation));

@@ -34,6 +34,8 @@ bool slow_is_cancelled(const struct slow *slow);
 /* a DEP that is not enabled takes no new wrap. */
 bool slow_may_wrap(struct slow *slow,
                    const struct generation_entry *generation);
+/* it was purged. */
+bool slow_is_tombstoned(const struct slow *slow);
 /* The reply says what the key is wrapped by. */
 void slow_tell_where(struct key_call *call,
                      const struct generation_entry *generation);

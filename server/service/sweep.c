@@ -67,7 +67,7 @@ static enum hf_status look(void *context, const struct record *record,
     *view = (struct resource_view){.tenant = step->tenant, .stamp = *stamp};
     HF_TRY(resource_decode(record, &view->record));
     HF_TRY(resource_look_up(step->service, view));
-    if (batch->wants(view, &step->record)) {
+    if (!view->facts.purged && batch->wants(view, &step->record)) {
         batch->wanted[batch->wanted_count].type = view->record.type;
         memcpy(batch->wanted[batch->wanted_count++].id, view->record.id,
                sizeof view->record.id);

@@ -16,6 +16,7 @@
 #include "server/domain/mailbox.h"
 #include "server/domain/onboarding.h"
 #include "server/domain/operation.h"
+#include "server/domain/purge.h"
 #include "server/domain/tenant_assignment.h"
 #include "server/domain/validation.h"
 
@@ -261,6 +262,98 @@ struct onboarding_record { /* key: tenant | slot u32 */
     size_t check_count;
 };
 
+/* An officer of the tenant who may approve (R-11.2). Never taken away: one who
+ * was replaced is no longer active. */
+#define OFFICER_KEY_MAX_BYTES 128 /* SubjectPublicKeyInfo, DER */
+struct officer_record {           /* key: tenant | SHA-256(identity) */
+    struct hf_id tenant;
+    char identity[HF_URI_MAX_BYTES + 1];
+    char name[HF_NAME_MAX_BYTES + 1]; /* for people */
+    uint8_t public_key[OFFICER_KEY_MAX_BYTES];
+    size_t public_key_len;
+    bool active;
+    int64_t since_ms; /* with this key */
+    int64_t updated_ms;
+};
+
+/* The purge of a DEP: one record through all its phases. */
+#define PURGE_TEXT_MAX_BYTES 256
+#define PURGE_EARLIER_MAX    20
+#define PURGE_NONCE_BYTES    16
+#define PURGE_EVIDENCE_BYTES 256
+struct purge_earlier { /* an earlier wrap, and of how many resources */
+    struct dep_ref ref;
+    uint64_t resources;
+};
+struct purge_record { /* key: tenant | purge */
+    struct hf_id id;
+    struct hf_id tenant;
+    struct hf_id dep;
+    enum purge_phase phase;
+    bool paused;
+    bool force;
+    enum dep_state before; /* T9 */
+    char reason[PURGE_TEXT_MAX_BYTES + 1];
+    char contact[PURGE_TEXT_MAX_BYTES + 1];
+    char requester[HF_URI_MAX_BYTES + 1];
+    int64_t requested_ms;
+    /* the document that is signed */
+    uint32_t version;
+    uint8_t nonce[PURGE_NONCE_BYTES];
+    int64_t expires_ms;
+    struct purge_earlier earlier[PURGE_EARLIER_MAX];
+    size_t earlier_count;
+    uint64_t resources;    /* asked for; from DESTROYING on: tombstoned */
+    uint32_t approvals;    /* valid ones, of this version */
+    bool earlier_accepted; /* by every one of them */
+    int64_t approved_ms;   /* 0: not yet */
+    int64_t hold_until_ms;
+    char executor[HF_URI_MAX_BYTES + 1];
+    int64_t executed_ms;
+    /* over every tombstone of it; count is resources */
+    uint8_t tombstones[HF_SHA256_BYTES];
+    int64_t tombstoned_ms;
+    int64_t destroyed_ms;
+    int64_t verified_ms;
+    char evidence[PURGE_EVIDENCE_BYTES + 1]; /* what the fresh process said */
+    int64_t purged_ms;
+};
+
+struct approval_record { /* key: purge | SHA-256(identity) */
+    struct hf_id tenant;
+    struct hf_id purge;
+    char identity[HF_URI_MAX_BYTES + 1];
+    uint32_t version;
+    uint8_t key_fingerprint[HF_SHA256_BYTES];
+    uint8_t document[HF_SHA256_BYTES];
+    bool earlier_accepted;
+    uint8_t signature[80];
+    size_t signature_len;
+    int64_t approved_ms;
+};
+
+/* A purged resource: no envelope of it opens, under any root, ever. */
+struct tombstone_record { /* key: as the resource's */
+    struct hf_id tenant;
+    enum resource_type type;
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    struct hf_id purge;
+    int64_t created_ms;
+};
+
+/* text, and its signature by the service token's audit key. */
+#define CERTIFICATE_MAX_BYTES 7168
+struct certificate_record { /* key: tenant | purge */
+    struct hf_id tenant;
+    struct hf_id purge;
+    uint8_t text[CERTIFICATE_MAX_BYTES];
+    size_t text_len;
+    uint8_t signature[80]; /* ECDSA P-256 with SHA-256, DER */
+    size_t signature_len;
+    uint8_t public_key[OFFICER_KEY_MAX_BYTES]; /* SubjectPublicKeyInfo, DER */
+    size_t public_key_len;
+};
+
 struct seals_record { /* key: dep | generation u32 */
     struct hf_id dep;
     uint32_t generation;
@@ -323,6 +416,20 @@ HF_STATUS workload_progress_encode(const struct workload_progress_record *in,
                                    struct record *out);
 HF_STATUS workload_progress_decode(const struct record *in,
                                    struct workload_progress_record *out);
+HF_STATUS officer_encode(const struct officer_record *in, struct record *out);
+HF_STATUS officer_decode(const struct record *in, struct officer_record *out);
+HF_STATUS purge_encode(const struct purge_record *in, struct record *out);
+HF_STATUS purge_decode(const struct record *in, struct purge_record *out);
+HF_STATUS approval_encode(const struct approval_record *in, struct record *out);
+HF_STATUS approval_decode(const struct record *in, struct approval_record *out);
+HF_STATUS tombstone_encode(const struct tombstone_record *in,
+                           struct record *out);
+HF_STATUS tombstone_decode(const struct record *in,
+                           struct tombstone_record *out);
+HF_STATUS certificate_encode(const struct certificate_record *in,
+                             struct record *out);
+HF_STATUS certificate_decode(const struct record *in,
+                             struct certificate_record *out);
 /* name index: body is the id. */
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
                       const char *folded_name, const struct hf_id *id,

@@ -46,8 +46,13 @@
     X(TENANT_ASSIGNMENT, 14, SEALED)                                           \
     X(WORKLOAD_PROGRESS, 16, ROW) /* what a workload reported            */    \
     X(ONBOARDING, 21, SEALED)     /* a request and what the checks said */     \
-    X(WRAPPED, 23, ROW) /* index: DEP, generation -> resource       */         \
-    X(INDEX, 26, ROW)   /* an index that is complete                */
+    X(WRAPPED, 23, ROW)        /* index: DEP, generation -> resource       */  \
+    X(INDEX, 26, ROW)          /* an index that is complete                */  \
+    X(OFFICER, 17, SEALED)     /* who may approve a purge                  */  \
+    X(PURGE, 18, SEALED)       /* how far the purge of a DEP is            */  \
+    X(APPROVAL, 19, SEALED)    /* an officer's signature                   */  \
+    X(TOMBSTONE, 20, ROW)      /* a purged resource; PURGE seals the set   */  \
+    X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */
 
 enum record_kind {
 #define X(word, number, mac) RECORD_##word = (number),

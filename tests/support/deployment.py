@@ -26,6 +26,8 @@ PEOPLE = {
     "workload": ("contoso/exchange", TENANT, ["workload-exchange"]),
     "system": ("contoso/indexer", TENANT, ["workload-exchange", "system-workload"]),
     "auditor": ("contoso/auditor", TENANT, ["auditor"]),
+    "ada": ("contoso/ada", TENANT, ["purge-approver"]),
+    "bert": ("contoso/bert", TENANT, ["purge-approver"]),
     "stranger": ("contoso/stranger", TENANT, ["workload-exchange", "system-workload"]),
     "other-admin": ("fabrikam/admin", "fabrikam", ["tenant-admin"]),
     "other-workload": ("fabrikam/exchange", "fabrikam", ["workload-exchange", "system-workload"]),
@@ -159,6 +161,7 @@ class Deployment:
                 "  key: pki/server.key\n  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
         text += "service_token:\n" + self._token_lines("holdfast-service", "  ")
         text += "ak_token:\n" + self._token_lines("holdfast-ak", "  ")
+        text += f"holdfast_hsm: {self.build}/hsm/tool/holdfast-hsm\n"
         text += "custody_domains:\n"
         for domain in TOKENS.values():
             text += f"  - name: {domain}\n    custodian_key: custodians/{domain}.pem\n"

@@ -72,12 +72,10 @@ static Holdfast__V1__AvailabilityKey *encode_ak(struct rpc_arena *arena,
     return out;
 }
 
+/* The numbers are the same, see DEP_*. */
 static Holdfast__V1__DepState state_of(enum dep_state state)
 {
-    return state == DEP_ENABLED ? HOLDFAST__V1__DEP_STATE__DEP_STATE_ENABLED
-           : state == DEP_DISABLED
-               ? HOLDFAST__V1__DEP_STATE__DEP_STATE_DISABLED
-               : HOLDFAST__V1__DEP_STATE__DEP_STATE_UNSPECIFIED;
+    return (Holdfast__V1__DepState)state;
 }
 
 static void encode_keys(struct rpc_arena *arena, const struct dep_view *view,

@@ -55,6 +55,15 @@ static const enum verb tenant_admin[] = {
     VERB_LIST_AUDIT_RECORDS,
     VERB_QUERY_AUDIT_RECORDS,
     VERB_TAIL_AUDIT_RECORDS,
+    VERB_SET_PURGE_APPROVERS,
+    VERB_PAUSE_PURGE,
+    VERB_REQUEST_PURGE,
+    VERB_RENEW_PURGE_DOCUMENT,
+    VERB_CANCEL_PURGE,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb exchange_admin[] = {
     VERB_SUBMIT_ONBOARDING_REQUEST,
@@ -85,6 +94,13 @@ static const enum verb exchange_admin[] = {
     VERB_LIST_DELETED_CUSTOMER_KEYS,
     VERB_WATCH_OPERATION,
     VERB_WAIT_OPERATION,
+    VERB_REQUEST_PURGE,
+    VERB_RENEW_PURGE_DOCUMENT,
+    VERB_CANCEL_PURGE,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb compliance_admin[] = {
     VERB_SUBMIT_ONBOARDING_REQUEST,
@@ -113,12 +129,17 @@ static const enum verb compliance_admin[] = {
     VERB_LIST_WORKLOADS,
     VERB_WATCH_OPERATION,
     VERB_WAIT_OPERATION,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb sharepoint_admin[] = {
     VERB_TEST_DEP,        VERB_GET_TENANT,      VERB_GET_TOKEN,
     VERB_LIST_TOKENS,     VERB_GET_DEP,         VERB_LIST_DEPS,
     VERB_GET_OPERATION,   VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
-    VERB_WATCH_OPERATION, VERB_WAIT_OPERATION,
+    VERB_WATCH_OPERATION, VERB_WAIT_OPERATION,  VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,       VERB_LIST_PURGES,     VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb vault_admin[] = {
     VERB_GET_TENANT,
@@ -142,6 +163,13 @@ static const enum verb purge_approver[] = {
     VERB_GET_TENANT,
     VERB_GET_DEP,
     VERB_LIST_DEPS,
+    VERB_APPROVE_PURGE,
+    VERB_PAUSE_PURGE,
+    VERB_RESUME_PURGE,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb workload_exchange[] = {
     VERB_GET_TENANT,   VERB_REGISTER_MAILBOX,  VERB_GET_MAILBOX,
@@ -188,6 +216,10 @@ static const enum verb auditor[] = {
     VERB_WAIT_OPERATION,
     VERB_QUERY_AUDIT_RECORDS,
     VERB_TAIL_AUDIT_RECORDS,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb operator[] = {
     VERB_GET_ONBOARDING_REQUEST,
@@ -212,6 +244,11 @@ static const enum verb operator[] = {
     VERB_ROLL_SERVICE_MANAGED_KEY,
     VERB_WATCH_OPERATION,
     VERB_WAIT_OPERATION,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
+    VERB_EXECUTE_PURGE,
 };
 static const enum verb workload_only[] = {VERB_GET_TENANT};
 static const enum verb of_the_service[] = {
@@ -593,7 +630,9 @@ static void test_denials(void **state)
     for (int reason = 0; reason < REASON_COUNT; reason++) {
         bool refused = reason == REASON_ROLE_REQUIRED ||
                        reason == REASON_SYSTEM_NOT_ALLOWED ||
-                       reason == REASON_KEY_ACCESS_DENIED;
+                       reason == REASON_KEY_ACCESS_DENIED ||
+                       reason == REASON_APPROVER_REFUSED ||
+                       reason == REASON_APPROVAL_INVALID;
         assert_int_equal(access_is_denial((enum reason)reason, false), refused);
         assert_int_equal(access_is_denial((enum reason)reason, true),
                          refused || reason == REASON_NOT_FOUND);

@@ -9,7 +9,8 @@
 
 #define STATE_COUNT 6
 
-/* T1 to T7 as the specification has them; what is not here is refused (R-3.13).
+/* T1 to T11 as the specification has them; what is not here is refused
+ * (R-3.13).
  */
 static const struct {
     enum dep_state from;
@@ -31,6 +32,11 @@ static const struct {
     {DEP_PURGE_REQUESTED, DEP_EV_UPDATED,         DEP_PURGE_REQUESTED, DEP_FX_NONE,           false, false},
     {DEP_PURGING,         DEP_EV_UPDATED,         DEP_PURGING,         DEP_FX_NONE,           false, false},
     {DEP_PURGED,          DEP_EV_UPDATED,         DEP_PURGED,          DEP_FX_NONE,           false, false},
+    {DEP_ENABLED,         DEP_EV_REQUEST_PURGE,   DEP_PURGE_REQUESTED, DEP_FX_END_LEASES,     false, false}, /* T8 */
+    {DEP_DISABLED,        DEP_EV_REQUEST_PURGE,   DEP_PURGE_REQUESTED, DEP_FX_END_LEASES,     false, false},
+    {DEP_PURGE_REQUESTED, DEP_EV_CANCEL_PURGE,    DEP_ENABLED,         DEP_FX_END_LEASES,     false, false}, /* T9 */
+    {DEP_PURGE_REQUESTED, DEP_EV_EXECUTE_PURGE,   DEP_PURGING,         DEP_FX_END_LEASES,     false, false}, /* T10 */
+    {DEP_PURGING,         DEP_EV_PURGED,          DEP_PURGED,          DEP_FX_END_LEASES,     false, false}, /* T11 */
   /* clang-format on */
 };
 
@@ -44,7 +50,7 @@ static const int types[] = {DEP_TYPE_EXCHANGE_MAILBOX,
 static bool has_event(int type, int event)
 {
     return type == DEP_TYPE_EXCHANGE_MAILBOX ||
-           type == DEP_TYPE_MULTI_WORKLOAD ||
+           (type == DEP_TYPE_MULTI_WORKLOAD && event <= DEP_EV_UPDATED) ||
            (type == DEP_TYPE_SERVICE_MANAGED &&
             (event == DEP_EV_CREATE || event == DEP_EV_REFRESH ||
              event == DEP_EV_UPDATED));
@@ -138,6 +144,7 @@ static void test_every_state_and_event(void **state)
                 const struct dep_facts facts = {
                     .type = (enum dep_type)types[i],
                     .state = (enum dep_state)from,
+                    .before = DEP_ENABLED,
                 };
                 expect_with_guards(facts, event);
             }
@@ -178,6 +185,24 @@ static void test_fifty(void **state)
     facts.state = DEP_DISABLED; /* and enabling the other is the 51st again */
     facts.active_count = active + 1;
     assert_status(dep_next(&facts, DEP_EV_ENABLE, &step, &reason), HF_E_LIMIT);
+}
+
+/* T9: back to what it was, whichever that was. */
+static void test_cancel_gives_back(void **state)
+{
+    (void)state;
+    static const enum dep_state before[] = {DEP_ENABLED, DEP_DISABLED};
+    for (size_t i = 0; i < HF_COUNT(before); i++) {
+        struct dep_facts facts = {.type = DEP_TYPE_EXCHANGE_MAILBOX,
+                                  .state = before[i]};
+        struct dep_step step;
+        enum reason reason;
+        assert_ok(dep_next(&facts, DEP_EV_REQUEST_PURGE, &step, &reason));
+        facts.before = facts.state;
+        facts.state = step.next;
+        assert_ok(dep_next(&facts, DEP_EV_CANCEL_PURGE, &step, &reason));
+        assert_int_equal(step.next, before[i]);
+    }
 }
 
 /* */
@@ -274,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_every_state_and_event),
         cmocka_unit_test(test_key_update_texts),
         cmocka_unit_test(test_fifty),
+        cmocka_unit_test(test_cancel_gives_back),
         cmocka_unit_test(test_rights),
         cmocka_unit_test(test_type_texts),
         cmocka_unit_test(test_names),

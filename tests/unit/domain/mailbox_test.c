@@ -48,6 +48,10 @@ static void test_states(void **state)
                             mailbox_state_text(rows[i].state));
         assert_int_equal(mailbox_needs_rewrap(&facts),
                          rows[i].state == MAILBOX_REWRAP_PENDING);
+        struct mailbox_facts purged = facts; /* M8, whatever it was */
+        purged.purged = true;
+        assert_string_equal(mailbox_state_text(mailbox_state_of(&purged)),
+                            "PURGE_MARKED");
     }
 }
 

@@ -16,6 +16,10 @@ static const struct {
     {OPERATION_OFFBOARD_TENANT, "offboard-tenant", false},
     {0,                         "?",               false},
     {255,                       "?",               false},
+    {OPERATION_REWRAP,          "rewrap",          true },
+    {OPERATION_PURGE,           "purge",           false},
+    {0,                         "?",               false},
+    {255,                       "?",               false},
 };
 
 static const struct {

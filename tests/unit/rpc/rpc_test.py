@@ -648,6 +648,81 @@ class Administration(Case):
             refusal = self.refused(operations + "GetOperation", name=bad)
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
+    def test_approvers(self):
+        approvals = "/holdfast.v1.ApprovalService/"
+        officer = dict(identity="spiffe://x/officer", display_name="Ada",
+                       public_key=b"k" * 91)
+        found = self.call(approvals + "SetPurgeApprovers",
+                          parent="tenants/acme", approvers=[officer])
+        self.assertEqual(found, self.call(approvals + "ListPurgeApprovers",
+                                          parent="tenants/acme"))
+        one = found.approvers[0]
+        self.assertEqual(
+            (found.name, one.identity, one.display_name, one.public_key,
+             one.since_time.seconds),
+            ("tenants/acme/purgeApprovers", "spiffe://x/officer", "Ada",
+             b"\x07" * 91, 1750000000))
+        for bad in (dict(approvers=[officer] * 8),
+                    dict(approvers=[dict(officer, identity="nobody")]),
+                    dict(approvers=[dict(officer, public_key=b"")]),
+                    dict(approvers=[dict(officer, public_key=b"k" * 4097)])):
+            refusal = self.refused(approvals + "SetPurgeApprovers",
+                                   parent="tenants/acme", **bad)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
+    def test_purges(self):
+        purges = "/holdfast.v1.PurgeService/"
+        name = "tenants/acme/purges/" + DEP
+        found = self.call(purges + "GetPurge", name=name)
+        self.assertEqual(
+            (found.name, found.dep, found.dep_id, found.phase, found.paused,
+             found.force, found.reason, found.contact, found.requester,
+             found.version, found.resource_count, found.document,
+             found.accepting_document, found.approvals_needed, found.executor,
+             found.evidence, found.etag),
+            (name, "tenants/acme/deps/" + DEP, "mail", 3, True, True,
+             "we leave", "ciso@acme", "spiffe://x/admin", 3, 12, b"plain",
+             b"accepting", 2, "spiffe://x/operator", "none found", "4"))
+        self.assertEqual(
+            (found.earlier_wraps[0].dep, found.earlier_wraps[0].generation,
+             found.earlier_wraps[0].resource_count),
+            ("tenants/acme/deps/" + DEP, 2, 5))
+        self.assertEqual(
+            (found.approvals[0].approver, found.approvals[0].version,
+             found.approvals[0].accepts_earlier_wraps,
+             len(found.approvals[0].signature)),
+            ("spiffe://x/officer", 3, True, 64))
+        self.assertEqual(found.hold_until_time.seconds, 1750000003)
+        self.assertFalse(found.HasField("purge_time"))
+        for verb in ("RenewPurgeDocument", "CancelPurge", "PausePurge",
+                     "ResumePurge"):
+            self.assertEqual(found, self.call(purges + verb, name=name,
+                                              etag="4"), verb)
+        self.assertEqual(found, self.call(
+            purges + "RequestPurge", dep="tenants/acme/deps/mail",
+            reason="we leave", contact="c", force=True, confirm=True))
+        self.assertEqual(found, self.call(
+            purges + "ApprovePurge", name=name, version=3,
+            accept_earlier_wraps=True, signature=b"s" * 70))
+        begun = self.call(purges + "ExecutePurge", name=name, confirm=True)
+        self.assertEqual((begun.kind, begun.object), ("purge", name))
+        listed = self.call(purges + "ListPurges", parent="tenants/acme")
+        self.assertEqual((list(listed.purges), listed.next_page_token),
+                         ([found], "more"))
+        certificate = self.call(purges + "GetPurgeCertificate", name=name)
+        self.assertEqual(
+            (certificate.purge, certificate.certificate,
+             len(certificate.signature), len(certificate.public_key)),
+            (name, b"it is gone\n", 71, 91))
+        for verb, fields in (
+                ("GetPurge", dict(name="tenants/acme/deps/x")),
+                ("RequestPurge", dict(dep="tenants/acme/purges/x")),
+                ("RequestPurge", dict(dep="tenants/acme/deps/mail",
+                                      reason="r" * 257)),
+                ("ExecutePurge", dict(name=name, etag="x" * 100))):
+            refusal = self.refused(purges + verb, **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
     def test_audit(self):
         reply = self.call("/holdfast.v1.AuditService/ListAuditRecords",
                           parent="tenants/acme")

@@ -2,6 +2,8 @@
 
 #include "hsm/base/enrolment.h"
 
+#include "hsm/token/names.h"
+
 #include "server/service/audit.h"
 #include "server/service/ledger.h"
 
@@ -33,6 +35,41 @@ static void make_custodian(struct world *world)
     world->custodian_key = key;
 }
 
+/* A fresh process on the fake token: the same answers, by a way of its own. */
+static enum hf_status world_verify(void *self,
+                                   const struct absence_question *question,
+                                   struct absence_answer *answer)
+{
+    struct world *world = self;
+    struct token_key_report reports[8];
+    struct token_request list = {
+        .op = TOKEN_OP_LIST,
+        .u.list = {.reports = reports, .cap = 8, .id_prefix_len = HF_ID_BYTES},
+    };
+    struct token_request unwrap = {
+        .op = TOKEN_OP_UNWRAP,
+        .u.unwrap = {.key = question->key,
+                     .suite = question->suite,
+                     .wrapped = question->wrapped},
+    };
+    world->verifications++;
+    if (world->verifier_fails != HF_OK) {
+        return world->verifier_fails;
+    }
+    memcpy(list.u.list.label_prefix, question->label_prefix,
+           sizeof list.u.list.label_prefix);
+    memcpy(list.u.list.id_prefix, question->dep.bytes, HF_ID_BYTES);
+    enum hf_status status = token_call(&world->ak_token, &list);
+    if (status != HF_OK) {
+        return status;
+    }
+    answer->left = list.u.list.count + world->verifier_finds;
+    answer->opened = token_call(&world->ak_token, &unwrap) == HF_OK;
+    snprintf(answer->evidence, sizeof answer->evidence,
+             "no object found, and the copy does not open (fake)");
+    return HF_OK;
+}
+
 static void make_token(struct world *world, const char *label,
                        const char *serial, struct token *token,
                        struct token_fake **fake)
@@ -55,8 +92,21 @@ static void make_caller(struct caller *caller, const char *identity,
     caller->roles = roles;
 }
 
+static void make_approvers(struct world *world)
+{
+    for (size_t i = 0; i < 2; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "contoso/officer%zu", i + 1);
+        make_caller(&world->approver[i], name, WORLD_TENANT,
+                    ROLE_PURGE_APPROVER);
+        world->approver_key[i] = EVP_EC_gen("P-256");
+        assert_non_null(world->approver_key[i]);
+    }
+}
+
 static void make_callers(struct world *world)
 {
+    make_approvers(world);
     make_caller(&world->operator_, "operator", "", ROLE_OPERATOR);
     make_caller(&world->admin, "contoso/admin", WORLD_TENANT,
                 ROLE_TENANT_ADMIN);
@@ -84,6 +134,21 @@ static void make_record_mac_key(struct world *world)
     };
     memcpy(request.u.generate.id, LEDGER_MAC_KEY_ID,
            sizeof LEDGER_MAC_KEY_ID - 1);
+    assert_ok(token_call(&world->service_token, &request));
+}
+
+static void make_audit_key(struct world *world)
+{
+    struct token_key_report report;
+    struct token_request request = {
+        .op = TOKEN_OP_GENERATE,
+        .u.generate = {.purpose = TOKEN_FOR_AUDIT_SIGNING,
+                       .label = TOKEN_NAME_AUDIT_SIGN,
+                       .id_len = sizeof TOKEN_NAME_AUDIT_SIGN - 1,
+                       .report = &report},
+    };
+    memcpy(request.u.generate.id, TOKEN_NAME_AUDIT_SIGN,
+           sizeof TOKEN_NAME_AUDIT_SIGN - 1);
     assert_ok(token_call(&world->service_token, &request));
 }
 
@@ -123,6 +188,8 @@ void world_start(struct world *world)
         };
     }
     make_record_mac_key(world);
+    make_audit_key(world);
+    world->verifier = (struct verifier){world_verify, world};
     world->settings = (struct service_settings){
         .store = &world->store,
         .clock = &world->clock,
@@ -131,6 +198,8 @@ void world_start(struct world *world)
         .ak_token = &world->ak_token,
         .tokens = world->configured,
         .token_count = WORLD_CUSTOMER_TOKENS,
+        .verifier = &world->verifier,
+        .purge_hold_ms = WORLD_HOLD_MS,
         .probe_ms = INT64_MAX, /* not by themselves */
     };
     assert_ok(start_service(world));
@@ -156,6 +225,8 @@ void world_stop(struct world *world)
     store_close(&world->store);
     store_memory_free(world->memory);
     EVP_PKEY_free(world->custodian_key);
+    EVP_PKEY_free(world->approver_key[0]);
+    EVP_PKEY_free(world->approver_key[1]);
 }
 
 /* --- steps -------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "server/service/deps.h"
 #include "server/service/keys.h"
 #include "server/service/mailboxes.h"
+#include "server/service/purges.h"
 #include "server/service/service.h"
 #include "server/service/tenants.h"
 #include "server/service/tokens.h"
@@ -20,6 +21,7 @@
 #define WORLD_DEP             "dep1"
 #define WORLD_MAILBOX         "alice@contoso.example"
 #define WORLD_CUSTOMER_TOKENS 3
+#define WORLD_HOLD_MS         (72LL * 3600 * 1000)
 
 struct world {
     struct store_memory *memory;
@@ -35,7 +37,11 @@ struct world {
     char custodian_pem[512];
     struct clock clock; /* stands still unless told */
     int64_t now_ms;
-    bool enroll_hardware; /* what custodians declare from now on */
+    bool enroll_hardware;     /* what custodians declare from now on */
+    struct verifier verifier; /* looks through ak_token, as a fresh process */
+    enum hf_status verifier_fails;
+    size_t verifier_finds; /* says so whatever is there */
+    uint64_t verifications;
     struct service_settings settings;
     struct service *service;
 
@@ -47,6 +53,8 @@ struct world {
     struct caller compliance; /* administers multi-workload DEPs */
     struct caller m365;       /* the workload of those */
     struct caller stranger;   /* a workload of the tenant without any grant */
+    struct caller approver[2];
+    void *approver_key[2]; /* EVP_PKEY */
     struct problem problem;
     struct validation_report report;
 };

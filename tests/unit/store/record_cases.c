@@ -337,6 +337,119 @@ static void name_fill(void *out, bool largest)
     *(struct hf_id *)out = id_of(largest ? 0xc2 : 0xc1);
 }
 
+static void officer_fill(void *out, bool largest)
+{
+    struct officer_record *officer = out;
+    officer->tenant = id_of(0x17);
+    officer->active = true;
+    if (!largest) {
+        return;
+    }
+    fill_text(officer->identity, sizeof officer->identity, 'o');
+    fill_text(officer->name, sizeof officer->name, 'n');
+    fill_bytes(officer->public_key, sizeof officer->public_key, 31);
+    officer->public_key_len = sizeof officer->public_key;
+    officer->since_ms = 1700000000009;
+    officer->updated_ms = INT64_MAX;
+}
+
+static void purge_fill_end(struct purge_record *purge)
+{
+    purge->resources = UINT64_MAX;
+    purge->approvals = UINT32_MAX;
+    purge->approved_ms = 1700000000011;
+    purge->hold_until_ms = 1700000000012;
+    fill_text(purge->executor, sizeof purge->executor, 'x');
+    purge->executed_ms = 1700000000013;
+    fill_bytes(purge->tombstones, sizeof purge->tombstones, 41);
+    purge->tombstoned_ms = 1700000000014;
+    purge->destroyed_ms = 1700000000015;
+    purge->verified_ms = 1700000000016;
+    fill_text(purge->evidence, sizeof purge->evidence, 'v');
+    purge->purged_ms = INT64_MAX;
+}
+
+static void purge_fill(void *out, bool largest)
+{
+    struct purge_record *purge = out;
+    purge->id = id_of(0x18);
+    purge->tenant = id_of(0x19);
+    purge->dep = id_of(0x1a);
+    purge->phase = PURGE_REQUESTED;
+    purge->force = true;
+    purge->before = DEP_ENABLED;
+    if (!largest) {
+        return;
+    }
+    purge->phase = PURGE_CANCELLED;
+    purge->before = DEP_DISABLED;
+    purge->paused = true;
+    purge->force = false;
+    fill_text(purge->reason, sizeof purge->reason, 'r');
+    fill_text(purge->contact, sizeof purge->contact, 'c');
+    fill_text(purge->requester, sizeof purge->requester, 'q');
+    purge->requested_ms = 1700000000010;
+    purge->version = UINT32_MAX;
+    fill_bytes(purge->nonce, sizeof purge->nonce, 51);
+    purge->expires_ms = INT64_MAX;
+    purge->earlier_count = PURGE_EARLIER_MAX;
+    for (size_t i = 0; i < PURGE_EARLIER_MAX; i++) {
+        purge->earlier[i].ref.dep = id_of((uint8_t)(0x60 + i));
+        purge->earlier[i].ref.generation = (uint32_t)i + 1;
+        purge->earlier[i].resources = UINT64_MAX - i;
+    }
+    purge->earlier_accepted = true;
+    purge_fill_end(purge);
+}
+
+static void approval_fill(void *out, bool largest)
+{
+    struct approval_record *approval = out;
+    approval->tenant = id_of(0x1b);
+    approval->purge = id_of(0x1c);
+    if (!largest) {
+        return;
+    }
+    fill_text(approval->identity, sizeof approval->identity, 'i');
+    approval->version = UINT32_MAX;
+    fill_bytes(approval->key_fingerprint, sizeof approval->key_fingerprint, 61);
+    fill_bytes(approval->document, sizeof approval->document, 71);
+    approval->earlier_accepted = true;
+    fill_bytes(approval->signature, sizeof approval->signature, 81);
+    approval->signature_len = sizeof approval->signature;
+    approval->approved_ms = INT64_MAX;
+}
+
+static void tombstone_fill(void *out, bool largest)
+{
+    struct tombstone_record *tombstone = out;
+    tombstone->tenant = id_of(0x1d);
+    tombstone->type = RESOURCE_MAILBOX;
+    tombstone->purge = id_of(0x1e);
+    if (!largest) {
+        return;
+    }
+    tombstone->type = RESOURCE_SITE;
+    fill_text(tombstone->id, sizeof tombstone->id, 't');
+    tombstone->created_ms = INT64_MAX;
+}
+
+static void certificate_fill(void *out, bool largest)
+{
+    struct certificate_record *certificate = out;
+    certificate->tenant = id_of(0x1f);
+    certificate->purge = id_of(0x20);
+    if (!largest) {
+        return;
+    }
+    fill_bytes(certificate->text, sizeof certificate->text, 91);
+    certificate->text_len = sizeof certificate->text;
+    fill_bytes(certificate->signature, sizeof certificate->signature, 101);
+    certificate->signature_len = sizeof certificate->signature;
+    fill_bytes(certificate->public_key, sizeof certificate->public_key, 111);
+    certificate->public_key_len = sizeof certificate->public_key;
+}
+
 /* The name itself is in the key alone. */
 static enum hf_status name_to_record(const void *in, struct record *out)
 {
@@ -370,6 +483,11 @@ BOTH_WAYS(onboarding)
 BOTH_WAYS(operation)
 BOTH_WAYS(tenant_assignment)
 BOTH_WAYS(workload_progress)
+BOTH_WAYS(officer)
+BOTH_WAYS(purge)
+BOTH_WAYS(approval)
+BOTH_WAYS(tombstone)
+BOTH_WAYS(certificate)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -403,6 +521,11 @@ const struct record_case record_cases[] = {
          struct tenant_assignment_record, tenant_assignment, 1),
     CASE("workload_progress", WORKLOAD_PROGRESS,
          struct workload_progress_record, workload_progress, 1),
+    CASE("officer", OFFICER, struct officer_record, officer, 1),
+    CASE("purge", PURGE, struct purge_record, purge, 1),
+    CASE("approval", APPROVAL, struct approval_record, approval, 1),
+    CASE("tombstone", TOMBSTONE, struct tombstone_record, tombstone, 1),
+    CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];

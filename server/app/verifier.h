@@ -1,0 +1,18 @@
+/* verifier: the port of server/service/verifier.h by a process of its own:
+ * holdfast-hsm, started anew for each question, the PIN by a descriptor. */
+#pragma once
+
+#include "server/app/config.h"
+#include "server/service/verifier.h"
+
+/* What it is started with; borrowed for its life. */
+struct app_verifier {
+    char program[CONFIG_PATH_BYTES]; /* "": there is none */
+    const struct config_token *token;
+    struct verifier port;
+};
+
+/* app_verifier_set: program: configured, or "": beside this one. False when it
+ * cannot be executed: the port is then not to be used. */
+bool app_verifier_set(struct app_verifier *verifier, const char *program,
+                      const struct config_token *token);

@@ -1,0 +1,77 @@
+#include "server/service/ak_objects.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FOUND_MAX       256   /* of one DEP: one a roll, and what came back */
+#define LIST_ATTEMPT_MS 30000 /* every label of the token is read */
+
+void ak_label_prefix(const struct hf_id *dep, char out[HF_LABEL_MAX_BYTES + 1])
+{
+    char id[HF_ID_TEXT];
+    id_format(dep, id);
+    snprintf(out, HF_LABEL_MAX_BYTES + 1, "hf-ak:%s:", id);
+}
+
+static HF_STATUS find(struct service *service, const struct hf_id *dep,
+                      struct token_key_report *reports, size_t *out_count)
+{
+    struct token_request request = {
+        .op = TOKEN_OP_LIST,
+        .attempt_ms = LIST_ATTEMPT_MS,
+        .u.list = {.reports = reports,
+                   .cap = FOUND_MAX,
+                   .id_prefix_len = HF_ID_BYTES},
+    };
+    ak_label_prefix(dep, request.u.list.label_prefix);
+    memcpy(request.u.list.id_prefix, dep->bytes, HF_ID_BYTES);
+    HF_TRY(token_call(service->settings.ak_token, &request));
+    *out_count = request.u.list.count;
+    return HF_OK;
+}
+
+/* By its CKA_ID alone: it must be the DEP's own. */
+static HF_STATUS destroy(struct service *service, const struct hf_id *dep,
+                         const struct token_key_report *report)
+{
+    const struct token_key *key = &report->key;
+    if (key->id_len < HF_ID_BYTES ||
+        !bytes_equal((struct bytes){key->id, HF_ID_BYTES},
+                     BYTES_OF(dep->bytes))) {
+        return HF_E_CONFLICT;
+    }
+    struct token_request request = {
+        .op = TOKEN_OP_DESTROY,
+        .u.destroy.key = *key,
+    };
+    memset(request.u.destroy.key.fingerprint, 0,
+           sizeof request.u.destroy.key.fingerprint);
+    return token_call(service->settings.ak_token, &request);
+}
+
+static HF_STATUS destroy_all(struct service *service, const struct hf_id *dep,
+                             struct token_key_report *reports,
+                             size_t *out_found)
+{
+    size_t left = 0;
+    HF_TRY(find(service, dep, reports, out_found));
+    for (size_t i = 0; i < *out_found; i++) {
+        HF_TRY(destroy(service, dep, &reports[i]));
+    }
+    HF_TRY(find(service, dep, reports, &left));
+    return left == 0 ? HF_OK : HF_E_IO;
+}
+
+HF_STATUS ak_objects_destroy(struct service *service, const struct hf_id *dep,
+                             size_t *out_found)
+{
+    struct token_key_report *reports = calloc(FOUND_MAX, sizeof *reports);
+    if (reports == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    *out_found = 0;
+    enum hf_status status = destroy_all(service, dep, reports, out_found);
+    free(reports);
+    return status;
+}

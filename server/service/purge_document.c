@@ -1,0 +1,192 @@
+/* purge_document: what the approvers sign, and what the service signs when all
+ * is done: plain text, one line a fact (hsm/base/statement.h), so that a person
+ * can read it and `openssl dgst -sha256 -verify` alone can check it. */
+#include "hsm/base/statement.h"
+
+#include "server/service/ak_objects.h"
+#include "server/service/purge_book.h"
+#include "server/service/sign.h"
+#include "server/store/hash.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define APPROVAL_TITLE    "holdfast-approval-v1"
+#define CERTIFICATE_TITLE "holdfast-purge-certificate-v1"
+#define LINE_BYTES        160
+
+static void put_id(struct statement_writer *writer, const char *key,
+                   const struct hf_id *id)
+{
+    char text[HF_ID_TEXT];
+    id_format(id, text);
+    statement_put_text(writer, key, text, HF_ID_TEXT);
+}
+
+static void put_hex(struct statement_writer *writer, const char *key,
+                    const uint8_t *data, size_t len)
+{
+    char text[2 * HF_SHA256_BYTES + 1];
+    hex_encode(data, len, text, sizeof text);
+    statement_put_text(writer, key, text, sizeof text);
+}
+
+static void put_count(struct statement_writer *writer, const char *key,
+                      uint64_t count)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)count);
+    statement_put_text(writer, key, text, sizeof text);
+}
+
+static void put_time(struct statement_writer *writer, const char *key,
+                     int64_t ms)
+{
+    statement_put_time(writer, key, ms / 1000);
+}
+
+/* By name: the DEP, the generation, and of how many resources. */
+static void put_earlier(struct service *service,
+                        struct statement_writer *writer, const char *key,
+                        const struct purge_record *record)
+{
+    char line[LINE_BYTES];
+    char id[HF_ID_TEXT];
+    for (size_t i = 0; i < record->earlier_count; i++) {
+        const struct purge_earlier *earlier = &record->earlier[i];
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        const struct dep_entry *dep =
+            catalogue_dep_by_id(&service->catalogue, &earlier->ref.dep);
+        id_format(&earlier->ref.dep, id);
+        snprintf(line, sizeof line, "%s %s generation %u of %llu resources",
+                 dep == NULL ? "?" : dep->record.name, id,
+                 earlier->ref.generation,
+                 (unsigned long long)earlier->resources);
+        pthread_rwlock_unlock(&service->catalogue.lock);
+        statement_put_text(writer, key, line, sizeof line);
+    }
+    if (record->earlier_count == 0) {
+        statement_put_text(writer, key, "none", LINE_BYTES);
+    }
+}
+
+static void put_what(struct service *service, struct statement_writer *writer,
+                     const struct purge_entry *purge,
+                     const struct purge_record *record)
+{
+    char name[HF_NAME_MAX_BYTES + 1];
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    memcpy(name, purge->dep->record.name, sizeof name);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    put_id(writer, "dep", &record->dep);
+    statement_put_text(writer, "dep_name", name, HF_NAME_MAX_BYTES);
+    statement_put_text(writer, "requester", record->requester,
+                       HF_URI_MAX_BYTES);
+    put_time(writer, "requested_at", record->requested_ms);
+    statement_put_text(writer, "reason", record->reason, PURGE_TEXT_MAX_BYTES);
+    statement_put_text(writer, "contact", record->contact,
+                       PURGE_TEXT_MAX_BYTES);
+    statement_put_flag(writer, "forced", record->force);
+}
+
+HF_STATUS purge_write_document(struct service *service,
+                               const struct purge_entry *purge,
+                               const struct purge_record *record,
+                               bool accepting, struct purge_document *out)
+{
+    char object[PURGE_NAME_BYTES];
+    struct statement_writer writer =
+        statement_begin((char *)out->text, sizeof out->text, APPROVAL_TITLE);
+    purge_name(purge, object);
+    statement_put_text(&writer, "verb", verb_method(VERB_EXECUTE_PURGE),
+                       HF_NAME_MAX_BYTES);
+    statement_put_text(&writer, "tenant", purge->tenant->record.name,
+                       HF_NAME_MAX_BYTES);
+    put_id(&writer, "tenant_id", &record->tenant);
+    statement_put_text(&writer, "object", object, sizeof object);
+    statement_put_number(&writer, "version", record->version);
+    put_hex(&writer, "nonce", record->nonce, sizeof record->nonce);
+    put_time(&writer, "expires_at", record->expires_ms);
+    put_what(service, &writer, purge, record);
+    put_count(&writer, "resources", record->resources);
+    put_earlier(service, &writer, "earlier_wrap", record);
+    statement_put_flag(&writer, "accepts_earlier_wraps", accepting);
+    return statement_end(&writer, &out->len);
+}
+
+static void put_approvals(struct statement_writer *writer,
+                          const struct purge_entry *purge)
+{
+    for (size_t i = 0; i < purge->approval_count; i++) {
+        const struct approval_record *approval = &purge->approvals[i].record;
+        if (approval->version != purge->record.version) {
+            continue;
+        }
+        statement_put_text(writer, "approver", approval->identity,
+                           HF_URI_MAX_BYTES);
+        put_hex(writer, "approver_key", approval->key_fingerprint,
+                sizeof approval->key_fingerprint);
+        put_hex(writer, "approved_document", approval->document,
+                sizeof approval->document);
+        put_time(writer, "approved_at", approval->approved_ms);
+    }
+}
+
+static HF_STATUS write_certificate(struct service *service,
+                                   const struct purge_entry *purge,
+                                   const struct purge_record *record,
+                                   struct certificate_record *out)
+{
+    char object[PURGE_NAME_BYTES];
+    char label[HF_LABEL_MAX_BYTES + 1];
+    struct token_profile profile;
+    struct statement_writer writer =
+        statement_begin((char *)out->text, sizeof out->text, CERTIFICATE_TITLE);
+    purge_name(purge, object);
+    ak_label_prefix(&record->dep, label);
+    token_profile_get(service->settings.ak_token, &profile);
+    statement_put_text(&writer, "tenant", purge->tenant->record.name,
+                       HF_NAME_MAX_BYTES);
+    put_id(&writer, "tenant_id", &record->tenant);
+    statement_put_text(&writer, "object", object, sizeof object);
+    put_what(service, &writer, purge, record);
+    put_approvals(&writer, purge);
+    statement_put_text(&writer, "executor", record->executor, HF_URI_MAX_BYTES);
+    put_time(&writer, "executed_at", record->executed_ms);
+    put_time(&writer, "held_until", record->hold_until_ms);
+    put_count(&writer, "resources_tombstoned", record->resources);
+    put_hex(&writer, "tombstones", record->tombstones,
+            sizeof record->tombstones);
+    put_time(&writer, "tombstoned_at", record->tombstoned_ms);
+    statement_put_text(&writer, "token_label", profile.label, 32);
+    statement_put_text(&writer, "token_serial", profile.serial, 16);
+    statement_put_text(&writer, "objects", label, sizeof label);
+    put_time(&writer, "destroyed_at", record->destroyed_ms);
+    put_time(&writer, "verified_at", record->verified_ms);
+    statement_put_text(&writer, "verified", record->evidence,
+                       PURGE_EVIDENCE_BYTES);
+    put_earlier(service, &writer, "residual_wrap", record);
+    /* crypto.md: nothing is said about copies outside */
+    statement_put_text(&writer, "says",
+                       "no such object in the token as enumerated at that "
+                       "time; nothing about copies outside of it or of the "
+                       "store; no resource named here is served any more",
+                       2 * LINE_BYTES);
+    put_time(&writer, "purged_at", record->purged_ms);
+    return statement_end(&writer, &out->text_len);
+}
+
+HF_STATUS purge_write_certificate(struct service *service,
+                                  const struct purge_entry *purge,
+                                  const struct purge_record *record,
+                                  struct certificate_record *out)
+{
+    *out = (struct certificate_record){
+        .tenant = record->tenant,
+        .purge = record->id,
+    };
+    HF_TRY(write_certificate(service, purge, record, out));
+    HF_TRY(sign_public_key(service, out->public_key, &out->public_key_len));
+    return sign_text(service, (struct bytes){out->text, out->text_len},
+                     out->signature, &out->signature_len);
+}

@@ -1,0 +1,795 @@
+/* purge_steps: what an operation of kind PURGE does in each phase.
+ *
+ *   HOLDING      waits; then looks that nothing would be lost unasked
+ *   TOMBSTONING  marks every resource of the DEP, a few in a transaction
+ *   DESTROYING   destroys every availability key of the DEP found in the token
+ *   VERIFYING    has a fresh process look and try
+ *   FORGETTING   takes the wrapped copies out of the live records, signs
+ *
+ * The phase is in the purge's sealed record: a step reads it, does its part,
+ * and moves it on. Each may be cut anywhere and run again. A step begins only
+ * when what was recorded before is safe from a rollback (R-15.11), and the
+ * availability key is touched only when every tombstone is sealed.
+ */
+#include "hsm/sys/log.h"
+
+#include "server/domain/availability.h"
+
+#include "server/service/ak_objects.h"
+#include "server/service/availability_key.h"
+#include "server/service/purge_book.h"
+#include "server/service/resources.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS       5000  /* after what may succeed later */
+#define HOLD_LOOK_MS   60000 /* at most between two looks at the clock */
+#define PAUSED_LOOK_MS 2000
+#define MARK_BATCH     5   /* resources in one transaction */
+#define MARK_MAX       200 /* in one step */
+#define FORGET_MAX     8   /* generations in one transaction */
+
+static void later(struct operation_step *step, int64_t wait_ms,
+                  const char *error)
+{
+    snprintf(step->record.error, sizeof step->record.error, "%s", error);
+    step->wait_ms = wait_ms;
+}
+
+static void later_status(struct operation_step *step, const char *what,
+                         enum hf_status status)
+{
+    char text[OPERATION_ERROR_MAX_BYTES];
+    snprintf(text, sizeof text, "%s: %s", what, hf_status_text(status));
+    later(step, RETRY_MS, text);
+}
+
+/* --- moving on ---------------------------------------------------------- */
+
+/* What a step adds to the record when it moves it on. */
+typedef void fill_next_fn(struct purge_record *next, const void *context);
+
+struct advance {
+    enum purge_event event;
+    struct purge_seen seen;
+    bool dep_ends; /* T11 */
+    fill_next_fn *fill;
+    const void *context;
+    const struct certificate_record *certificate; /* or NULL */
+    int64_t now_ms;
+};
+
+static HF_STATUS put_certificate(const struct certificate_record *certificate,
+                                 struct change *change)
+{
+    const struct stamp none = {.version = 0};
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = certificate_encode(certificate, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, &none, NULL);
+    }
+    free(record);
+    return status;
+}
+
+static HF_STATUS record_phase(struct service *service, struct purge_move *move)
+{
+    char object[PURGE_NAME_BYTES];
+    char details[128];
+    purge_name(move->purge, object);
+    snprintf(details, sizeof details, "{\"before\":\"%s\",\"after\":\"%s\"}",
+             purge_phase_text(move->purge->record.phase),
+             purge_phase_text(move->next.phase));
+    const struct audit_entry entry = {
+        .activity = "PurgeStep",
+        .tenant = move->next.tenant,
+        .object = object,
+        .details = details,
+    };
+    return audit_change(service, move->change, &entry);
+}
+
+static HF_STATUS advance_move(struct service *service, struct purge_move *move,
+                              const struct advance *advance)
+{
+    if (advance->fill != NULL) {
+        advance->fill(&move->next, advance->context);
+    }
+    if (advance->dep_ends) {
+        enum reason reason = REASON_NONE;
+        HF_TRY(purge_move_dep(move, DEP_EV_PURGED));
+        HF_TRY(ak_next(move->dep_next.ak_state, AK_EV_DESTROY,
+                       &move->dep_next.ak_state, &reason));
+    }
+    HF_TRY(purge_move_put(move));
+    if (advance->certificate != NULL) {
+        HF_TRY(put_certificate(advance->certificate, move->change));
+    }
+    HF_TRY(record_phase(service, move));
+    return purge_move_commit(move);
+}
+
+static HF_STATUS advance(struct operation_step *step, struct purge_entry *purge,
+                         const struct advance *advance)
+{
+    struct service *service = step->service;
+    struct purge_move move = {.change = NULL};
+    enum reason reason = REASON_NONE;
+    pthread_mutex_lock(&service->record_lock);
+    enum hf_status status = purge_move_begin(service, purge, advance->event,
+                                             &advance->seen, &move, &reason);
+    if (status == HF_OK) {
+        status = advance_move(service, &move, advance);
+    }
+    purge_move_end(&move);
+    pthread_mutex_unlock(&service->record_lock);
+    if (admin_is_stored(status)) {
+        /* what was served before is over, on every generation */
+        leases_settle_for_dep(service, purge->dep);
+    }
+    if (status == HF_E_PRECONDITION) {
+        later(step, PAUSED_LOOK_MS, reason_word(reason));
+    } else if (status != HF_OK) {
+        later_status(step, "the purge could not be recorded", status);
+    }
+    return status;
+}
+
+/* --- HOLDING ------------------------------------------------------------ */
+
+static void note_strays(struct operation_step *step,
+                        const struct purge_census *census)
+{
+    char text[OPERATION_ERROR_MAX_BYTES];
+    step->record.failed = census->strays;
+    snprintf(text, sizeof text,
+             "%llu mailboxes wrapped under the DEP are assigned elsewhere, "
+             "%.80s among them: rewrap them",
+             (unsigned long long)census->strays, census->stray);
+    later(step, RETRY_MS, text);
+}
+
+/* A census that may go on: nothing would be lost unasked. */
+static struct purge_census *take_census(struct operation_step *step,
+                                        const struct purge_entry *purge)
+{
+    struct purge_census *census = calloc(1, sizeof *census);
+    enum hf_status status =
+        census == NULL ? HF_E_NO_MEMORY
+                       : purge_census_take(step->service, purge->tenant,
+                                           purge->dep, census);
+    if (status != HF_OK) {
+        later_status(step, "the mailboxes cannot be read", status);
+        free(census);
+        return NULL;
+    }
+    step->record.failed = 0;
+    step->record.total = census->marked;
+    if (census->strays > 0) {
+        note_strays(step, census);
+        free(census);
+        return NULL;
+    }
+    return census;
+}
+
+static void hold(struct operation_step *step, struct purge_entry *purge)
+{
+    int64_t left_ms =
+        purge->record.hold_until_ms - service_wall_ms(step->service);
+    if (purge->record.paused || left_ms > 0) {
+        int64_t wait_ms = left_ms > HOLD_LOOK_MS ? HOLD_LOOK_MS : left_ms;
+        later(step, purge->record.paused ? PAUSED_LOOK_MS : wait_ms, "");
+        return;
+    }
+    struct purge_census *census = take_census(step, purge);
+    if (census == NULL) {
+        return;
+    }
+    free(census);
+    const struct advance over = {.event = PURGE_EV_HOLD_OVER};
+    HF_IGNORE(advance(step, purge, &over), "the step says what it met");
+}
+
+/* --- TOMBSTONING -------------------------------------------------------- */
+
+struct marks {
+    struct operation_step *step;
+    const struct purge_entry *purge;
+    struct resource_record resource;
+    char ids[MARK_MAX][HF_RESOURCE_ID_MAX_BYTES + 1];
+    enum resource_type types[MARK_MAX];
+    size_t count;
+};
+
+/* Which resources of the DEP have no tombstone yet. */
+static enum hf_status find_unmarked(void *context, const struct record *record,
+                                    const struct stamp *stamp)
+{
+    struct marks *marks = context;
+    struct record_key key = {.len = record->key_len};
+    (void)stamp;
+    if (marks->count == MARK_MAX) {
+        return HF_E_LIMIT;
+    }
+    HF_TRY(resource_decode(record, &marks->resource));
+    if (!id_equal(&marks->resource.assigned, &marks->purge->record.dep)) {
+        return HF_OK;
+    }
+    memcpy(key.bytes, record->key, record->key_len);
+    pthread_rwlock_rdlock(&marks->step->service->catalogue.lock);
+    bool marked = purges_is_tombstoned(marks->step->service, &key);
+    pthread_rwlock_unlock(&marks->step->service->catalogue.lock);
+    if (!marked) {
+        memcpy(marks->ids[marks->count], marks->resource.id,
+               sizeof marks->resource.id);
+        marks->types[marks->count++] = marks->resource.type;
+    }
+    return HF_OK;
+}
+
+/* The resource's record is written again with its tombstone, so that whoever
+ * read it before the tombstone and wants to change it loses the race. */
+static HF_STATUS put_mark(struct marks *marks, size_t at, struct change *change,
+                          struct resource_view *view, struct record_key *key)
+{
+    struct service *service = marks->step->service;
+    const struct purge_record *purge = &marks->purge->record;
+    const struct stamp none = {.version = 0};
+    HF_TRY(resource_load(service, marks->purge->tenant, marks->types[at],
+                         marks->ids[at], view));
+    if (!id_equal(&view->record.assigned, &purge->dep)) {
+        return HF_E_CONFLICT; /* taken elsewhere meanwhile: not ours */
+    }
+    struct tombstone_record tombstone = {
+        .tenant = purge->tenant,
+        .type = marks->types[at],
+        .purge = purge->id,
+        .created_ms = service_wall_ms(service),
+    };
+    memcpy(tombstone.id, marks->ids[at], sizeof tombstone.id);
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = tombstone_encode(&tombstone, record);
+    if (status == HF_OK) {
+        status = change_put(change, record, &none, NULL);
+    }
+    free(record);
+    *key = key_of_resource(&purge->tenant, marks->types[at], marks->ids[at]);
+    HF_TRY(status);
+    return resource_put(view, change, NULL);
+}
+
+static HF_STATUS keep_marks(struct service *service,
+                            const struct record_key *keys, size_t count)
+{
+    enum hf_status status = HF_OK;
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    for (size_t i = 0; i < count && status == HF_OK; i++) {
+        status = purge_book_add_tombstone(service->purges, &keys[i]);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+static HF_STATUS mark_some(struct marks *marks, size_t from, size_t count,
+                           struct resource_view *view)
+{
+    struct service *service = marks->step->service;
+    struct record_key keys[MARK_BATCH];
+    HF_OWNED(change_freep) struct change *change = NULL;
+    HF_TRY(change_new(&change));
+    for (size_t i = 0; i < count; i++) {
+        HF_TRY(put_mark(marks, from + i, change, view, &keys[i]));
+    }
+    HF_TRY(ledger_commit(service->ledger, change));
+    return keep_marks(service, keys, count);
+}
+
+/* Assignments wait meanwhile: none of these is taken elsewhere while it is
+ * marked. */
+static HF_STATUS mark_all(struct marks *marks)
+{
+    struct service *service = marks->step->service;
+    struct resource_view *view = calloc(1, sizeof *view);
+    enum hf_status status = view == NULL ? HF_E_NO_MEMORY : HF_OK;
+    for (size_t i = 0; i < marks->count && status == HF_OK; i += MARK_BATCH) {
+        size_t count = marks->count - i < MARK_BATCH ? marks->count - i
+                                                     : (size_t)MARK_BATCH;
+        pthread_mutex_lock(&service->record_lock);
+        status = mark_some(marks, i, count, view);
+        pthread_mutex_unlock(&service->record_lock);
+        marks->step->record.done += status == HF_OK ? count : 0;
+    }
+    free(view);
+    return status;
+}
+
+/* True when none was left to be marked. */
+static bool mark(struct operation_step *step, const struct purge_entry *purge)
+{
+    const struct store_page page = {
+        .prefix = BYTES_OF(purge->record.tenant.bytes),
+        .max = SIZE_MAX,
+    };
+    struct marks *marks = calloc(1, sizeof *marks);
+    if (marks == NULL) {
+        later_status(step, "the mailboxes cannot be marked", HF_E_NO_MEMORY);
+        return false;
+    }
+    marks->step = step;
+    marks->purge = purge;
+    enum hf_status status = ledger_each(step->service->ledger, RECORD_RESOURCE,
+                                        &page, find_unmarked, marks);
+    bool none = status == HF_OK && marks->count == 0;
+    if (status == HF_OK || status == HF_E_LIMIT) {
+        status = mark_all(marks);
+    }
+    free(marks);
+    if (status != HF_OK && hf_status_class(status) != HF_CLASS_CONFLICT) {
+        later_status(step, "the mailboxes cannot be marked", status);
+    }
+    return none;
+}
+
+/* What is sealed: how many there are, which, and what stays of them. */
+struct sealed_marks {
+    uint64_t count;
+    uint8_t set[HF_SHA256_BYTES];
+    const struct purge_census *census;
+    int64_t now_ms;
+};
+
+static void fill_marks(struct purge_record *next, const void *context)
+{
+    const struct sealed_marks *marks = context;
+    next->resources = marks->count;
+    memcpy(next->tombstones, marks->set, sizeof next->tombstones);
+    next->tombstoned_ms = marks->now_ms;
+    next->earlier_count = marks->census->earlier_count;
+    memcpy(next->earlier, marks->census->earlier, sizeof next->earlier);
+}
+
+/* Calls that were let in before a tombstone was there are over. */
+static void drain_tenant(struct service *service,
+                         const struct tenant_entry *tenant)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_entry *dep = service->catalogue.deps;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    while (dep != NULL) {
+        if (dep->tenant == tenant) {
+            pthread_mutex_lock(&service->record_lock);
+            leases_narrow_for_dep(service, dep);
+            pthread_mutex_unlock(&service->record_lock);
+            leases_settle_for_dep(service, dep);
+        }
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        dep = dep->next;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+}
+
+static void seal_marks(struct operation_step *step, struct purge_entry *purge,
+                       const struct purge_census *census)
+{
+    struct sealed_marks marks = {
+        .census = census,
+        .now_ms = service_wall_ms(step->service),
+    };
+    enum hf_status status = purge_tombstones_sum(
+        step->service, &purge->record.id, &marks.count, marks.set);
+    if (status != HF_OK) {
+        later_status(step, "the tombstones cannot be read", status);
+        return;
+    }
+    if (marks.count < census->marked || census->unmarked > 0) {
+        later(step, 0, ""); /* the next look finds them */
+        return;
+    }
+    drain_tenant(step->service, purge->tenant);
+    const struct advance tombstoned = {
+        .event = PURGE_EV_TOMBSTONED,
+        .fill = fill_marks,
+        .context = &marks,
+    };
+    HF_IGNORE(advance(step, purge, &tombstoned), "the step says what it met");
+}
+
+static void tombstone(struct operation_step *step, struct purge_entry *purge)
+{
+    if (!mark(step, purge)) {
+        return;
+    }
+    struct purge_census *census = take_census(step, purge);
+    if (census != NULL) {
+        step->record.done = census->marked;
+        seal_marks(step, purge, census);
+    }
+    free(census);
+}
+
+/* --- DESTROYING, VERIFYING ---------------------------------------------- */
+
+static void fill_destroyed(struct purge_record *next, const void *context)
+{
+    next->destroyed_ms = *(const int64_t *)context;
+}
+
+static void destroy(struct operation_step *step, struct purge_entry *purge)
+{
+    size_t found = 0;
+    int64_t now_ms = service_wall_ms(step->service);
+    enum hf_status status =
+        ak_objects_destroy(step->service, &purge->record.dep, &found);
+    if (status != HF_OK) {
+        later_status(step, "the availability key cannot be destroyed", status);
+        log_event(LOG_ERROR, "purge.destroy_failed",
+                  LOG_TEXT("status", hf_status_name(status)));
+        return;
+    }
+    const struct advance destroyed = {
+        .event = PURGE_EV_DESTROYED,
+        .fill = fill_destroyed,
+        .context = &now_ms,
+    };
+    HF_IGNORE(advance(step, purge, &destroyed), "the step says what it met");
+}
+
+struct verified {
+    struct absence_answer answer;
+    int64_t now_ms;
+};
+
+static void fill_verified(struct purge_record *next, const void *context)
+{
+    const struct verified *verified = context;
+    next->verified_ms = verified->now_ms;
+    memcpy(next->evidence, verified->answer.evidence, sizeof next->evidence);
+}
+
+static HF_STATUS ask_verifier(struct service *service,
+                              const struct dep_entry *dep,
+                              struct absence_answer *answer)
+{
+    const struct verifier *verifier = service->settings.verifier;
+    const struct generation_entry *generation =
+        catalogue_generation(dep, dep->record.generation);
+    const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
+    struct absence_question question = {
+        .dep = dep->record.id,
+        .suite = (enum token_suite)copy->suite,
+        .wrapped = {copy->wrapped, copy->wrapped_len},
+    };
+    ak_label_prefix(&dep->record.id, question.label_prefix);
+    /* a roll that was cut may have left it under the next version */
+    ak_key_of(&dep->record, copy->key_version, &question.key);
+    return verifier == NULL
+               ? HF_E_MISUSE
+               : verifier->verify(verifier->self, &question, answer);
+}
+
+static void verify(struct operation_step *step, struct purge_entry *purge)
+{
+    struct verified verified = {.now_ms = service_wall_ms(step->service)};
+    enum hf_status status =
+        ask_verifier(step->service, purge->dep, &verified.answer);
+    if (status != HF_OK) {
+        later_status(step, "the destruction cannot be verified", status);
+        return;
+    }
+    struct advance seen = {
+        .event = PURGE_EV_VERIFIED,
+        .fill = fill_verified,
+        .context = &verified,
+    };
+    if (verified.answer.left > 0 || verified.answer.opened) {
+        log_event(LOG_ERROR, "purge.left",
+                  LOG_NUMBER("objects", verified.answer.left));
+        seen = (struct advance){.event = PURGE_EV_LEFT};
+        if (advance(step, purge, &seen) == HF_OK) {
+            later(step, RETRY_MS,
+                  "a fresh process still found the availability key");
+        }
+        return;
+    }
+    HF_IGNORE(advance(step, purge, &seen), "the step says what it met");
+}
+
+/* --- FORGETTING --------------------------------------------------------- */
+
+static bool holds_copies(const struct generation_entry *generation)
+{
+    for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
+        if (generation->record.copies[slot].wrapped_len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* the copies go; which keys they were under stays, for the record. */
+static void forget_copies(struct generation_record *generation)
+{
+    for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
+        struct wrapped_copy *copy = &generation->copies[slot];
+        memset(copy->wrapped, 0, sizeof copy->wrapped);
+        copy->wrapped_len = 0;
+        copy->suite = 0;
+    }
+}
+
+struct forgetting {
+    struct generation_entry *entries[FORGET_MAX];
+    struct generation_record next[FORGET_MAX];
+    struct stamp stamps[FORGET_MAX];
+    size_t count;
+};
+
+static void find_copies(const struct dep_entry *dep,
+                        struct forgetting *forgetting)
+{
+    for (size_t i = 0;
+         i < DEP_GENERATIONS_MAX && forgetting->count < FORGET_MAX; i++) {
+        struct generation_entry *generation = dep->generations[i];
+        if (generation == NULL || !holds_copies(generation)) {
+            continue;
+        }
+        struct generation_record *next = &forgetting->next[forgetting->count];
+        *next = generation->record;
+        forget_copies(next);
+        forgetting->entries[forgetting->count++] = generation;
+    }
+}
+
+static HF_STATUS put_forgotten(struct service *service,
+                               const struct purge_entry *purge,
+                               struct forgetting *forgetting,
+                               struct change *change)
+{
+    char object[PURGE_NAME_BYTES];
+    struct record *record = calloc(1, sizeof *record);
+    enum hf_status status = record == NULL ? HF_E_NO_MEMORY : HF_OK;
+    for (size_t i = 0; i < forgetting->count && status == HF_OK; i++) {
+        status = generation_encode(&forgetting->next[i], record);
+        if (status == HF_OK) {
+            status = change_put(change, record, &forgetting->entries[i]->stamp,
+                                &forgetting->stamps[i]);
+        }
+    }
+    free(record);
+    HF_TRY(status);
+    purge_name(purge, object);
+    const struct audit_entry entry = {
+        .activity = "PurgeStep",
+        .tenant = purge->record.tenant,
+        .object = object,
+        .details = "{\"forgotten\":\"wrapped copies\"}",
+    };
+    return audit_change(service, change, &entry);
+}
+
+static HF_STATUS forget_some(struct service *service,
+                             const struct purge_entry *purge,
+                             struct forgetting *forgetting)
+{
+    HF_OWNED(change_freep) struct change *change = NULL;
+    HF_TRY(change_new(&change));
+    HF_TRY(put_forgotten(service, purge, forgetting, change));
+    enum hf_status status = ledger_commit(service->ledger, change);
+    if (!admin_is_stored(status)) {
+        return status;
+    }
+    pthread_rwlock_wrlock(&service->catalogue.lock);
+    for (size_t i = 0; i < forgetting->count; i++) {
+        forgetting->entries[i]->record = forgetting->next[i];
+        forgetting->entries[i]->stamp = forgetting->stamps[i];
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return status;
+}
+
+/* True when no copy is left. */
+static bool forget(struct operation_step *step, const struct purge_entry *purge)
+{
+    struct service *service = step->service;
+    enum hf_status status = HF_OK;
+    struct forgetting *forgetting = calloc(1, sizeof *forgetting);
+    if (forgetting == NULL) {
+        later_status(step, "the wrapped copies", HF_E_NO_MEMORY);
+        return false;
+    }
+    pthread_mutex_lock(&service->record_lock);
+    find_copies(purge->dep, forgetting);
+    bool none = forgetting->count == 0;
+    if (!none) {
+        status = forget_some(service, purge, forgetting);
+    }
+    pthread_mutex_unlock(&service->record_lock);
+    free(forgetting);
+    if (status != HF_OK) {
+        later_status(step, "the wrapped copies", status);
+    }
+    return none;
+}
+
+static void fill_purged(struct purge_record *next, const void *context)
+{
+    next->purged_ms = *(const int64_t *)context;
+}
+
+static void finish(struct operation_step *step, struct purge_entry *purge)
+{
+    int64_t now_ms = service_wall_ms(step->service);
+    struct purge_record done = purge->record;
+    struct certificate_record *certificate = calloc(1, sizeof *certificate);
+    fill_purged(&done, &now_ms);
+    enum hf_status status =
+        certificate == NULL
+            ? HF_E_NO_MEMORY
+            : purge_write_certificate(step->service, purge, &done, certificate);
+    if (status != HF_OK) {
+        later_status(step, "the certificate cannot be signed", status);
+        free(certificate);
+        return;
+    }
+    const struct advance purged = {
+        .event = PURGE_EV_FORGOTTEN,
+        .fill = fill_purged,
+        .context = &now_ms,
+        .dep_ends = true,
+        .certificate = certificate,
+    };
+    if (advance(step, purge, &purged) == HF_OK) {
+        health_refresh(step->service);
+    }
+    free(certificate);
+}
+
+/* ------------------------------------------------------------------------ */
+
+void purge_step(struct operation_step *step)
+{
+    struct service *service = step->service;
+    enum hf_status status = ledger_settle(service->ledger);
+    if (status != HF_OK) {
+        later_status(step, "the service's token", status);
+        return;
+    }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct purge_entry *purge =
+        purge_book_purge(service->purges, &step->record.object);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    step->record.error[0] = '\0';
+    if (purge == NULL) {
+        step->gave_up = true;
+        snprintf(step->record.error, sizeof step->record.error,
+                 "there is no such purge");
+        return;
+    }
+    switch (purge->record.phase) {
+    case PURGE_HOLDING:
+        hold(step, purge);
+        return;
+    case PURGE_TOMBSTONING:
+        tombstone(step, purge);
+        return;
+    case PURGE_DESTROYING:
+        destroy(step, purge);
+        return;
+    case PURGE_VERIFYING:
+        verify(step, purge);
+        return;
+    case PURGE_FORGETTING:
+        if (forget(step, purge)) {
+            finish(step, purge);
+        }
+        return;
+    case PURGE_PURGED:
+        step->record.done = step->record.total;
+        step->finished = true;
+        return;
+    case PURGE_REQUESTED:
+    case PURGE_APPROVED:
+    case PURGE_CANCELLED:
+        break;
+    }
+    step->gave_up = true;
+    snprintf(step->record.error, sizeof step->record.error,
+             "a purge that is %s has no steps",
+             purge_phase_text(purge->record.phase));
+}
+
+/* --- N23 ---------------------------------------------------------------- */
+
+#define GUARD_MS (24LL * 3600 * 1000)
+
+static void report_return(struct service *service, struct purge_entry *purge,
+                          size_t found)
+{
+    char object[PURGE_NAME_BYTES];
+    char details[96];
+    HF_OWNED(change_freep) struct change *change = NULL;
+    purge_name(purge, object);
+    snprintf(details, sizeof details, "{\"objects\":%zu}", found);
+    const struct audit_entry entry = {
+        .activity = "DestroyedKeyCameBack",
+        .tenant = purge->record.tenant,
+        .object = object,
+        .details = details,
+    };
+    log_event(LOG_ERROR, "purge.key_came_back", LOG_TEXT("purge", object),
+              LOG_NUMBER("objects", found));
+    enum hf_status status = change_new(&change);
+    if (status == HF_OK) {
+        status = audit_change(service, change, &entry);
+    }
+    if (status == HF_OK) {
+        status = ledger_commit(service->ledger, change);
+    }
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "purge.return_not_recorded",
+                  LOG_TEXT("status", hf_status_name(status)));
+    }
+}
+
+/* Whose key was destroyed: beyond the step that does it. */
+static bool is_destroyed(const struct purge_entry *purge)
+{
+    return purge->record.phase == PURGE_VERIFYING ||
+           purge->record.phase == PURGE_FORGETTING ||
+           purge->record.phase == PURGE_PURGED;
+}
+
+static void guard(void *argument)
+{
+    struct service *service = argument;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct purge_entry *purge = service->purges->purges;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    while (purge != NULL) {
+        size_t found = 0;
+        if (is_destroyed(purge)) {
+            enum hf_status status =
+                ak_objects_destroy(service, &purge->record.dep, &found);
+            if (found > 0) {
+                report_return(service, purge, found);
+            }
+            if (status != HF_OK) {
+                log_event(LOG_ERROR, "purge.guard_failed",
+                          LOG_TEXT("status", hf_status_name(status)));
+            }
+        }
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        purge = purge->next;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+    }
+    atomic_store(&service->purges->guarding, false);
+}
+
+void purges_round(struct service *service, int64_t now_ms)
+{
+    struct purge_book *book = service->purges;
+    const struct pool_job job = {
+        .tenant = "",
+        .rank = POOL_BACKGROUND,
+        .work = guard,
+        .argument = service,
+    };
+    if ((book->guard_due_ms != 0 && now_ms < book->guard_due_ms) ||
+        atomic_exchange(&book->guarding, true)) {
+        return;
+    }
+    if (pool_run(service->pool, &job) != HF_OK) {
+        atomic_store(&book->guarding, false); /* the next round tries again */
+        return;
+    }
+    book->guard_due_ms = now_ms + GUARD_MS;
+}

@@ -1,0 +1,490 @@
+/* Does a purge end a DEP for ever, in order, only when it may, and nothing
+ * else (3.2 T8 to T11, M8, 9.3, R-15.15, R-15.16)? */
+#include "hsm/base/check.h"
+
+#include "hsm/sys/signature.h"
+
+#include "server/service/dep_rewrap.h"
+
+#include "tests/unit/service/purge_world.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct world world;
+static struct purge_view purge;
+static struct purge_view now;
+static struct operation_view operation;
+
+static int start(void **state)
+{
+    (void)state;
+    purge_world_start(&world);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    world_stop(&world);
+    return 0;
+}
+
+static void expect_unwrap(const char *mailbox, const uint8_t *wrapped,
+                          size_t len, enum initiator initiator,
+                          const char *word)
+{
+    struct outcome out;
+    const struct call_options options = {
+        .caller = &world.system,
+        .verb = VERB_UNWRAP_KEY,
+        .initiator = initiator,
+        .mailbox = mailbox,
+        .wrapped = wrapped,
+        .wrapped_len = len,
+    };
+    world_call(&world, &options, &out);
+    assert_string_equal(
+        reason_word(out.status == HF_OK ? REASON_NONE : out.problem.reason),
+        word);
+    assert_int_equal(out.has_key, out.status == HF_OK);
+}
+
+/* R-9.10 to R-9.15, T8, T10, T11, M8: the whole way; at its end USER and SYSTEM
+ * are told KEY_DESTROYED, and no object is left. */
+static void all_the_way(void **state)
+{
+    struct outcome made;
+    struct dep_view dep;
+    (void)state;
+    purge_world_mailbox(&world, "bob@contoso.example", WORLD_DEP, &made);
+    purge_world_revoke(&world);
+    purge_all(&world, WORLD_DEP, false, &purge);
+    assert_int_equal(purge.record.resources, 2);
+    assert_int_equal(purge_ak_objects(&world, &purge.record.dep), 0);
+    for (int i = INITIATOR_USER; i <= INITIATOR_SYSTEM; i++) {
+        expect_unwrap(WORLD_MAILBOX, NULL, 0, (enum initiator)i,
+                      "KEY_DESTROYED");
+        expect_unwrap("bob@contoso.example", made.envelope, made.envelope_len,
+                      (enum initiator)i, "KEY_DESTROYED");
+    }
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &dep, &world.problem));
+    assert_int_equal(dep.record.state, DEP_PURGED);
+    assert_int_equal(dep.record.ak_state, AK_DESTROYED);
+    assert_int_equal(dep.health, HEALTH_DESTROYED);
+    /* every move is one record, and each verb one (R-10.7, I4) */
+    assert_int_equal(world_audit_count(&world, "RequestPurge"), 1);
+    assert_int_equal(world_audit_count(&world, "ApprovePurge"), 1);
+    assert_int_equal(world_audit_count(&world, "ExecutePurge"), 1);
+    assert_int_equal(world_audit_count(&world, "PurgeStep"), 6);
+    /* and after a restart it is as it was */
+    assert_ok(world_restart(&world));
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_PURGED);
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "KEY_DESTROYED");
+}
+
+/* R-9.15: what the customer keys wrapped is gone from the live records: giving
+ * the grants back opens nothing. */
+static size_t copies_left(void)
+{
+    struct record_key key = key_of_numbered(&purge.record.dep, 1);
+    struct store_txn *txn = NULL;
+    static struct record record;
+    static struct generation_record generation;
+    size_t left = 0;
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    assert_ok(
+        store_get(txn, RECORD_GENERATION, record_key_view(&key), &record));
+    store_rollbackp(&txn);
+    assert_ok(generation_decode(&record, &generation));
+    for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
+        left += generation.copies[slot].wrapped_len > 0;
+    }
+    return left;
+}
+
+static void grants_given_back_open_nothing(void **state)
+{
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    (void)state;
+    purge_world_revoke(&world);
+    purge_all(&world, WORLD_DEP, false, &purge);
+    assert_int_equal(copies_left(), 0);
+    world_grant(&world, "ck1", &world.system, all);
+    world_grant(&world, "ck2", &world.system, all);
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_USER, "KEY_DESTROYED");
+    assert_ok(world_restart(&world));
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_USER, "KEY_DESTROYED");
+}
+
+/* R-9.20, crypto.md: the certificate is the service's word, and says what is
+ * residual. */
+static void the_certificate_is_signed(void **state)
+{
+    static struct certificate_record certificate;
+    char id[HF_ID_TEXT];
+    (void)state;
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    id_format(&purge.record.id, id);
+    assert_status(purges_certificate(world.service, &world.admin, WORLD_TENANT,
+                                     id, &certificate, &world.problem),
+                  HF_E_NOT_FOUND);
+    purge_approve(&world, &purge, false);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    world_move_clock(&world, WORLD_HOLD_MS);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    assert_ok(purges_certificate(world.service, &world.admin, WORLD_TENANT, id,
+                                 &certificate, &world.problem));
+    const struct bytes key = {certificate.public_key,
+                              certificate.public_key_len};
+    const struct bytes text = {certificate.text, certificate.text_len};
+    const struct bytes signature = {certificate.signature,
+                                    certificate.signature_len};
+    assert_ok(signature_verify(key, text, signature));
+    certificate.text[certificate.text_len / 2] ^= 1;
+    assert_status(signature_verify(key, text, signature), HF_E_DENIED);
+    certificate.text[certificate.text_len / 2] ^= 1;
+    certificate.text[certificate.text_len] = '\0';
+    const char *has[] = {"residual_wrap=none\n",
+                         "token_serial=00000000000000b0",
+                         "resources_tombstoned=1\n", "approver=spiffe://",
+                         "verified=no object found"};
+    for (size_t i = 0; i < HF_COUNT(has); i++) {
+        assert_non_null(strstr((const char *)certificate.text, has[i]));
+    }
+}
+
+/* T8, R-9.11, R-15.16: a key that works, or one that cannot be asked. */
+static void evidence_is_fresh(void **state)
+{
+    struct dep_view dep;
+    (void)state;
+    assert_status(purge_try_request(&world, WORLD_DEP, false, &purge),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "KEYS_STILL_USABLE");
+    assert_status(purge_try_request(&world, WORLD_DEP, true, &purge),
+                  HF_E_PRECONDITION); /* force overrules no key that works */
+    assert_reason(&world, "KEYS_STILL_USABLE");
+    world_revoke(&world, "ck1", &world.workload);
+    world_revoke(&world, "ck1", &world.system);
+    assert_status(purge_try_request(&world, WORLD_DEP, false, &purge),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "KEYS_STILL_USABLE");
+    /* its token does not answer: no evidence */
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    assert_status(purge_try_request(&world, WORLD_DEP, false, &purge),
+                  HF_E_UNREACHABLE);
+    assert_reason(&world, "KEY_UNAVAILABLE");
+    /* it refuses, by its own account */
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_DENIED);
+    assert_ok(purge_try_request(&world, WORLD_DEP, false, &purge));
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &dep, &world.problem));
+    assert_int_equal(dep.record.state, DEP_PURGE_REQUESTED);
+}
+
+/* force, for a vault that is gone, needs two approvers. */
+static void force_needs_a_quorum(void **state)
+{
+    const struct signing first = {.approver = 0, .caller = 0};
+    const struct signing second = {.approver = 1, .caller = 1};
+    (void)state;
+    purge_world_officers(&world, 1);
+    token_fake_fail_all(world.customer_fake[0], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    assert_status(purge_try_request(&world, WORLD_DEP, true, &purge),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "APPROVERS_MISSING");
+    purge_world_officers(&world, 2);
+    assert_ok(purge_try_request(&world, WORLD_DEP, true, &purge));
+    assert_ok(purge_try_approve(&world, &purge, &first));
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_REQUESTED);
+    assert_status(
+        purge_try_execute(&world, &purge, &world.operator_, &operation),
+        HF_E_PRECONDITION);
+    assert_ok(purge_try_approve(&world, &purge, &second));
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_APPROVED);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+}
+
+/* what a request needs. */
+static void requests_are_checked(void **state)
+{
+    struct purge_request request = {.tenant = WORLD_TENANT,
+                                    .dep = WORLD_DEP,
+                                    .reason = "r",
+                                    .contact = "c"};
+    (void)state;
+    purge_world_revoke(&world);
+    assert_status(purges_request(world.service, &world.admin, &request, &purge,
+                                 &world.problem),
+                  HF_E_INVALID);
+    assert_string_equal(world.problem.field, "confirm");
+    request.confirm = true;
+    request.contact[0] = '\0';
+    assert_status(purges_request(world.service, &world.admin, &request, &purge,
+                                 &world.problem),
+                  HF_E_INVALID);
+    assert_string_equal(world.problem.field, "contact");
+    snprintf(request.contact, sizeof request.contact, "two\nlines");
+    assert_status(purges_request(world.service, &world.admin, &request, &purge,
+                                 &world.problem),
+                  HF_E_INVALID);
+    purge_world_officers(&world, 0);
+    assert_status(purge_try_request(&world, WORLD_DEP, false, &purge),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "APPROVERS_MISSING");
+    purge_world_officers(&world, 1);
+    purge_request(&world, WORLD_DEP, &purge);
+    assert_status(purge_try_request(&world, WORLD_DEP, false, &now),
+                  HF_E_PRECONDITION); /* one at a time */
+    assert_reason(&world, "STATE_CONFLICT");
+    assert_status(purge_try_request(&world, "nosuch", false, &now),
+                  HF_E_NOT_FOUND);
+}
+
+static enum hf_status assign(const char *id, const char *dep)
+{
+    struct mailbox_assign request = {.tenant = WORLD_TENANT};
+    struct mailbox_view view;
+    snprintf(request.id, sizeof request.id, "%s", id);
+    snprintf(request.dep, sizeof request.dep, "%s", dep);
+    return mailboxes_assign(world.service, &world.admin, &request, &view,
+                            &world.problem);
+}
+
+/* T9: while no approval is recorded; back to what it was, and in use again. */
+static void cancelled_until_approved(void **state)
+{
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    struct purge_order order = {.tenant = WORLD_TENANT};
+    struct dep_view dep;
+    (void)state;
+    world_dep(&world, "dep2", 60000, RESIDENCY_TOKEN);
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    /* no assignment from now on */
+    assert_ok(assign(WORLD_MAILBOX, "dep2"));
+    assert_status(assign(WORLD_MAILBOX, WORLD_DEP), HF_E_PRECONDITION);
+    assert_reason(&world, "DEP_NOT_ENABLED");
+    id_format(&purge.record.id, order.id);
+    assert_ok(purges_cancel(world.service, &world.admin, &order, &now,
+                            &world.problem));
+    assert_int_equal(now.record.phase, PURGE_CANCELLED);
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &dep, &world.problem));
+    assert_int_equal(dep.record.state, DEP_ENABLED);
+    assert_ok(assign(WORLD_MAILBOX, WORLD_DEP));
+    world_grant(&world, "ck1", &world.system, all);
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_USER, "NONE");
+    world_revoke(&world, "ck1", &world.system);
+    /* the next one, approved: no way back */
+    purge_request(&world, WORLD_DEP, &purge);
+    purge_approve(&world, &purge, false);
+    id_format(&purge.record.id, order.id);
+    assert_status(purges_cancel(world.service, &world.admin, &order, &now,
+                                &world.problem),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "STATE_CONFLICT");
+}
+
+/* R-9.17, R-15.15: from the request on USER never gets the AK, SYSTEM does,
+ * until the hold is over. */
+static void system_goes_on_until_the_end(void **state)
+{
+    (void)state;
+    token_fake_fail_all(world.customer_fake[0], TOKEN_OP_UNWRAP, HF_E_DENIED);
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_DENIED);
+    purge_request(&world, WORLD_DEP, &purge);
+    /* an outage now would have opened it to USER before */
+    token_fake_fail_all(world.customer_fake[0], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "NONE");
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_USER, "KEY_UNAVAILABLE");
+    purge_approve(&world, &purge, false);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    usleep(700000); /* more than one round of the scheduler */
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "NONE");
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_HOLDING);
+    assert_int_equal(purge_ak_objects(&world, &purge.record.dep), 1);
+    /* a minute before the hold is over, still */
+    world_move_clock(&world, WORLD_HOLD_MS - 120000);
+    usleep(700000);
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_HOLDING);
+    world_move_clock(&world, 120000);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "KEY_DESTROYED");
+}
+
+/* R-15.16, R-9.16: a registered approver or a tenant administrator pauses; only
+ * an approver resumes; a paused one waits for ever. */
+static void a_pause_holds(void **state)
+{
+    struct purge_order order = {.tenant = WORLD_TENANT};
+    struct caller unregistered;
+    (void)state;
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    id_format(&purge.record.id, order.id);
+    assert_status(
+        purges_pause(world.service, &world.admin, &order, &now, &world.problem),
+        HF_E_PRECONDITION); /* there is no hold yet */
+    purge_approve(&world, &purge, false);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    assert_status(purges_pause(world.service, &world.operator_, &order, &now,
+                               &world.problem),
+                  HF_E_DENIED);
+    unregistered = world.approver[0];
+    snprintf(unregistered.identity, sizeof unregistered.identity,
+             "spiffe://holdfast.test/nobody");
+    assert_status(purges_pause(world.service, &unregistered, &order, &now,
+                               &world.problem),
+                  HF_E_DENIED);
+    assert_reason(&world, "APPROVER_REFUSED");
+    assert_ok(purges_pause(world.service, &world.admin, &order, &now,
+                           &world.problem));
+    assert_true(now.record.paused);
+    world_move_clock(&world, 2 * WORLD_HOLD_MS);
+    usleep(700000);
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_HOLDING);
+    assert_int_equal(purge_ak_objects(&world, &purge.record.dep), 1);
+    assert_status(purges_resume(world.service, &world.admin, &order, &now,
+                                &world.problem),
+                  HF_E_DENIED);
+    assert_ok(purges_resume(world.service, &world.approver[1], &order, &now,
+                            &world.problem));
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+}
+
+/* A mailbox that is to be elsewhere keeps its key: the purge is refused, and
+ * later waits, until it is there. Losing it would be losing data for ever. */
+static void nothing_else_is_lost(void **state)
+{
+    struct outcome made;
+    struct outcome opened;
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    (void)state;
+    purge_world_mailbox(&world, "carol@contoso.example", WORLD_DEP, &made);
+    world_enroll(&world, WORLD_TENANT, 2);
+    world_key(&world, WORLD_TENANT, 2, "ck3", TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    world_key(&world, WORLD_TENANT, 1, "ck4", TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    for (int i = 3; i <= 4; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "ck%d", i);
+        world_grant(&world, key, &world.workload, all);
+        world_grant(&world, key, &world.system, all);
+    }
+    struct dep_create create = {
+        .tenant = WORLD_TENANT,
+        .type = DEP_TYPE_EXCHANGE_MAILBOX,
+        .name = "dep2",
+        .keys = {"ck3", "ck4"},
+        .residency = RESIDENCY_TOKEN,
+        .key_lease_ms = 60000,
+    };
+    struct dep_view dep;
+    memcpy(create.workload_identity, world.workload.identity,
+           sizeof create.workload_identity);
+    assert_ok(deps_create(world.service, &world.admin, &create, &dep,
+                          &world.problem));
+    assert_ok(assign("carol@contoso.example", "dep2"));
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    assert_int_equal(purge.record.resources, 1);
+    purge_approve(&world, &purge, false);
+    assert_status(
+        purge_try_execute(&world, &purge, &world.operator_, &operation),
+        HF_E_PRECONDITION);
+    assert_reason(&world, "DEP_IN_USE");
+    assert_non_null(strstr(world.problem.text, "carol@contoso.example"));
+    /* back, executed, and away again in the hold: it waits */
+    const struct dep_rewrap rewrap = {.tenant = WORLD_TENANT, .dep = WORLD_DEP};
+    struct operation_view moved;
+    assert_ok(deps_rewrap(world.service, &world.admin, &rewrap, &moved,
+                          &world.problem));
+    for (int i = 0; i < 1000; i++) {
+        if (purge_try_execute(&world, &purge, &world.operator_, &operation) ==
+            HF_OK) {
+            break;
+        }
+        world_move_clock(&world, 50); /* what could not be moved comes again */
+        usleep(5000);
+    }
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_HOLDING);
+    world_move_clock(&world, WORLD_HOLD_MS);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = "carol@contoso.example",
+    };
+    world_call(&world, &options, &opened);
+    assert_ok(opened.status);
+    assert_memory_equal(opened.key, made.key, HF_KEY_BYTES);
+}
+
+/* The same during the hold: taken out of the purge, it must be moved first. */
+static void a_stray_stops_the_hold(void **state)
+{
+    struct outcome made;
+    (void)state;
+    purge_world_mailbox(&world, "dave@contoso.example", WORLD_DEP, &made);
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    purge_approve(&world, &purge, false);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    assert_ok(assign("dave@contoso.example", ""));
+    world_move_clock(&world, WORLD_HOLD_MS);
+    usleep(700000);
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_HOLDING);
+    assert_int_equal(purge_ak_objects(&world, &purge.record.dep), 1);
+    expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "NONE");
+    /* an access by the system moves it to the service-managed root */
+    expect_unwrap("dave@contoso.example", NULL, 0, INITIATOR_SYSTEM, "NONE");
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    struct outcome opened;
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = "dave@contoso.example",
+    };
+    world_call(&world, &options, &opened);
+    assert_ok(opened.status);
+    assert_memory_equal(opened.key, made.key, HF_KEY_BYTES);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(all_the_way, start, stop),
+        cmocka_unit_test_setup_teardown(grants_given_back_open_nothing, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(the_certificate_is_signed, start, stop),
+        cmocka_unit_test_setup_teardown(evidence_is_fresh, start, stop),
+        cmocka_unit_test_setup_teardown(force_needs_a_quorum, start, stop),
+        cmocka_unit_test_setup_teardown(requests_are_checked, start, stop),
+        cmocka_unit_test_setup_teardown(cancelled_until_approved, start, stop),
+        cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_pause_holds, start, stop),
+        cmocka_unit_test_setup_teardown(nothing_else_is_lost, start, stop),
+        cmocka_unit_test_setup_teardown(a_stray_stops_the_hold, start, stop),
+    };
+    return cmocka_run_group_tests_name("purge", tests, NULL, NULL);
+}
