@@ -30,6 +30,14 @@ static const struct column columns[] = {
 };
 #define LIST_COLUMNS 7
 
+static const struct column rebind_columns[] = {
+    {"TOKEN",        "token.name",  NULL, COLUMN_LEAF },
+    {"KEY VERSIONS", "keyVersions", NULL, COLUMN_RIGHT},
+    {"URI",          "token.uri",   NULL, COLUMN_TEXT },
+};
+static const struct cli_method rebind_method = {
+    "holdfast.v1.TokenService/RebindKeys",
+    &holdfast__v1__rebind_keys_response__descriptor};
 static const struct cli_method enroll_method = {
     "holdfast.v1.TokenService/EnrollToken", &holdfast__v1__token__descriptor};
 static const struct cli_method get_method = {
@@ -114,6 +122,34 @@ static enum cli_exit run_enroll(struct cli *cli, const struct args *args)
                     HF_COUNT(columns));
 }
 
+static enum cli_exit run_rebind(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    HF_OWNED(enrolment_clear) struct enrolment enrolment = {0};
+    enum cli_exit code = cli_name(cli, "tokens", args->operands[0], name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code == CLI_OK) {
+        code = read_enrolment(cli, &enrolment);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__RebindKeysRequest request =
+        HOLDFAST__V1__REBIND_KEYS_REQUEST__INIT;
+    request.name = name;
+    request.statement.data = enrolment.statement.bytes;
+    request.statement.len = enrolment.statement.len;
+    request.signature.data = enrolment.signature.bytes;
+    request.signature.len = enrolment.signature.len;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &rebind_method, &request.base, rebind_columns,
+                    HF_COUNT(rebind_columns));
+}
+
 static enum cli_exit run_get(struct cli *cli, const struct args *args)
 {
     char name[NAME_TEXT];
@@ -168,6 +204,19 @@ static const struct command enroll_command = {
     .run = run_enroll,
 };
 
+static const struct command rebind_command = {
+    .group = "token",
+    .verb = "rebind",
+    .summary = "Bind the customer keys of a restored token again, by its "
+               "custodian's new statement; refused unless all are there.",
+    .operands = "TOKEN",
+    .options = enroll_options,
+    .option_count = HF_COUNT(enroll_options),
+    .example = "holdfast --as operator --tenant contoso token rebind "
+               "customer-a --statement customer-a.json",
+    .run = run_rebind,
+};
+
 static const struct command get_command = {
     .group = "token",
     .verb = "get",
@@ -185,6 +234,6 @@ static const struct command list_command = {
     .run = run_list,
 };
 
-static const struct command *const commands[] = {&enroll_command, &get_command,
-                                                 &list_command};
+static const struct command *const commands[] = {
+    &enroll_command, &rebind_command, &get_command, &list_command};
 const struct command_set commands_of_token = {commands, HF_COUNT(commands)};

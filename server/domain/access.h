@@ -71,6 +71,7 @@ enum role {
     X(SOFT_DELETE_CUSTOMER_KEY, "SoftDeleteCustomerKey")                       \
     X(RECOVER_CUSTOMER_KEY, "RecoverCustomerKey")                              \
     X(LIST_DELETED_CUSTOMER_KEYS, "ListDeletedCustomerKeys")                   \
+    X(REBIND_KEYS, "RebindKeys")                                               \
     X(SUBMIT_ONBOARDING_REQUEST, "SubmitOnboardingRequest")                    \
     X(GET_ONBOARDING_REQUEST, "GetOnboardingRequest")                          \
     X(LIST_ONBOARDING_REQUESTS, "ListOnboardingRequests")                      \

@@ -63,6 +63,7 @@ enum answer_code {
     X(TEST_TOKEN, FAILED_PRECONDITION)       /* */                       \
     X(SEALS_EXHAUSTED, FAILED_PRECONDITION)  /* crypto.md: 2^31 */             \
     X(OPERATION_NOT_CANCELLABLE, FAILED_PRECONDITION)                          \
+    X(KEY_MISMATCH, FAILED_PRECONDITION)         /* */                  \
     X(VALIDATION_REQUIRED, FAILED_PRECONDITION)  /* */                  \
     X(SCENARIO_NOT_ENABLED, FAILED_PRECONDITION) /* */                  \
     X(NOTHING_TO_REFRESH, FAILED_PRECONDITION)   /* */                   \

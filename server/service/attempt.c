@@ -77,7 +77,7 @@ static HF_STATUS open_by_customer_key(struct service *service,
     const struct key_version_record *version =
         &generation->versions[slot]->record;
     const struct configured_token *token =
-        token_entry_configured(generation->keys[slot]->token);
+        token_entry_ask(service, generation->keys[slot]->token);
     struct lease_opened opened = {.source = LEASE_BY_CUSTOMER_KEY};
     if (token == NULL) {
         return HF_E_MISUSE; /* our configuration, not the customer's answer */

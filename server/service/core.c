@@ -203,6 +203,15 @@ token_entry_configured(const struct token_entry *entry)
                                                       : NULL;
 }
 
+const struct configured_token *token_entry_ask(struct service *service,
+                                               const struct token_entry *entry)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct configured_token *configured = token_entry_configured(entry);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return configured;
+}
+
 /* --- repeats ------------------------------------------------------------ */
 
 /* Requests that belong to no tenant are filed under this one. */

@@ -144,9 +144,15 @@ void leases_settle_for_dep(struct service *service,
 
 /* token_entry_configured: the token to ask; NULL: none is configured, or what
  * is there under its name turned out to be another than the enrolled one. One
- * that could not be opened yet counts: it answers that itself. */
+ * that could not be opened yet counts: it answers that itself. The catalogue's
+ * lock is held. */
 const struct configured_token *
 token_entry_configured(const struct token_entry *entry);
+
+/* token_entry_ask: the same, for callers that do not hold the catalogue's lock.
+ */
+const struct configured_token *token_entry_ask(struct service *service,
+                                               const struct token_entry *entry);
 
 /* key_round_trip: wraps random bytes for this key version, has the token
  * unwrap them the way the residency does, and proves they are the same

@@ -55,7 +55,8 @@ static HF_STATUS find_in_token(const struct admin *admin,
                                const struct pkcs11_uri *uri,
                                struct token_key_report *report)
 {
-    const struct configured_token *configured = token_entry_configured(token);
+    const struct configured_token *configured =
+        token_entry_ask(admin->service, token);
     if (configured == NULL) {
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
                            "token %s is not in the service's configuration",
@@ -78,7 +79,7 @@ static HF_STATUS find_in_token(const struct admin *admin,
                            hf_status_text(status));
     }
     /* it may have been opened only now, and be another than the enrolled one */
-    if (token_entry_configured(token) == NULL) {
+    if (token_entry_ask(admin->service, token) == NULL) {
         return problem_set(admin->problem, REASON_KEY_UNAVAILABLE,
                            "what is configured as token %s is another token",
                            token->record.name);

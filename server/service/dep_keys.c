@@ -239,7 +239,7 @@ HF_STATUS key_round_trip(struct service *service, struct token_entry *token,
     uint8_t wrapped[HF_RSA_MAX_BYTES];
     size_t wrapped_len = 0;
     enum token_suite suite = (enum token_suite)version->suite;
-    const struct configured_token *configured = token_entry_configured(token);
+    const struct configured_token *configured = token_entry_ask(service, token);
     if (configured == NULL) {
         return HF_E_MISUSE;
     }

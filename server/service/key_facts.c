@@ -82,7 +82,7 @@ static void from_token(struct service *service, enum residency residency,
     memcpy(request.u.find.key.fingerprint, version->fingerprint,
            sizeof version->fingerprint);
     facts->measured_ms = service_wall_ms(service);
-    const struct configured_token *configured = token_entry_configured(token);
+    const struct configured_token *configured = token_entry_ask(service, token);
     if (configured == NULL) {
         return;
     }

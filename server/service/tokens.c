@@ -5,7 +5,7 @@
 
 #include "hsm/sys/signature.h"
 
-#include "server/service/admin.h"
+#include "server/service/token_statement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +52,8 @@ static bool is_reachable(const struct configured_token *configured)
            token_call(configured->token, &request) == HF_OK;
 }
 
-static void show(struct service *service, const struct token_entry *token,
-                 struct token_view *out)
+void token_show(struct service *service, const struct token_entry *token,
+                struct token_view *out)
 {
     pthread_rwlock_rdlock(&service->catalogue.lock);
     fill_view(token, out);
@@ -64,8 +64,8 @@ static void show(struct service *service, const struct token_entry *token,
 
 /* --- enroll ------------------------------------------------------------- */
 
-static const struct configured_token *
-configured_by_name(const struct service *service, const char *name)
+const struct configured_token *token_configured(const struct service *service,
+                                                const char *name)
 {
     for (size_t i = 0; i < service->settings.token_count; i++) {
         if (strcmp(service->settings.tokens[i].name, name) == 0) {
@@ -75,11 +75,10 @@ configured_by_name(const struct service *service, const char *name)
     return NULL;
 }
 
-/* The statement must say just what is: this tenant, this token, its domain. */
-static HF_STATUS check_statement(const struct admin *admin,
-                                 const struct token_enroll *request,
-                                 const struct configured_token *configured,
-                                 struct enrolment *out)
+HF_STATUS token_check_statement(const struct admin *admin,
+                                const struct token_enroll *request,
+                                const struct configured_token *configured,
+                                struct enrolment *out)
 {
     struct problem *problem = admin->problem;
     struct token_profile profile;
@@ -134,15 +133,11 @@ _Static_assert((int)CUSTODY_PROTECTION_NONE == (int)PROTECTION_NONE &&
                        (int)PROTECTION_TOKEN_PROTECTED,
                "one scale");
 
-static HF_STATUS fill_record(const struct admin *admin,
-                             const struct token_enroll *request,
-                             const struct enrolment *enrolment,
-                             struct token_record *record)
+HF_STATUS token_take_statement(const struct admin *admin,
+                               const struct token_enroll *request,
+                               const struct enrolment *enrolment,
+                               struct token_record *record)
 {
-    struct service *service = admin->service;
-    HF_TRY(rng_id(service->settings.rng, &record->id));
-    record->tenant = admin->tenant->record.id;
-    memcpy(record->name, request->name, sizeof record->name);
     memcpy(record->label, enrolment->token_label, sizeof record->label);
     memcpy(record->serial, enrolment->token_serial, sizeof record->serial);
     memcpy(record->custody_domain, enrolment->custody_domain,
@@ -151,13 +146,24 @@ static HF_STATUS fill_record(const struct admin *admin,
     record->retention_days = enrolment->retention_days;
     record->test_only = enrolment->test_only;
     record->hardware = enrolment->hardware;
-    record->enrolled_ms = service_wall_ms(service);
+    record->enrolled_ms = service_wall_ms(admin->service);
     if (request->statement.len > sizeof record->statement) {
         return HF_E_INVALID;
     }
     memcpy(record->statement, request->statement.data, request->statement.len);
     record->statement_len = request->statement.len;
     return HF_OK;
+}
+
+static HF_STATUS fill_record(const struct admin *admin,
+                             const struct token_enroll *request,
+                             const struct enrolment *enrolment,
+                             struct token_record *record)
+{
+    HF_TRY(rng_id(admin->service->settings.rng, &record->id));
+    record->tenant = admin->tenant->record.id;
+    memcpy(record->name, request->name, sizeof record->name);
+    return token_take_statement(admin, request, enrolment, record);
 }
 
 static HF_STATUS make_change(const struct admin *admin,
@@ -241,17 +247,17 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
     HF_TRY(admin_begin(&admin, request->tenant));
     struct token_entry *existing = find(service, admin.tenant, request->name);
     if (admin.seen && existing != NULL) {
-        show(service, existing, out);
+        token_show(service, existing, out);
         return HF_OK;
     }
     const struct configured_token *configured =
-        configured_by_name(service, request->name);
+        token_configured(service, request->name);
     if (configured == NULL) {
         return problem_set(problem, REASON_NOT_FOUND,
                            "no token %s in the service's configuration",
                            request->name);
     }
-    HF_TRY(check_statement(&admin, request, configured, &enrolment));
+    HF_TRY(token_check_statement(&admin, request, configured, &enrolment));
     if (request->mutation.validate_only) {
         *out = (struct token_view){.test_only = enrolment.test_only};
         memcpy(out->name, request->name, sizeof out->name);
@@ -275,7 +281,7 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
                    : admin_answer(&admin, status);
     }
     HF_TRY(admin_answer(&admin, status));
-    show(service, entry, out);
+    token_show(service, entry, out);
     return HF_OK;
 }
 
@@ -292,7 +298,7 @@ HF_STATUS tokens_get(struct service *service, const struct caller *caller,
     if (entry == NULL) {
         return problem_set(problem, REASON_NOT_FOUND, "no such token");
     }
-    show(service, entry, out);
+    token_show(service, entry, out);
     return HF_OK;
 }
 
@@ -328,7 +334,7 @@ HF_STATUS tokens_list(struct service *service, const struct caller *caller,
     /* tokens are asked without the lock */
     for (size_t i = 0; i < out->count; i++) {
         const struct configured_token *configured =
-            configured_by_name(service, out->views[i].name);
+            token_configured(service, out->views[i].name);
         out->views[i].reachable = is_reachable(configured);
     }
     return HF_OK;

@@ -34,6 +34,14 @@ struct token_enroll {
 HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
                         const struct token_enroll *request,
                         struct token_view *out, struct problem *problem);
+/* tokens_rebind: the token was restored: its custodian's statement on what it
+ * is now takes the place of the one before, if every version of every customer
+ * key in it is there with its fingerprint (R-4.19): KEY_MISMATCH, and nothing
+ * changed. *out_bound: versions that were found. */
+HF_STATUS tokens_rebind(struct service *service, const struct caller *caller,
+                        const struct token_enroll *request,
+                        struct token_view *out, uint32_t *out_bound,
+                        struct problem *problem);
 HF_STATUS tokens_get(struct service *service, const struct caller *caller,
                      const char *tenant, const char *name,
                      struct token_view *out, struct problem *problem);

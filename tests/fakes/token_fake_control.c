@@ -205,6 +205,15 @@ HF_STATUS token_fake_import_ec(struct token_fake *fake, const char *label,
     return status;
 }
 
+HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial)
+{
+    pthread_mutex_lock(&fake->lock);
+    enum hf_status status =
+        text_copy(fake->profile.serial, sizeof fake->profile.serial, serial);
+    pthread_mutex_unlock(&fake->lock);
+    return status;
+}
+
 void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,
                          uint64_t total_private_bytes)
 {

@@ -73,6 +73,42 @@ static HF_STATUS enroll(struct admin_work *work)
     return HF_OK;
 }
 
+static HF_STATUS rebind(struct admin_work *work)
+{
+    const Holdfast__V1__RebindKeysRequest *in =
+        (const Holdfast__V1__RebindKeysRequest *)work->request;
+    struct token_enroll request = {.tenant = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    const struct codec_name what = {
+        .field = "name",
+        .collection = "tokens",
+        .out_tenant = request.tenant,
+        .out_id = request.name,
+        .id_cap = sizeof request.name,
+    };
+    HF_TRY(codec_parse_name(&what, in->name, work->problem));
+    HF_TRY(decode_bytes("statement", in->statement, STATEMENT_MAX_BYTES,
+                        &request.statement, work->problem));
+    HF_TRY(decode_bytes("signature", in->signature, SIGNATURE_MAX_HERE,
+                        &request.signature, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct token_view view;
+    Holdfast__V1__RebindKeysResponse *out =
+        codec_new(work->arena, Holdfast__V1__RebindKeysResponse,
+                  holdfast__v1__rebind_keys_response);
+    if (out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(tokens_rebind(work->service, work->caller, &request, &view,
+                         &out->key_versions, work->problem));
+    out->token = encode(work->arena, &view);
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 static HF_STATUS get(struct admin_work *work)
 {
     const Holdfast__V1__GetTokenRequest *in =
@@ -132,6 +168,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_ENROLL_TOKEN,
      .request = &holdfast__v1__enroll_token_request__descriptor,
      .admin = enroll,
+     },
+    {
+     .path = PATH "RebindKeys",
+     .lane = LANE_ADMIN,
+     .verb = VERB_REBIND_KEYS,
+     .request = &holdfast__v1__rebind_keys_request__descriptor,
+     .admin = rebind,
      },
     {
      .path = PATH "GetToken",

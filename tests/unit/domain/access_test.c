@@ -222,6 +222,7 @@ static const enum verb auditor[] = {
     VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb operator[] = {
+    VERB_REBIND_KEYS,
     VERB_GET_ONBOARDING_REQUEST,
     VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT_ASSIGNMENT,

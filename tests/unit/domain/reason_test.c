@@ -41,6 +41,7 @@ static const struct expected reasons[] = {
     {REASON_TEST_TOKEN,                "TEST_TOKEN",                9 },
     {REASON_SEALS_EXHAUSTED,           "SEALS_EXHAUSTED",           9 },
     {REASON_OPERATION_NOT_CANCELLABLE, "OPERATION_NOT_CANCELLABLE", 9 },
+    {REASON_KEY_MISMATCH,              "KEY_MISMATCH",              9 },
     {REASON_VALIDATION_REQUIRED,       "VALIDATION_REQUIRED",       9 },
     {REASON_SCENARIO_NOT_ENABLED,      "SCENARIO_NOT_ENABLED",      9 },
     {REASON_NOTHING_TO_REFRESH,        "NOTHING_TO_REFRESH",        9 },

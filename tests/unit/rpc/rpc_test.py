@@ -424,6 +424,13 @@ class Administration(Case):
                          ("tenants/acme/mailboxes/a",
                           "tenants/acme/deps/" + DEP, 3))
 
+    def test_rebind(self):
+        bound = self.call("/holdfast.v1.TokenService/RebindKeys",
+                          door="operator", name="tenants/acme/tokens/a",
+                          statement=b"s", signature=b"t")
+        self.assertEqual((bound.token.name, bound.key_versions),
+                         ("tenants/acme/tokens/a", 7))
+
     def test_onboarding(self):
         onboarding = "/holdfast.v1.OnboardingService/"
         asked = dict(

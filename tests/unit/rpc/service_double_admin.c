@@ -133,6 +133,19 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
     return HF_OK;
 }
 
+HF_STATUS tokens_rebind(struct service *service, const struct caller *caller,
+                        const struct token_enroll *request,
+                        struct token_view *out, uint32_t *out_bound,
+                        struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "tokens_rebind", request->tenant,
+                           request->name, problem));
+    fill_token(out, request->tenant, request->name);
+    *out_bound = 7;
+    return HF_OK;
+}
+
 HF_STATUS tokens_get(struct service *service, const struct caller *caller,
                      const char *tenant, const char *name,
                      struct token_view *out, struct problem *problem)

@@ -252,21 +252,18 @@ static void sign(struct world *world, const uint8_t *text, size_t len,
     EVP_MD_CTX_free(ctx);
 }
 
-void world_enroll(struct world *world, const char *tenant, size_t token)
+void world_statement(struct world *world, const char *tenant, size_t token,
+                     struct world_statement *out)
 {
-    uint8_t statement[ENROLMENT_MAX_BYTES];
-    uint8_t signature[128];
-    size_t statement_len = 0;
-    size_t signature_len = sizeof signature;
     struct token_profile profile;
-    struct token_enroll request = {.name = ""};
-    struct token_view view;
     struct enrolment enrolment = {
         .protection = CUSTODY_PROTECTION_SOFT_DELETE_PURGE_PROTECTED,
         .retention_days = 90,
         .hardware = world->enroll_hardware,
         .issued_s = 1800000000,
     };
+    size_t statement_len = 0;
+    size_t signature_len = sizeof out->signature;
     token_profile_get(&world->customer[token], &profile);
     snprintf(enrolment.tenant, sizeof enrolment.tenant, "%s", tenant);
     snprintf(enrolment.token_label, sizeof enrolment.token_label, "%s",
@@ -275,15 +272,23 @@ void world_enroll(struct world *world, const char *tenant, size_t token)
              profile.serial);
     snprintf(enrolment.custody_domain, sizeof enrolment.custody_domain, "%s",
              world->configured[token].custody_domain);
-    assert_ok(enrolment_encode(&enrolment, statement, &statement_len));
-    sign(world, statement, statement_len, signature, &signature_len);
-    snprintf(request.tenant, sizeof request.tenant, "%s", tenant);
-    snprintf(request.name, sizeof request.name, "%s",
+    assert_ok(enrolment_encode(&enrolment, out->statement, &statement_len));
+    sign(world, out->statement, statement_len, out->signature, &signature_len);
+    memset(&out->request, 0, sizeof out->request);
+    snprintf(out->request.tenant, sizeof out->request.tenant, "%s", tenant);
+    snprintf(out->request.name, sizeof out->request.name, "%s",
              world->configured[token].name);
-    request.statement = (struct bytes){statement, statement_len};
-    request.signature = (struct bytes){signature, signature_len};
-    assert_ok(tokens_enroll(world->service, &world->operator_, &request, &view,
-                            &world->problem));
+    out->request.statement = (struct bytes){out->statement, statement_len};
+    out->request.signature = (struct bytes){out->signature, signature_len};
+}
+
+void world_enroll(struct world *world, const char *tenant, size_t token)
+{
+    struct world_statement statement;
+    struct token_view view;
+    world_statement(world, tenant, token, &statement);
+    assert_ok(tokens_enroll(world->service, &world->operator_,
+                            &statement.request, &view, &world->problem));
 }
 
 static void register_made(struct world *world, const char *tenant, size_t token,

@@ -2,6 +2,8 @@
  * store to a mailbox that opens. Each step is the use case itself. */
 #pragma once
 
+#include "hsm/base/enrolment.h"
+
 #include "server/service/customer_keys.h"
 #include "server/service/deps.h"
 #include "server/service/keys.h"
@@ -68,6 +70,14 @@ enum hf_status world_restart(struct world *world);
 
 /* The steps. Each asserts that it worked. */
 void world_tenant(struct world *world, const char *name);
+/* What its custodian says of a token as it is now, and a request with it. */
+struct world_statement {
+    uint8_t statement[ENROLMENT_MAX_BYTES];
+    uint8_t signature[128];
+    struct token_enroll request;
+};
+void world_statement(struct world *world, const char *tenant, size_t token,
+                     struct world_statement *out);
 void world_enroll(struct world *world, const char *tenant, size_t token);
 /* A key pair in a customer token, registered under the name. */
 void world_key(struct world *world, const char *tenant, size_t token,
