@@ -107,19 +107,12 @@ struct key_facts {
     int64_t measured_ms;
 };
 
-/* Who may approve a purge. */
-enum approvers {
-    APPROVERS_NOT_KEPT = 0, /* this service keeps no such list */
-    APPROVERS_NONE = 1,
-    APPROVERS_RECORDED = 2,
-};
-
 struct validation_facts {
     struct key_facts keys[HF_CUSTOMER_KEYS_PER_DEP];
     enum dep_type dep_type;
     enum residency residency;
     bool production_tenant;
-    enum approvers approvers;
+    bool approvers_recorded; /* who may approve a purge */
     bool licensed;
     int64_t now_ms;
 };

@@ -74,9 +74,7 @@ void check_approvers_recorded(const struct validation_facts *facts,
     (void)key;
     if (facts->dep_type != DEP_TYPE_EXCHANGE_MAILBOX) {
         line_say(line, CHECK_SKIPPED, "this type of DEP has no purge");
-    } else if (facts->approvers == APPROVERS_NOT_KEPT) {
-        line_say(line, CHECK_SKIPPED, "this service keeps no purge approvers");
-    } else if (facts->approvers == APPROVERS_RECORDED) {
+    } else if (facts->approvers_recorded) {
         line_say(line, CHECK_PASS, "purge approvers are recorded");
     } else {
         line_say(line, CHECK_WARN,

@@ -105,14 +105,6 @@ static void from_token(struct service *service, enum residency residency,
         key_round_trip(service, token, version, residency) == HF_OK;
 }
 
-/* The catalogue's lock is held. */
-static enum approvers approvers_of(const struct service *service,
-                                   const struct tenant_entry *tenant)
-{
-    return purges_officer_count_locked(service, tenant) > 0 ? APPROVERS_RECORDED
-                                                            : APPROVERS_NONE;
-}
-
 void key_facts_collect(struct service *service, struct facts_request *request,
                        struct validation_facts *out)
 {
@@ -126,7 +118,8 @@ void key_facts_collect(struct service *service, struct facts_request *request,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     out->production_tenant = request->tenant->record.production;
     out->licensed = request->tenant->record.licensed;
-    out->approvers = approvers_of(service, request->tenant);
+    out->approvers_recorded =
+        purges_officer_count_locked(service, request->tenant) > 0;
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_entry *key = request->keys[slot];
         from_catalogue(service, request, slot, &out->keys[slot]);

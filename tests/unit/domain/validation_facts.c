@@ -44,7 +44,7 @@ struct validation_facts good_pair(void)
         .dep_type = DEP_TYPE_EXCHANGE_MAILBOX,
         .residency = RESIDENCY_TOKEN,
         .production_tenant = true,
-        .approvers = APPROVERS_RECORDED,
+        .approvers_recorded = true,
         .licensed = true,
         .now_ms = VALIDATION_NOW_MS,
     };

@@ -97,7 +97,7 @@ static struct validation_facts random_pair(uint64_t of)
     spoil_key(&facts.keys[0], of);
     spoil_key(&facts.keys[1], of);
     flip(&facts.production_tenant, 2);
-    facts.approvers = (enum approvers)(next_random() % 3);
+    flip(&facts.approvers_recorded, 2);
     flip(&facts.licensed, of);
     facts.residency = (enum residency)(next_random() % 3);
     facts.dep_type = (enum dep_type)(next_random() % 6);

@@ -96,8 +96,7 @@ SPOIL(may_not_unwrap, k->has_unwrap = false)
 SPOIL(no_mechanism, k->mechanism_ok = false; k->round_trip_ok = false)
 SPOIL(no_round_trip, k->round_trip_ok = false)
 SPOIL(shared, k->token_used_by_other_dep = true)
-SPOIL(no_approvers, f->approvers = APPROVERS_NONE)
-SPOIL(approvers_not_kept, f->approvers = APPROVERS_NOT_KEPT)
+SPOIL(no_approvers, f->approvers_recorded = false)
 SPOIL(unlicensed, f->licensed = false)
 SPOIL(unlicensed_for_tests, f->licensed = false; f->production_tenant = false)
 SPOIL(software, k->hardware = false)
@@ -116,7 +115,7 @@ SPOIL(purge_protected_for_geo,
       k->protection = PROTECTION_SOFT_DELETE_PURGE_PROTECTED;
       f->dep_type = DEP_TYPE_SHAREPOINT_GEO)
 SPOIL(multi_workload, f->dep_type = DEP_TYPE_MULTI_WORKLOAD;
-      f->approvers = APPROVERS_NONE)
+      f->approvers_recorded = false)
 
 /* What changes against a good pair; everything else passes. */
 struct change {
@@ -159,7 +158,6 @@ static const struct spoiled cases[] = {
     CASE(one_key_record, {CHECK_KEYS_DISTINCT, true, FAIL, "both are the same key"}),
     CASE(one_public_key, {CHECK_KEYS_DISTINCT, true, FAIL, "both are the same key"}),
     CASE(no_public_key, {CHECK_KEYS_DISTINCT, true, FAIL, "the public key of a key is not known"}),
-    CASE(approvers_not_kept, {CHECK_APPROVERS_RECORDED, true, SKIP, "this service keeps no purge approvers"}),
     CASE(no_approvers, {CHECK_APPROVERS_RECORDED, true, WARN, "no purge approvers are recorded"}),
     CASE(multi_workload, {CHECK_APPROVERS_RECORDED, true, SKIP, "this type of DEP has no purge"}),
     CASE(unlicensed, {CHECK_LICENCE, true, FAIL, "the tenant is not licensed"}),

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/onboardings.h"
+#include "server/service/purges.h"
 
 #include "tests/unit/service/world.h"
 
@@ -269,6 +270,26 @@ static void every_check_is_reported(void **state)
     assert_int_equal(finding(CHECK_HSM_BACKED, 0)->evidence, EVIDENCE_DECLARED);
 }
 
+/* officers that can approve a purge; a warning without, PASS with. */
+static void approvers_are_asked_for(void **state)
+{
+    struct officers_set officers = {.tenant = WORLD_TENANT, .count = 1};
+    struct officer_list list;
+    (void)state;
+    validated(true);
+    assert_int_equal(finding(CHECK_APPROVERS_RECORDED, -1)->status, CHECK_WARN);
+    snprintf(officers.officers[0].identity,
+             sizeof officers.officers[0].identity,
+             "spiffe://holdfast.test/contoso/officer");
+    snprintf(officers.officers[0].name, sizeof officers.officers[0].name,
+             "Officer");
+    officers.officers[0].public_key = bytes_of_text(world.custodian_pem);
+    assert_ok(officers_set(world.service, &world.admin, &officers, &list,
+                           &world.problem));
+    validated(true);
+    assert_int_equal(finding(CHECK_APPROVERS_RECORDED, -1)->status, CHECK_PASS);
+}
+
 /* the domains that are stated are held against the enrolments. */
 static void stated_domains_are_checked(void **state)
 {
@@ -389,6 +410,7 @@ int main(void)
         TEST(enable_needs_the_same_inputs),
         TEST(enable_runs_the_checks_again),
         TEST(every_check_is_reported),
+        TEST(approvers_are_asked_for),
         TEST(stated_domains_are_checked),
         TEST(who_may_ask),
         TEST(validate_only_keeps_nothing),
