@@ -1398,6 +1398,22 @@ class Streams(unittest.TestCase):
         self.assertEqual(list(stream), [])
         self.assertEqual(stream.code().name, "OK")
 
+    def test_a_change_while_it_looks(self):
+        """Between the look and the wait: told all the same."""
+        stream = self.watch("late")
+        self.server.wait_for("operations_get")
+        time.sleep(0.1)
+        self.server.command("operation 4 1")
+        self.assertEqual([next(stream).done_count, next(stream).done_count],
+                         [3, 4])
+        self.server.command("operation 5 1")
+        self.server.wait_for("operations_get")
+        time.sleep(0.1)
+        self.server.command("operation 6 1")  # while it looks once more
+        self.assertEqual([next(stream).done_count, next(stream).done_count],
+                         [5, 6])
+        stream.cancel()
+
     def test_one_that_has_ended(self):
         self.server.command("operation 10 3")
         self.assertEqual([told.state for told in self.watch()], [3])

@@ -18,7 +18,8 @@
  * Commands on standard input: health UUID NUMBER (0: forget it); operation DONE
  * STATE, how the operation that streams look at stands now; audit + NUMBER, so
  * many more records; topics + NUMBER, so many changes of other operations;
- * quit. Streams of the operation "still" see one that nobody changes.
+ * quit. Streams of the operation "still" see one that nobody changes,
+ * those of "late" tell what they saw 400 ms later.
  */
 #pragma once
 
