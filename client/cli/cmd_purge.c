@@ -4,6 +4,7 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/file.h"
+#include "client/cli/operation.h"
 #include "client/cli/purge_sign.h"
 
 #include "holdfast/v1/approval_service.pb-c.h"
@@ -31,17 +32,6 @@ static const struct column columns[] = {
     {"VERSION",    "version",       NULL,           COLUMN_RIGHT},
     {"HOLD UNTIL", "holdUntilTime", NULL,           COLUMN_TEXT },
     {"PURGED",     "purgeTime",     NULL,           COLUMN_TEXT },
-};
-
-static const struct column operation_columns[] = {
-    {"OPERATION", "name",       NULL,               COLUMN_LEAF },
-    {"KIND",      "kind",       NULL,               COLUMN_TEXT },
-    {"OBJECT",    "object",     NULL,               COLUMN_LEAF },
-    {"STATE",     "state",      "OPERATION_STATE_", COLUMN_TEXT },
-    {"PERCENT",   "percent",    NULL,               COLUMN_RIGHT},
-    {"DONE",      "doneCount",  NULL,               COLUMN_RIGHT},
-    {"TOTAL",     "totalCount", NULL,               COLUMN_RIGHT},
-    {"ERROR",     "error",      NULL,               COLUMN_TEXT },
 };
 
 #define PURGE_METHOD(verb)                                                     \
@@ -235,10 +225,8 @@ static enum cli_exit run_execute(struct cli *cli, const struct args *args)
     request.confirm = args_flag(args, "confirm");
     request.request_id = words.request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return code == CLI_OK
-               ? cli_show(cli, &execute_method, &request.base,
-                          operation_columns, HF_COUNT(operation_columns))
-               : code;
+    return code == CLI_OK ? operation_order(cli, &execute_method, &request.base)
+                          : code;
 }
 
 static enum cli_exit run_show(struct cli *cli, const struct args *args)
@@ -534,7 +522,7 @@ static const struct option approve_options[] = {
 static const struct option execute_options[] = {
     {"confirm", NULL,
      "yes: after the hold nothing below the DEP can be opened by anybody", false, false},
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 static const struct option certificate_options[] = {
     {"out", "PREFIX", "write PREFIX.txt, PREFIX.sig and PREFIX.pem", true,

@@ -2,6 +2,7 @@
 #include "hsm/base/check.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/operation.h"
 
 #include "holdfast/v1/operation_service.pb-c.h"
 #include "holdfast/v1/tenant_service.pb-c.h"
@@ -147,14 +148,6 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
 
 static enum cli_exit run_roll(struct cli *cli, const struct args *args)
 {
-    static const struct column operation_columns[] = {
-        {"OPERATION", "name",       NULL,               COLUMN_LEAF },
-        {"KIND",      "kind",       NULL,               COLUMN_TEXT },
-        {"OBJECT",    "object",     NULL,               COLUMN_LEAF },
-        {"STATE",     "state",      "OPERATION_STATE_", COLUMN_TEXT },
-        {"PERCENT",   "percent",    NULL,               COLUMN_RIGHT},
-        {"CREATED",   "createTime", NULL,               COLUMN_TEXT },
-    };
     static const struct cli_method method = {
         "holdfast.v1.TenantService/RollServiceManagedKey",
         &holdfast__v1__operation__descriptor};
@@ -172,11 +165,10 @@ static enum cli_exit run_roll(struct cli *cli, const struct args *args)
     request.name = name;
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &method, &request.base, operation_columns,
-                    HF_COUNT(operation_columns));
+    return operation_order(cli, &method, &request.base);
 }
 
-static const struct option roll_options[] = {OPTIONS_OF_A_CHANGE};
+static const struct option roll_options[] = {OPTIONS_OF_AN_OPERATION};
 
 static const struct option create_options[] = {
     {"production", NULL, "refuse test tokens and keys in software", false,
