@@ -188,6 +188,7 @@ static void test_texts(void **state)
                                          "ON_ARRIVAL",
                                          "MOVE_QUEUED",
                                          "MOVING",
+                                         "PURGE_MARKED",
                                          "?"};
     static const char *const kinds[] = {
         "?", "USER", "MAIL_USER", "GROUP", "PUBLIC_FOLDER", "SHARED", "?"};
