@@ -323,6 +323,8 @@ const char *args_global(const struct args *args, const char *name)
 
 /* --- help ----------------------------------------------------------------- */
 
+#define COMMAND_WORDS_BYTES 80
+
 static void print_options(const char *title, const struct option *options,
                           size_t count, FILE *to)
 {
@@ -341,13 +343,35 @@ static void print_options(const char *title, const struct option *options,
     }
 }
 
-static void print_line(const struct command *command, FILE *to)
+/* "dep create"; its length. */
+static int command_words(const struct command *command, char *out, size_t cap)
 {
-    char left[80];
-    (void)snprintf(left, sizeof left, "%s%s%s", command->group,
-                   command->verb != NULL ? " " : "",
-                   command->verb != NULL ? command->verb : "");
-    (void)fprintf(to, "  %-26s %s\n", left, command->summary);
+    return snprintf(out, cap, "%s%s%s", command->group,
+                    command->verb != NULL ? " " : "",
+                    command->verb != NULL ? command->verb : "");
+}
+
+static bool is_of_group(const struct command *command, const char *group)
+{
+    return group == NULL || strcmp(command->group, group) == 0;
+}
+
+/* So wide that the longest of them fits. */
+static int words_width(const struct command_set *sets, size_t set_count,
+                       const char *group)
+{
+    char words[COMMAND_WORDS_BYTES];
+    int width = 0;
+    for (size_t s = 0; s < set_count; s++) {
+        for (size_t c = 0; c < sets[s].count; c++) {
+            const struct command *command = sets[s].commands[c];
+            int len = command_words(command, words, sizeof words);
+            if (is_of_group(command, group) && len > width) {
+                width = len;
+            }
+        }
+    }
+    return width;
 }
 
 static void help_overview(const struct command_set *sets, size_t set_count,
@@ -358,11 +382,15 @@ static void help_overview(const struct command_set *sets, size_t set_count,
                   group != NULL ? "Commands:"
                                 : "The command of the Holdfast key service.\n"
                                   "\nCommands:");
+    int width = words_width(sets, set_count, group);
     for (size_t s = 0; s < set_count; s++) {
         for (size_t c = 0; c < sets[s].count; c++) {
             const struct command *command = sets[s].commands[c];
-            if (group == NULL || strcmp(command->group, group) == 0) {
-                print_line(command, to);
+            char words[COMMAND_WORDS_BYTES];
+            (void)command_words(command, words, sizeof words);
+            if (is_of_group(command, group)) {
+                (void)fprintf(to, "  %-*s  %s\n", width, words,
+                              command->summary);
             }
         }
     }
