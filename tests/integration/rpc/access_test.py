@@ -338,6 +338,23 @@ class Access(unittest.TestCase):
             + self.world.dep.uid)
         self.assertEqual(refusal.reason, "ROLE_REQUIRED")
 
+    def test_what_no_verb_does(self):
+        """R-3.12: a DEP is not deleted. R-6.3: nobody asks for the
+        availability key."""
+        self.assertEqual([name for name in PATHS if "Delete" in name
+                          and "Dep" in name], [])
+        for method in ("GenerateKey", "WrapKey", "UnwrapKey", "RewrapKey"):
+            request = API.request(PATHS[method])
+            fields = [*request.DESCRIPTOR.fields, *API.message(
+                "holdfast.v1.AccessContext").DESCRIPTOR.fields]
+            self.assertLessEqual(
+                {field.name for field in fields},
+                {"resource", "wrapped_key", "plaintext_key", "access",
+                 "initiator", "system_purpose", "workload", "request_id"})
+        refusal = self.world.refused("admin", "GetDep",
+                                     name="tenants/acme/deps/absent")
+        self.assertEqual(refusal.code, "NOT_FOUND")  # R-3.11: and no list
+
     def test_each_workload_has_its_own(self):
         """R-1.11, N12: the keys of a workload are its identity's alone."""
         self.assertEqual(self.world.call(

@@ -1,6 +1,6 @@
 """Does a multi-workload DEP, on real tokens, come over a tenant, bow to a
 mailbox's own DEP, survive a restart, recover from the loss of both keys, and
-leave without a trace? (A1 to A5, R-5.3 to R-5.6, R-8.4, R-9.4 to R-9.9,
+leave without a trace? (A1 to A5, R-2.3, R-5.3 to R-5.6, R-8.4, R-9.4 to R-9.9,
 R-12.4, R-12.5)
 """
 import pathlib

@@ -88,7 +88,8 @@ class Onboarding(unittest.TestCase):
 
     def test_production(self):
         """R-11.8: nothing of a scenario that is not enabled. Software tokens
-        never are (R-4.12, R-4.2)."""
+        never are (R-4.12, R-4.2). R-4.16: a validation is no longer the
+        administrator's choice."""
         mask = API.message("google.protobuf.FieldMask")
         tenant = API.message("holdfast.v1.Tenant")
         self.server.call("operator", "UpdateTenant",
@@ -108,6 +109,7 @@ class Onboarding(unittest.TestCase):
         self.refused(self.submit(ENABLE))
 
     def test_by_command(self):
+        """R-11.3: scenario, two keys, two domains, mode."""
         words = [*KEYS, "--scenario", "exchange-mailbox",
                  "--workload-identity", identity("workload")]
         domains = ["--custody-domain", "headquarters", "--custody-domain"]

@@ -4,10 +4,12 @@ that may use it, and do customers lose and regain access by grants alone
 """
 import pathlib
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import (AK_TOKEN, EAST, SYSTEM, USER, WEST, Server)  # noqa: E402
+from server import (AK_TOKEN, EAST, PARENT, SYSTEM, USER,  # noqa: E402
+                    WEST, Server)
 
 OUTAGE = ("UNAVAILABLE", "KEY_UNAVAILABLE")
 REFUSED = ("PERMISSION_DENIED", "KEY_ACCESS_DENIED")
@@ -117,6 +119,31 @@ class Recovery(unittest.TestCase):
         self.assertEqual(self.server.cli("admin", "dep", "get", "mail")
                          ["health"], "DEP_HEALTH_HEALTHY")
 
+    def test_new_keys_after_a_loss(self):
+        """R-8.2: new keys, a new DEP, assigned; the availability key opens the
+        lost one's for the move, and for nothing after it."""
+        server = self.server
+        for name in ("lost", "found"):
+            for token in (EAST, WEST):
+                server.customer_key(f"{name}-{token}", token)
+        _, made = server.dep_with_box(
+            "lost", [f"lost-{token}" for token in (EAST, WEST)])
+        for token in (EAST, WEST):
+            server.revoke(f"lost-{token}")
+        self.assertEqual(server.unwrap("lost").answer, REFUSED)
+        server.dep_with_box("found",
+                            [f"found-{token}" for token in (EAST, WEST)])
+        server.cli("admin", "mailbox", "assign", "lost", "--dep", "found")
+        self.assertEqual(server.unwrap("lost").answer, REFUSED)
+        before = server.audit_end()
+        self.assertEqual(server.unwrap("lost", SYSTEM).key, made.plaintext_key)
+        self.assertEqual(len(server.ak_records(before)), 1)
+        before = server.audit_end()
+        for initiator in (USER, SYSTEM):
+            self.assertEqual(server.unwrap("lost", initiator).key,
+                             made.plaintext_key)
+        self.assertEqual(server.ak_records(before), [])
+
     def test_revoking_one_of_two_identities(self):
         """A grant is an identity's own."""
         for key in (EAST, WEST):
@@ -131,6 +158,33 @@ class Recovery(unittest.TestCase):
         finally:
             for key in (EAST, WEST):
                 self.server.grant("key-" + key, ["workload"])
+
+
+class Probes(unittest.TestCase):
+    def test_what_they_ask(self):
+        """R-6.27: in an outage the customer keys and never the availability
+        key; and nothing of a customer's: a key that has opened nothing yet is
+        probed alike."""
+        with Server({"probe_interval_ms": 1000}).begin() as server:
+            server.customer_key("unused", EAST)
+            server.end()
+            server.start()
+            server.settled()
+            health = server.call(
+                "admin", "GetCustomerKey",
+                name=f"{PARENT}/customerKeys/unused").health
+            self.assertEqual(health.state, 1)
+            server.faults(*[f"token={token} function=C_UnwrapKey {what}"
+                            for token in (EAST, WEST)
+                            for what in ("log=1", "rv=CKR_DEVICE_ERROR")],
+                          f"token={AK_TOKEN} log=1")
+            before = server.audit_end()
+            until = time.monotonic() + 30
+            while min(server.logged(token) for token in (EAST, WEST)) < 3:
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.05)
+            self.assertEqual(server.logged(AK_TOKEN), 0)
+            self.assertEqual(server.ak_records(before), [])
 
 
 if __name__ == "__main__":

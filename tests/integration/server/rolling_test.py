@@ -223,7 +223,7 @@ class Rolling(unittest.TestCase):
         self.opens("two")
 
     def test_replace(self):
-        """T6: while mailboxes are assigned; the new pair is validated first;
+        """T6, R-12.6: while mailboxes are assigned; the new pair is validated first;
         the old pair opens what is not moved, and nothing else."""
         old = [f"{PARENT}/customerKeys/r-{t}" for t in (EAST, WEST)]
         new = [f"{PARENT}/customerKeys/n-{t}" for t in (EAST, WEST)]

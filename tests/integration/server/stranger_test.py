@@ -84,7 +84,7 @@ class Stranger(unittest.TestCase):
         self.check()
 
     def test_only_get_and_wrap(self):
-        """What was granted is not what it needs: R-4.5."""
+        """What was granted is not what it needs: R-4.5, R-4.27."""
         self.lease(0)
         for token in (EAST, WEST):
             self.server.call("admin", "GrantCustomerKey",

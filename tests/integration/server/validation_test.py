@@ -7,6 +7,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 import grpc  # noqa: E402
+from deployment import Refused  # noqa: E402
 from server import (ANNEX, API, EAST, PARENT, WEST, Refusal,  # noqa: E402
                     Server, identity)
 
@@ -70,7 +71,8 @@ class Validation(unittest.TestCase):
         self.assertNotIn("refused", [dep.dep_id for dep in deps])
 
     def test_good_pair(self):
-        """Passes, and changes nothing."""
+        """Passes, and changes nothing. R-2.15: SoftHSM has no OAEP with
+        SHA-256, which shows here and not on live data."""
         self.key("good-east")
         self.key("good-west", WEST)
         end = self.server.audit_end()
@@ -87,6 +89,11 @@ class Validation(unittest.TestCase):
             "PERM_UNWRAP", "MECHANISM_PROBE", "ROUND_TRIP", "KEYS_DISTINCT",
             "SOFT_DELETE_90D", "PURGE_PROTECTION", "LICENCE"}, True)
         self.assertEqual(self.server.audit_end(), end)
+        self.assertEqual({r.status for r in report.results
+                          if r.code == "MECHANISM_PROBE"}, {1})
+        dep = self.server.call("admin", "GetDep", name=f"{PARENT}/deps/mail")
+        self.assertEqual([key.wrap_algorithm for key in dep.customer_keys],
+                         ["RSA-OAEP-SHA1"] * 2)
 
     def test_same_token(self):
         self.key("token-a")
@@ -143,6 +150,7 @@ class Validation(unittest.TestCase):
         self.assertEqual(self.failed(report), [])
 
     def test_not_before(self):
+        """R-4.8"""
         self.key("early")
         self.server.cli("admin", "key", "update", "early", "--not-before",
                         "2040-01-01T00:00:00Z")
@@ -165,12 +173,28 @@ class Validation(unittest.TestCase):
                              identity=WORKLOAD, permissions=[number])
 
     def test_residency(self):
-        """R-15.13: fixed when the key is generated."""
+        """R-15.13: fixed when the key is generated. R-15.3: a DEP goes where
+        both its keys allow it, and else stays."""
         self.key("closed")
         self.check(["closed", "key-" + WEST], [("KEY_OPS", "closed")], 2)
+        server = self.server
+        key = server.dep_with_box("stays", ["closed", "key-" + WEST])[
+            1].plaintext_key
+        with self.assertRaises(Refused) as caught:
+            server.cli("admin", "dep", "update", "stays", "--residency",
+                       "memory")
+        self.assertIn("KEY_OPS", caught.exception.text)
+        self.assertEqual(server.unwrap("stays").key, key)
+        key = server.unwrap("mail").key
+        for residency in ("memory", "token"):
+            shown = server.cli("admin", "dep", "update", "mail",
+                               "--residency", residency)
+            self.assertEqual(shown["residency"],
+                             "RESIDENCY_" + residency.upper())
+            self.assertEqual(server.unwrap("mail").key, key)
 
     def test_unreachable(self):
-        """No answer is no pass."""
+        """No answer is no pass: there is no DEP on one key (R-6.14)."""
         self.key("far")
         self.server.faults(f"token={EAST} function=C_UnwrapKey "
                            "rv=CKR_DEVICE_ERROR")

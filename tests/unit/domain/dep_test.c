@@ -47,6 +47,7 @@ static const int types[] = {DEP_TYPE_EXCHANGE_MAILBOX,
                             0,
                             5};
 
+/* a mailbox DEP alone has a purge. */
 static bool has_event(int type, int event)
 {
     return type == DEP_TYPE_EXCHANGE_MAILBOX ||

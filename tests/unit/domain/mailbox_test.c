@@ -116,7 +116,8 @@ static void test_precedence(void **state)
     }
 }
 
-/* who needs a licence of his own, and who lives on the tenant's. */
+/* R-5.7, R-5.8: every kind; who needs a licence of his own, and who lives on
+ * the tenant's. */
 static bool licence_is_enough(int kind, bool own, bool tenants)
 {
     switch (kind) {

@@ -83,6 +83,7 @@ SPOIL(from_2030, k->not_before_ms = Y2030_MS)
 SPOIL(readable, k->sensitive = false)
 SPOIL(extractable, k->extractable = true)
 SPOIL(once_extractable, k->never_extractable = false)
+/* made elsewhere and brought in: told, not refused */
 SPOIL(imported, k->imported = true; k->never_extractable = false)
 SPOIL(imported_extractable, k->imported = true; k->extractable = true)
 SPOIL(no_unwrap, k->can_unwrap = false)
@@ -99,6 +100,7 @@ SPOIL(shared, k->token_used_by_other_dep = true)
 SPOIL(no_approvers, f->approvers_recorded = false)
 SPOIL(unlicensed, f->licensed = false)
 SPOIL(unlicensed_for_tests, f->licensed = false; f->production_tenant = false)
+/* one key's token, whatever the other's is */
 SPOIL(software, k->hardware = false)
 SPOIL(software_for_tests, k->hardware = false; f->production_tenant = false)
 SPOIL(days_89, k->retention_days = 89)
@@ -197,6 +199,7 @@ static const struct spoiled cases[] = {
          {CHECK_APPROVERS_RECORDED, true, SKIP, "this type of DEP has no purge"}),
     CASE(software, {CHECK_HSM_BACKED, false, FAIL, "the token is software"}),
     CASE(software_for_tests, {CHECK_HSM_BACKED, false, WARN, "the token is software; refused for a production tenant"}),
+    /* */
     CASE(shared, {CHECK_TOKEN_SHARED, false, WARN, "another DEP uses this token"}),
     /* the key */
     CASE(unreachable, {CHECK_KEY_EXISTS, false, FAIL, "its token does not answer, so nothing is known"}, UNSEEN(TOKEN_SILENT)),
