@@ -94,6 +94,9 @@ static HF_STATUS start_service(struct app *app)
         .rng = rng_system(),
         .service_token = &app->tokens.service,
         .ak_token = &app->tokens.ak,
+        .sharepoint_ak_token =
+            app->config->has_sharepoint_ak ? &app->tokens.sharepoint_ak : NULL,
+        .sharepoint_ak_shared = app->config->sharepoint_ak_shared,
         .ak_capacity_objects = app->config->ak_token.capacity_objects,
         .tokens = app->tokens.configured,
         .token_count = app->tokens.count,

@@ -15,10 +15,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const root_keys[] = {
-    "listen",          "state_dir",    "store",      "tls",    "service_token",
-    "ak_token",        "tokens",       "identities", "limits", "log_level",
-    "custody_domains", "holdfast_hsm", NULL};
+static const char *const root_keys[] = {"listen",
+                                        "state_dir",
+                                        "store",
+                                        "tls",
+                                        "service_token",
+                                        "ak_token",
+                                        "sharepoint_ak_token",
+                                        "sharepoint_ak_scope",
+                                        "tokens",
+                                        "identities",
+                                        "limits",
+                                        "log_level",
+                                        "custody_domains",
+                                        "holdfast_hsm",
+                                        NULL};
 static const char *const tls_keys[] = {"certificate", "key", "client_ca", "crl",
                                        NULL};
 
@@ -240,25 +251,30 @@ const char *config_restart_needed(const struct config *running,
         bool same;
     } parts[] = {
         {"listen",
-         strcmp(running->listen_address,                                wanted->listen_address) == 0 &&
-             running->listen_port == wanted->listen_port},
-        {"state_dir",                        strcmp(running->state_dir, wanted->state_dir) == 0 },
-        {"store",                            strcmp(running->store,     wanted->store) == 0     },
+         strcmp(running->listen_address,                                          wanted->listen_address) == 0 &&
+             running->listen_port == wanted->listen_port                  },
+        {"state_dir",                                  strcmp(running->state_dir, wanted->state_dir) == 0         },
+        {"store",                                      strcmp(running->store,     wanted->store) == 0             },
         {"tls (paths)",
-         strcmp(running->certificate,                                   wanted->certificate) == 0 &&
-             strcmp(running->key,                            wanted->key) == 0 &&
+         strcmp(running->certificate,                                             wanted->certificate) == 0 &&
+             strcmp(running->key,                                              wanted->key) == 0 &&
              strcmp(running->client_ca, wanted->client_ca) == 0 &&
              strcmp(running->crl, wanted->crl) == 0},
         {"service_token",
-         same_token(&running->service_token,           &wanted->service_token)                                  },
-        {"ak_token", same_token(&running->ak_token,&wanted->ak_token)},
-        {"tokens or custody_domains",     same_tokens(running,                    wanted)                                                             },
+         same_token(&running->service_token,                     &wanted->service_token)                                                    },
+        {"sharepoint_ak_token or sharepoint_ak_scope",
+         running->has_sharepoint_ak == wanted->has_sharepoint_ak &&
+             running->sharepoint_ak_shared == wanted->sharepoint_ak_shared &&
+             same_token(&running->sharepoint_ak_token,
+         &wanted->sharepoint_ak_token)},
+        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                                                      },
+        {"tokens or custody_domains",               same_tokens(running,wanted)},
         {"holdfast_hsm",
-         strcmp(running->hsm_program,          wanted->hsm_program) == 0},
-        {"limits",        bytes_equal((struct bytes){(const uint8_t *)&running->limits,
+         strcmp(running->hsm_program,                                                  wanted->hsm_program) == 0                                                                                                                                                                            },
+        {"limits",                  bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})                                                  },
+                                              sizeof wanted->limits})},
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

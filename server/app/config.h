@@ -21,6 +21,9 @@
  *                                 # from 95 % no DEP is made. Absent: only the
  *                                 # memory counts, where the module tells it
  *                                 # (SoftHSM does not)
+ *   sharepoint_ak_token: {...}    # optional: those of SharePoint geos, apart
+ *   sharepoint_ak_scope: per-dep  # or per-deployment: one for all geos, which
+ *                                 # makes one tenant's exit impossible (R-15.5)
  *   custody_domains:
  *     - name: contoso-a
  *       custodian_key: custodians/a.pem   # public: ECDSA P-256 or Ed25519
@@ -121,6 +124,9 @@ struct config {
     char hsm_program[CONFIG_PATH_BYTES]; /* "": beside holdfastd */
     struct config_token service_token;
     struct config_token ak_token;
+    bool has_sharepoint_ak;
+    struct config_token sharepoint_ak_token;
+    bool sharepoint_ak_shared; /* PER_DEPLOYMENT */
     struct config_token *tokens;
     size_t token_count;
     struct config_domain *domains;

@@ -216,10 +216,14 @@ static void check_tokens(struct yaml_reader *reader,
                          const struct config *config)
 {
     check_distinct(reader, &config->ak_token, &config->service_token);
+    check_distinct(reader, &config->sharepoint_ak_token,
+                   &config->service_token);
+    check_distinct(reader, &config->sharepoint_ak_token, &config->ak_token);
     for (size_t i = 0; i < config->token_count; i++) {
         const struct config_token *token = &config->tokens[i];
         check_distinct(reader, token, &config->service_token);
         check_distinct(reader, token, &config->ak_token);
+        check_distinct(reader, token, &config->sharepoint_ak_token);
         for (size_t j = 0; j < i; j++) {
             const struct config_token *other = &config->tokens[j];
             check_distinct(reader, token, other);
@@ -257,6 +261,27 @@ static HF_STATUS read_domains(struct yaml_reader *reader,
     return HF_OK;
 }
 
+/* apart from the mailboxes': one for each geo, or for all. */
+static void read_sharepoint(struct yaml_reader *reader,
+                            const struct yaml_place *root, struct config *out)
+{
+    static const char *const scopes[] = {"per-dep", "per-deployment", NULL};
+    struct yaml_place token = yaml_member(reader, root, "sharepoint_ak_token");
+    struct yaml_place scope = yaml_member(reader, root, "sharepoint_ak_scope");
+    out->has_sharepoint_ak = token.node != NULL;
+    if (out->has_sharepoint_ak) {
+        read_token(reader, &token, own_keys, &out->sharepoint_ak_token);
+    }
+    if (scope.node == NULL) {
+        return;
+    }
+    out->sharepoint_ak_shared = yaml_choice(reader, &scope, scopes) == 1;
+    if (!out->has_sharepoint_ak) {
+        yaml_mistake(reader, scope.line,
+                     "%s goes with sharepoint_ak_token only", scope.name);
+    }
+}
+
 HF_STATUS config_tokens_read(struct yaml_reader *reader,
                              const struct yaml_place *root, struct config *out)
 {
@@ -266,6 +291,7 @@ HF_STATUS config_tokens_read(struct yaml_reader *reader,
     struct yaml_place tokens = yaml_member(reader, root, "tokens");
     read_token(reader, &service, own_keys, &out->service_token);
     read_token(reader, &ak, ak_keys, &out->ak_token);
+    read_sharepoint(reader, root, out);
     read_capacity(reader, &ak, &out->ak_token);
     HF_TRY(read_domains(reader, &domains, out));
     size_t count = yaml_count(reader, &tokens, CONFIG_TOKENS_MAX);

@@ -124,6 +124,11 @@ HF_STATUS app_tokens_open(const struct config *config,
     const struct app_token_slot ak = {config, clock, &config->ak_token};
     HF_TRY(open_token(&service, &tokens->service, why));
     HF_TRY(open_token(&ak, &tokens->ak, why));
+    if (config->has_sharepoint_ak) {
+        const struct app_token_slot geos = {config, clock,
+                                            &config->sharepoint_ak_token};
+        HF_TRY(open_token(&geos, &tokens->sharepoint_ak, why));
+    }
     size_t count = config->token_count;
     tokens->customers = calloc(count + 1, sizeof *tokens->customers);
     tokens->slots = calloc(count + 1, sizeof *tokens->slots);
@@ -155,6 +160,7 @@ void app_tokens_close(struct app_tokens *tokens)
     for (size_t i = 0; i < tokens->count; i++) {
         token_close(&tokens->customers[i]);
     }
+    token_close(&tokens->sharepoint_ak);
     token_close(&tokens->ak);
     token_close(&tokens->service);
     free(tokens->customers);

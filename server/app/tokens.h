@@ -1,5 +1,5 @@
 /* tokens: every token of the configuration, from the start of the daemon to its
- * end. The two of the service must be there; a customers' token that is away,
+ * end. Those of the service must be there; a customers' token that is away,
  * or refuses its PIN, is opened when it can be (hsm/token/late.h).
  */
 #pragma once
@@ -20,7 +20,8 @@ struct app_token_slot {
 struct app_tokens {
     struct token service;
     struct token ak;
-    struct token *customers; /* count of each */
+    struct token sharepoint_ak; /* empty: none is configured */
+    struct token *customers;    /* count of each */
     struct app_token_slot *slots;
     struct configured_token *configured;
     size_t count;

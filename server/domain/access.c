@@ -1,6 +1,7 @@
 #include "server/domain/access.h"
 
 #include "hsm/base/bytes.h"
+#include "hsm/base/check.h"
 
 static const char *const methods[VERB_COUNT] = {
 #define X(word, method) [VERB_##word] = method,
@@ -73,20 +74,20 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV......AO."},
 
     [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V........."},
-    [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.E.Vv.....A.."},
-    [VERB_LIST_CUSTOMER_KEYS] =    {SUBJECT_TENANT,  "T.E.Vv.....A.."},
+    [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.ESVv.....A.."},
+    [VERB_LIST_CUSTOMER_KEYS] =    {SUBJECT_TENANT,  "T.ESVv.....A.."},
     [VERB_UPDATE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
     [VERB_VALIDATE_CUSTOMER_KEYS] ={SUBJECT_TENANT,  "T...V........."},
     [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
     [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
-    [VERB_LIST_KEY_DEPENDANTS] =   {SUBJECT_TENANT,  "TCE.Vv.....A.."},
+    [VERB_LIST_KEY_DEPENDANTS] =   {SUBJECT_TENANT,  "TCESVv.....A.."},
     [VERB_REBIND_KEYS] =           {SUBJECT_TENANT,  "............O."},
     [VERB_SUBMIT_ONBOARDING_REQUEST] = {SUBJECT_TENANT, "TCE..........."},
     [VERB_GET_ONBOARDING_REQUEST] = {SUBJECT_TENANT, "TCE........AO."},
     [VERB_LIST_ONBOARDING_REQUESTS] = {SUBJECT_TENANT, "TCE........AO."},
     [VERB_SOFT_DELETE_CUSTOMER_KEY] = {SUBJECT_TENANT, "T....v........"},
     [VERB_RECOVER_CUSTOMER_KEY] =  {SUBJECT_TENANT,  "T....v........"},
-    [VERB_LIST_DELETED_CUSTOMER_KEYS] = {SUBJECT_TENANT, "T.E.Vv.....A.."},
+    [VERB_LIST_DELETED_CUSTOMER_KEYS] = {SUBJECT_TENANT, "T.ESVv.....A.."},
 
     [VERB_CREATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_GET_DEP] =               {SUBJECT_TENANT,  "TCES..P....AO."},
@@ -136,6 +137,23 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_PURGE] =             {SUBJECT_TENANT,  "TCES..P....AO."},
     [VERB_LIST_PURGES] =           {SUBJECT_TENANT,  "TCES..P....AO."},
     [VERB_GET_PURGE_CERTIFICATE] = {SUBJECT_TENANT,  "TCES..P....AO."},
+    [VERB_REGISTER_GEO] =          {SUBJECT_TENANT,  "T..S.........."},
+    [VERB_ROLL_GEO_KEY] =          {SUBJECT_TENANT,  "T..S.........."},
+    [VERB_GET_GEO] =               {SUBJECT_TENANT,  "T..S.......AO."},
+    [VERB_LIST_GEOS] =             {SUBJECT_TENANT,  "T..S.......AO."},
+    [VERB_FLUSH_TIK] =             {SUBJECT_TENANT,  "T..S.........."},
+    [VERB_REQUEST_RECOVERY] =      {SUBJECT_TENANT,  "T..S.........."},
+    [VERB_ENABLE_RECOVERY] =       {SUBJECT_TENANT,  "............O."},
+    [VERB_CONFIRM_RECOVERY] =      {SUBJECT_TENANT,  "............O."},
+    [VERB_RESTORE_GEO] =           {SUBJECT_TENANT,  "T..S.........."},
+    [VERB_REGISTER_SITE] =         {SUBJECT_TENANT,  "T..S....F....."},
+    [VERB_GET_SITE] =              {SUBJECT_TENANT,  "T..S....F..A.."},
+    [VERB_LIST_SITES] =            {SUBJECT_TENANT,  "T..S.......A.."},
+
+    [VERB_CREATE_SITE_KEY] =       {SUBJECT_TENANT,  "........F.Y..."},
+    [VERB_UNWRAP_SITE_KEY] =       {SUBJECT_TENANT,  "........F.Y..."},
+    [VERB_WRAP_BLOB_KEY] =         {SUBJECT_TENANT,  "........F.Y..."},
+    [VERB_UNWRAP_BLOB_KEY] =       {SUBJECT_TENANT,  "........F.Y..."},
 
     [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
     [VERB_QUERY_AUDIT_RECORDS] =   {SUBJECT_OWN,     "T..........AOa"},
@@ -246,8 +264,17 @@ bool access_is_denial(enum reason reason, bool of_another_tenant)
 
 bool access_is_data_plane(enum verb verb)
 {
-    return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||
-           verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY;
+    static const enum verb verbs[] = {
+        VERB_GENERATE_KEY,  VERB_WRAP_KEY,        VERB_UNWRAP_KEY,
+        VERB_REWRAP_KEY,    VERB_CREATE_SITE_KEY, VERB_UNWRAP_SITE_KEY,
+        VERB_WRAP_BLOB_KEY, VERB_UNWRAP_BLOB_KEY,
+    };
+    for (size_t i = 0; i < HF_COUNT(verbs); i++) {
+        if (verbs[i] == verb) {
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *verb_method(enum verb verb)

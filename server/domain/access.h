@@ -79,6 +79,22 @@ enum role {
     X(GET_OPERATION, "GetOperation")                                           \
     X(LIST_OPERATIONS, "ListOperations")                                       \
     X(CANCEL_OPERATION, "CancelOperation")                                     \
+    X(REGISTER_GEO, "RegisterGeo")                                             \
+    X(ROLL_GEO_KEY, "RollGeoKey")                                              \
+    X(GET_GEO, "GetGeo")                                                       \
+    X(LIST_GEOS, "ListGeos")                                                   \
+    X(FLUSH_TIK, "FlushTik")                                                   \
+    X(REQUEST_RECOVERY, "RequestRecovery")                                     \
+    X(ENABLE_RECOVERY, "EnableRecovery")                                       \
+    X(CONFIRM_RECOVERY, "ConfirmRecovery")                                     \
+    X(RESTORE_GEO, "RestoreGeo")                                               \
+    X(REGISTER_SITE, "RegisterSite")                                           \
+    X(GET_SITE, "GetSite")                                                     \
+    X(LIST_SITES, "ListSites")                                                 \
+    X(CREATE_SITE_KEY, "CreateSiteKey")                                        \
+    X(UNWRAP_SITE_KEY, "UnwrapSiteKey")                                        \
+    X(WRAP_BLOB_KEY, "WrapBlobKey")                                            \
+    X(UNWRAP_BLOB_KEY, "UnwrapBlobKey")                                        \
     X(WATCH_OPERATION, "WatchOperation")                                       \
     X(WAIT_OPERATION, "WaitOperation")                                         \
     X(SET_PURGE_APPROVERS, "SetPurgeApprovers")                                \

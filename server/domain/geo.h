@@ -78,7 +78,7 @@ HF_STATUS geo_next(const struct geo_facts *facts, enum geo_event event,
                    struct geo_step *out_step, enum reason *out_reason);
 
 /* how long a recovery stays open for a restore to begin. */
-#define GEO_RECOVERY_WINDOW_MS     (24 * 60 * 60 * 1000ll)
+#define GEO_RECOVERY_WINDOW_MS     (24 * 60 * 60 * 1000LL)
 #define GEO_RECOVERY_WINDOW_MAX_MS (7 * GEO_RECOVERY_WINDOW_MS)
 
 /* geo_recovery_now: an open recovery whose window is over is none, unless its

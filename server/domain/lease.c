@@ -1,5 +1,7 @@
 #include "server/domain/lease.h"
 
+#include "server/domain/tik.h"
+
 static int64_t at_most(int64_t value_ms, int64_t max_ms)
 {
     if (value_ms < 0) {
@@ -17,6 +19,10 @@ int64_t lease_life_ms(enum lease_source source, int64_t key_lease_ms,
         return at_most(key_lease_ms, HF_KEY_LEASE_MAX_MS);
     case LEASE_BY_AVAILABILITY_KEY:
         return at_most(ak_lease_ms, HF_AK_LEASE_MAX_MS);
+    case LEASE_AS_TIK:
+        return TIK_LIFE_MS;
+    case LEASE_FOR_RECOVERY:
+        return 0;
     }
     return 0;
 }
@@ -58,7 +64,10 @@ bool lease_serves(const struct lease_times *lease, int64_t now_ms,
     switch (lease->source) {
     case LEASE_BY_CUSTOMER_KEY:
     case LEASE_BY_SERVICE_ROOT:
+    case LEASE_AS_TIK:
         return true;
+    case LEASE_FOR_RECOVERY:
+        return false;
     case LEASE_BY_AVAILABILITY_KEY:
         return now_facts != NULL && fallback_decide(now_facts).use_ak;
     }

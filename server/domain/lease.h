@@ -22,6 +22,8 @@ enum lease_source {
     LEASE_BY_CUSTOMER_KEY = 1,
     LEASE_BY_AVAILABILITY_KEY = 2,
     LEASE_BY_SERVICE_ROOT = 3, /* SERVICE_MANAGED DEPs */
+    LEASE_AS_TIK = 4, /* by a customer key of a geo: tik.h has its rules */
+    LEASE_FOR_RECOVERY = 5, /* by a geo's availability key: for one call */
 };
 
 struct lease_times {

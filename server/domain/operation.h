@@ -32,6 +32,9 @@ enum operation_state {
     X(OFFBOARD_TENANT, 7, false, "offboard-tenant")                            \
     X(ROLL_AVAILABILITY_KEY, 4, false, "roll-availability-key")                \
     X(ROLL_SERVICE_MANAGED, 5, false, "roll-service-managed-key")              \
+    X(REGISTER_GEO, 8, false, "register-geo")                                  \
+    X(ROLL_GEO, 9, false, "roll-geo")                                          \
+    X(RESTORE_GEO, 10, false, "restore-geo")                                   \
     X(PURGE, 11, false, "purge")
 
 enum operation_kind {

@@ -21,13 +21,13 @@
 #include "server/domain/types.h"
 
 /* */
-#define TIK_LIFE_MS       (24 * 60 * 60 * 1000ll)
-#define TIK_WINDOW_MS     (2 * 60 * 60 * 1000ll) /* */
-#define TIK_RETRY_MS      (5 * 60 * 1000ll)
-#define TIK_JITTER_MS     (30 * 1000ll)
+#define TIK_LIFE_MS       (24 * 60 * 60 * 1000LL)
+#define TIK_WINDOW_MS     (2 * 60 * 60 * 1000LL) /* */
+#define TIK_RETRY_MS      (5 * 60 * 1000LL)
+#define TIK_JITTER_MS     (30 * 1000LL)
 #define TIK_ALERT_COUNT   3
-#define TIK_ALERT_MS      (30 * 60 * 1000ll)
-#define TIK_LAST_ALERT_MS (30 * 60 * 1000ll) /* before it expires */
+#define TIK_ALERT_MS      (30 * 60 * 1000LL)
+#define TIK_LAST_ALERT_MS (30 * 60 * 1000LL) /* before it expires */
 #define TIK_OFFSET_MS     50                 /* */
 _Static_assert(TIK_LIFE_MS > TIK_WINDOW_MS, "R-6.23");
 

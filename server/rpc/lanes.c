@@ -203,6 +203,8 @@ static void key_call_prepare(struct rpc_call *call)
     key->resource[0] = '\0';
     key->wrapped_len = 0;
     key->plaintext = NULL;
+    key->site_key = NULL;
+    key->blob[0] = '\0';
     key->initiator = INITIATOR_USER;
     key->purpose = SYSTEM_PURPOSE_NONE;
     key->request_id[0] = '\0';
@@ -228,6 +230,13 @@ static void key_call_prepare(struct rpc_call *call)
     key->has_results = false;
 }
 
+/* May be dropped at any time: nothing was written. */
+static bool only_reads(enum verb verb)
+{
+    return verb == VERB_UNWRAP_KEY || verb == VERB_UNWRAP_SITE_KEY ||
+           verb == VERB_WRAP_BLOB_KEY || verb == VERB_UNWRAP_BLOB_KEY;
+}
+
 static HF_STATUS data_decode(struct rpc_call *call)
 {
     ProtobufCMessage *request = NULL;
@@ -248,7 +257,7 @@ static void data_lane(struct rpc_call *call)
         call_reply_problem(call, &call->problem);
         return;
     }
-    if (call->slot->method->verb != VERB_UNWRAP_KEY) {
+    if (!only_reads(call->slot->method->verb)) {
         call_arm_close(call); /* it changes something */
     }
     if (rpc->batch_count == RPC_BATCH_MAX) {
@@ -276,7 +285,7 @@ void lane_submit(struct rpc *rpc)
     struct key_call *calls[RPC_BATCH_MAX];
     for (size_t i = 0; i < count; i++) {
         calls[i] = &rpc->batch[i]->u.key;
-        if (calls[i]->verb == VERB_UNWRAP_KEY) {
+        if (only_reads(calls[i]->verb)) {
             wait_append(rpc, rpc->batch[i]);
         }
     }

@@ -58,6 +58,8 @@ static const struct method_list *const lists[] = {
     &audit_methods,
     &approval_methods,
     &purge_methods,
+    &geo_methods,
+    &file_key_methods,
     &own_list,
 };
 

@@ -112,3 +112,5 @@ extern const struct method_list operation_methods;
 extern const struct method_list approval_methods;
 extern const struct method_list purge_methods;
 extern const struct method_list audit_methods;
+extern const struct method_list geo_methods;
+extern const struct method_list file_key_methods;

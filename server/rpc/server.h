@@ -15,7 +15,7 @@
 
 #define RPC_BATCH_MAX  256
 #define RPC_EVENTS_MAX 512 /* of one turn, before what it brought is served */
-#define RPC_SLOTS_MAX  128
+#define RPC_SLOTS_MAX  256
 /* How long a hot call may be out before its client is watched: longer than one
  * AES operation behind a full queue, about as long as a root key takes. */
 #define RPC_ARM_AFTER_MS 3

@@ -90,7 +90,8 @@ HF_STATUS ak_audit_use(struct service *service,
         json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "initiator",
                   call->initiator == INITIATOR_SYSTEM ? "SYSTEM" : "USER",
                   "purpose", purpose_text(call->purpose), "workload",
-                  "Exchange", "method", verb_method(call->verb), "results",
+                  call->type == RESOURCE_SITE ? "SharePoint" : "Exchange",
+                  "method", verb_method(call->verb), "results",
                   attempt_text(results[0]), attempt_text(results[1]));
     if (details != NULL &&
         (more == NULL || json_object_update(details, more))) {

@@ -52,20 +52,61 @@ static HF_STATUS checked_lease(struct service *service,
     return HF_OK;
 }
 
-static HF_STATUS unwrap(struct service *service, const struct token *token,
-                        struct token_request *request,
-                        struct lease_opened *opened)
+HF_STATUS attempt_prepare(struct service *service,
+                          struct generation_entry *generation, size_t slot,
+                          struct attempt_asked *out)
 {
-    request->attempt_ms = service->settings.attempt_ms;
-    opened->opened_ms = service_monotonic_ms(service);
-    HF_TRY(token_call(token, request));
-    if (request->op == TOKEN_OP_UNWRAP) {
-        opened->token = token;
-        opened->object = request->u.unwrap.object;
-    } else {
-        opened->key = request->u.unwrap.secret;
+    const struct wrapped_copy *copy = &generation->record.copies[slot];
+    const struct key_version_record *version =
+        &generation->versions[slot]->record;
+    const struct configured_token *token =
+        token_entry_ask(service, generation->keys[slot]->token);
+    if (token == NULL) {
+        return HF_E_MISUSE; /* our configuration, not the customer's answer */
     }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool in_memory = generation->dep->record.residency == RESIDENCY_MEMORY;
+    bool is_tik = generation->dep->record.type == DEP_TYPE_SHAREPOINT_GEO;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    *out = (struct attempt_asked){
+        .token = token->token,
+        .source = is_tik ? LEASE_AS_TIK : LEASE_BY_CUSTOMER_KEY,
+        .asked_ms = service_monotonic_ms(service),
+        .request =
+            {
+                      .op = in_memory ? TOKEN_OP_DECRYPT : TOKEN_OP_UNWRAP,
+                      .attempt_ms = service->settings.attempt_ms,
+                      .u.unwrap =
+                    {
+                        .key = {.type = TOKEN_KEY_RSA,
+                                .id_len = version->cka_id_len},
+                        .suite = (enum token_suite)copy->suite,
+                        .wrapped = {copy->wrapped, copy->wrapped_len},
+                    }, },
+    };
+    struct token_key *key = &out->request.u.unwrap.key;
+    memcpy(key->id, version->cka_id, version->cka_id_len);
+    memcpy(key->fingerprint, version->fingerprint, sizeof key->fingerprint);
+    atomic_fetch_add(&service->root_ops, 1);
     return HF_OK;
+}
+
+HF_STATUS attempt_finish(struct service *service,
+                         struct generation_entry *generation,
+                         const struct attempt_asked *asked,
+                         struct lease **out_lease)
+{
+    struct lease_opened opened = {
+        .source = asked->source,
+        .opened_ms = asked->asked_ms,
+    };
+    if (asked->request.op == TOKEN_OP_UNWRAP) {
+        opened.token = asked->token;
+        opened.object = asked->request.u.unwrap.object;
+    } else {
+        opened.key = asked->request.u.unwrap.secret;
+    }
+    return checked_lease(service, generation, &opened, out_lease);
 }
 
 static HF_STATUS open_by_customer_key(struct service *service,
@@ -73,34 +114,11 @@ static HF_STATUS open_by_customer_key(struct service *service,
                                       size_t slot, int64_t drop_dead_ms,
                                       struct lease **out_lease)
 {
-    const struct wrapped_copy *copy = &generation->record.copies[slot];
-    const struct key_version_record *version =
-        &generation->versions[slot]->record;
-    const struct configured_token *token =
-        token_entry_ask(service, generation->keys[slot]->token);
-    struct lease_opened opened = {.source = LEASE_BY_CUSTOMER_KEY};
-    if (token == NULL) {
-        return HF_E_MISUSE; /* our configuration, not the customer's answer */
-    }
-    pthread_rwlock_rdlock(&service->catalogue.lock);
-    bool in_memory = generation->dep->record.residency == RESIDENCY_MEMORY;
-    pthread_rwlock_unlock(&service->catalogue.lock);
-    struct token_request request = {
-        .op = in_memory ? TOKEN_OP_DECRYPT : TOKEN_OP_UNWRAP,
-        .drop_dead_ms = drop_dead_ms,
-        .u.unwrap =
-            {
-                       .key = {.type = TOKEN_KEY_RSA, .id_len = version->cka_id_len},
-                       .suite = (enum token_suite)copy->suite,
-                       .wrapped = {copy->wrapped, copy->wrapped_len},
-                       },
-    };
-    memcpy(request.u.unwrap.key.id, version->cka_id, version->cka_id_len);
-    memcpy(request.u.unwrap.key.fingerprint, version->fingerprint,
-           sizeof version->fingerprint);
-    atomic_fetch_add(&service->root_ops, 1);
-    HF_TRY(unwrap(service, token->token, &request, &opened));
-    return checked_lease(service, generation, &opened, out_lease);
+    struct attempt_asked asked;
+    HF_TRY(attempt_prepare(service, generation, slot, &asked));
+    asked.request.drop_dead_ms = drop_dead_ms;
+    HF_TRY(token_call(asked.token, &asked.request));
+    return attempt_finish(service, generation, &asked, out_lease);
 }
 
 static void note_bad_copy(struct service *service,
@@ -111,12 +129,9 @@ static void note_bad_copy(struct service *service,
     pthread_mutex_unlock(&generation->lock);
 }
 
-HF_STATUS attempt_customer_key(struct service *service,
-                               struct generation_entry *generation, size_t slot,
-                               int64_t drop_dead_ms, struct lease **out_lease)
+void attempt_note(struct service *service, struct generation_entry *generation,
+                  size_t slot, enum hf_status status)
 {
-    enum hf_status status = open_by_customer_key(service, generation, slot,
-                                                 drop_dead_ms, out_lease);
     enum attempt attempt = attempt_of(status);
     health_note(service, generation->versions[slot], attempt,
                 status == HF_E_TIMEOUT);
@@ -126,7 +141,30 @@ HF_STATUS attempt_customer_key(struct service *service,
     if (attempt == ATTEMPT_BAD_BLOB) {
         note_bad_copy(service, generation, slot);
     }
+}
+
+HF_STATUS attempt_customer_key(struct service *service,
+                               struct generation_entry *generation, size_t slot,
+                               int64_t drop_dead_ms, struct lease **out_lease)
+{
+    enum hf_status status = open_by_customer_key(service, generation, slot,
+                                                 drop_dead_ms, out_lease);
+    attempt_note(service, generation, slot, status);
     return status;
+}
+
+static enum lease_source source_of_root(enum dep_type type)
+{
+    switch (type) {
+    case DEP_TYPE_SERVICE_MANAGED:
+        return LEASE_BY_SERVICE_ROOT;
+    case DEP_TYPE_SHAREPOINT_GEO:
+        return LEASE_FOR_RECOVERY;
+    case DEP_TYPE_EXCHANGE_MAILBOX:
+    case DEP_TYPE_MULTI_WORKLOAD:
+        break;
+    }
+    return LEASE_BY_AVAILABILITY_KEY;
 }
 
 /* A roll moves the copy to another version of the key, meanwhile too. */
@@ -142,17 +180,16 @@ static void read_root(struct service *service,
 
 static HF_STATUS open_by_root(struct service *service,
                               const struct wrapped_copy *copy,
-                              const struct token_key *key, int64_t drop_dead_ms,
-                              struct lease_opened *opened)
+                              const struct token_key *key,
+                              struct attempt_asked *asked)
 {
-    struct token_request request = {
-        .op = TOKEN_OP_UNWRAP,
-        .drop_dead_ms = drop_dead_ms,
-        .u.unwrap = {.key = *key,
-                     .suite = (enum token_suite)copy->suite,
-                     .wrapped = {copy->wrapped, copy->wrapped_len}},
+    asked->asked_ms = service_monotonic_ms(service);
+    asked->request.u.unwrap = (struct token_unwrap){
+        .key = *key,
+        .suite = (enum token_suite)copy->suite,
+        .wrapped = {copy->wrapped, copy->wrapped_len},
     };
-    return unwrap(service, service->settings.ak_token, &request, opened);
+    return token_call(asked->token, &asked->request);
 }
 
 HF_STATUS attempt_service_root(struct service *service,
@@ -161,24 +198,29 @@ HF_STATUS attempt_service_root(struct service *service,
 {
     struct wrapped_copy copy;
     struct token_key key;
-    struct lease_opened opened = {
-        .source = generation->dep->record.type == DEP_TYPE_SERVICE_MANAGED
-                      ? LEASE_BY_SERVICE_ROOT
-                      : LEASE_BY_AVAILABILITY_KEY,
+    enum dep_type type = generation->dep->record.type;
+    struct attempt_asked asked = {
+        .token = service_ak_token(service, type),
+        .source = source_of_root(type),
+        .request = {.op = TOKEN_OP_UNWRAP,
+                    .drop_dead_ms = drop_dead_ms,
+                    .attempt_ms = service->settings.attempt_ms},
     };
     if (atomic_load(&generation->closed)) {
         return HF_E_UNREACHABLE;
     }
+    if (asked.token == NULL) {
+        return HF_E_MISUSE; /* our configuration */
+    }
     read_root(service, generation, &copy, &key);
-    enum hf_status status =
-        open_by_root(service, &copy, &key, drop_dead_ms, &opened);
+    enum hf_status status = open_by_root(service, &copy, &key, &asked);
     if (hf_status_class(status) == HF_CLASS_MISSING) {
         uint32_t version = copy.key_version;
         read_root(service, generation, &copy, &key);
         if (copy.key_version != version) { /* rolled under us */
-            status = open_by_root(service, &copy, &key, drop_dead_ms, &opened);
+            status = open_by_root(service, &copy, &key, &asked);
         }
     }
     HF_TRY(status);
-    return checked_lease(service, generation, &opened, out_lease);
+    return attempt_finish(service, generation, &asked, out_lease);
 }

@@ -8,13 +8,53 @@
 #include <string.h>
 
 #define NUMBER_BYTES 4
+/* The one of all geos. */
+#define AK_SHARED_ID "hf-ak-deployment"
+
+const struct token *service_ak_token(const struct service *service,
+                                     enum dep_type type)
+{
+    return type == DEP_TYPE_SHAREPOINT_GEO
+               ? service->settings.sharepoint_ak_token
+               : service->settings.ak_token;
+}
+
+HF_STATUS ak_call(struct service *service, enum dep_type type,
+                  struct token_request *request)
+{
+    const struct token *token = service_ak_token(service, type);
+    return token == NULL ? HF_E_MISUSE : token_call(token, request);
+}
+
+static bool is_shared(const struct dep_record *dep)
+{
+    return bytes_equal((struct bytes){dep->ak_cka_id, dep->ak_cka_id_len},
+                       bytes_of_text(AK_SHARED_ID));
+}
+
+void ak_share(struct dep_record *dep)
+{
+    dep->ak_cka_id_len = sizeof AK_SHARED_ID - 1;
+    memcpy(dep->ak_cka_id, AK_SHARED_ID, dep->ak_cka_id_len);
+}
+
+static bool is_pair(const struct dep_record *dep)
+{
+    return dep->type == DEP_TYPE_SHAREPOINT_GEO;
+}
 
 void ak_key_of(const struct dep_record *dep, uint32_t version,
                struct token_key *out)
 {
     CHECK(dep->ak_cka_id_len > NUMBER_BYTES);
-    *out =
-        (struct token_key){.type = TOKEN_KEY_AES, .id_len = dep->ak_cka_id_len};
+    *out = (struct token_key){
+        .type = is_pair(dep) ? TOKEN_KEY_RSA : TOKEN_KEY_AES,
+        .id_len = dep->ak_cka_id_len,
+    };
+    if (is_shared(dep)) {
+        memcpy(out->id, dep->ak_cka_id, dep->ak_cka_id_len);
+        return;
+    }
     struct byte_writer writer = byte_writer_on(out->id, sizeof out->id);
     put_raw(&writer, dep->ak_cka_id, dep->ak_cka_id_len - NUMBER_BYTES);
     put_u32(&writer, version);
@@ -36,7 +76,9 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     char prefix[HF_LABEL_MAX_BYTES + 1];
     struct token_request request = {
         .op = TOKEN_OP_GENERATE,
-        .u.generate = {.purpose = TOKEN_FOR_AVAILABILITY_KEY,
+        .u.generate = {.purpose = is_pair(dep) ? TOKEN_FOR_AVAILABILITY_PAIR
+                                               : TOKEN_FOR_AVAILABILITY_KEY,
+                       .bits = is_pair(dep) ? HF_RSA_MIN_BITS : 0,
                        .report = &report},
     };
     struct token_generate *generate = &request.u.generate;
@@ -46,7 +88,10 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     ak_label_prefix(&dep->id, prefix);
     snprintf(generate->label, sizeof generate->label, "%.80s%u", prefix,
              version);
-    enum hf_status status = token_call(service->settings.ak_token, &request);
+    if (is_shared(dep)) {
+        snprintf(generate->label, sizeof generate->label, AK_SHARED_ID);
+    }
+    enum hf_status status = ak_call(service, dep->type, &request);
     return status == HF_E_EXISTS ? HF_OK : status;
 }
 
@@ -54,6 +99,9 @@ HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version)
 {
     struct token_request request = {.op = TOKEN_OP_DESTROY};
+    if (is_shared(dep)) {
+        return HF_OK; /* other geos rest on it */
+    }
     ak_key_of(dep, version, &request.u.destroy.key);
-    return token_call(service->settings.ak_token, &request);
+    return ak_call(service, dep->type, &request);
 }

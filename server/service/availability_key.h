@@ -16,5 +16,13 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
                       uint32_t version);
 HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version);
+/* Of geos the objects are RSA pairs in a token of their own (R-2.10), one for
+ * each DEP, or one for all where the configuration says so (PER_DEPLOYMENT,
+ * R-2.9): ak_share names that one, which is never destroyed with a DEP.
+ * ak_call: asks the token of DEPs of this type; HF_E_MISUSE: there is none. */
+void ak_share(struct dep_record *dep);
+HF_STATUS ak_call(struct service *service, enum dep_type type,
+                  struct token_request *request);
+
 /* ak_set_version: the record names this version from now on. */
 void ak_set_version(struct dep_record *dep, uint32_t version);

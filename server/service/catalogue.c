@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/core.h"
+#include "server/service/geo_entries.h"
 #include "server/service/onboardings.h"
 #include "server/service/purges.h"
 
@@ -426,6 +427,7 @@ static HF_STATUS make_tables(struct catalogue *catalogue)
     HF_TRY(table_new(&catalogue->tenants_by_id));
     HF_TRY(table_new(&catalogue->tokens_by_id));
     HF_TRY(table_new(&catalogue->keys_by_id));
+    HF_TRY(table_new(&catalogue->geos_by_id));
     return table_new(&catalogue->deps_by_id);
 }
 
@@ -441,19 +443,20 @@ static enum hf_status load_one(void *context, const struct record *record,
         ledger_each_fn *load;
         const char *what;
     } kinds[] = {
-        [RECORD_TENANT] = {load_tenant,      "tenant"              },
-        [RECORD_TOKEN] = {load_token,       "token"               },
-        [RECORD_CUSTOMER_KEY] = {load_key,         "customer key"        },
-        [RECORD_KEY_VERSION] = {load_key_version, "customer key version"},
-        [RECORD_GRANT] = {load_grant,       "grant"               },
-        [RECORD_DEP] = {load_dep,         "DEP"                 },
-        [RECORD_GENERATION] = {load_generation,  "DEP generation"      },
-        [RECORD_TENANT_ASSIGNMENT] = {load_assignment,  "tenant assignment"   },
-        [RECORD_ONBOARDING] = {load_onboarding,  "onboarding request"  },
-        [RECORD_OFFICER] = {purges_load,      "purge approver"      },
-        [RECORD_PURGE] = {purges_load,      "purge"               },
-        [RECORD_APPROVAL] = {purges_load,      "approval"            },
-        [RECORD_CERTIFICATE] = {purges_load,      "certificate"         },
+        [RECORD_TENANT] = {load_tenant,        "tenant"              },
+        [RECORD_TOKEN] = {load_token,         "token"               },
+        [RECORD_CUSTOMER_KEY] = {load_key,           "customer key"        },
+        [RECORD_KEY_VERSION] = {load_key_version,   "customer key version"},
+        [RECORD_GRANT] = {load_grant,         "grant"               },
+        [RECORD_DEP] = {load_dep,           "DEP"                 },
+        [RECORD_GENERATION] = {load_generation,    "DEP generation"      },
+        [RECORD_TENANT_ASSIGNMENT] = {load_assignment,    "tenant assignment"   },
+        [RECORD_ONBOARDING] = {load_onboarding,    "onboarding request"  },
+        [RECORD_OFFICER] = {purges_load,        "purge approver"      },
+        [RECORD_PURGE] = {purges_load,        "purge"               },
+        [RECORD_APPROVAL] = {purges_load,        "approval"            },
+        [RECORD_CERTIFICATE] = {purges_load,        "certificate"         },
+        [RECORD_GEO] = {catalogue_load_geo, "geo"                 },
     };
     const struct loading *loading = context;
     CHECK((size_t)record->kind < HF_COUNT(kinds) &&
@@ -481,6 +484,7 @@ HF_STATUS catalogue_load(struct service *service, struct problem *problem)
 
 void catalogue_free(struct catalogue *catalogue)
 {
+    catalogue_free_geos(catalogue);
     FREE_LIST(catalogue->deps, dep_entry_free);
     FREE_LIST(catalogue->keys, key_entry_free);
     FREE_LIST(catalogue->tokens, free);

@@ -17,6 +17,7 @@
 #include "server/domain/customer_key.h"
 #include "server/domain/dep.h"
 #include "server/domain/key_health.h"
+#include "server/domain/tik.h"
 
 #include "server/service/ledger.h"
 #include "server/service/service.h"
@@ -123,6 +124,7 @@ struct generation_entry {
     atomic_bool closed;   /* no lease any more: its root is about to go */
     uint64_t seals_next;
     uint64_t seals_end;
+    struct tik_entry tik; /* of a SHAREPOINT_GEO: its lease as a cached TIK */
 };
 
 struct dep_entry {
@@ -134,7 +136,16 @@ struct dep_entry {
     atomic_uint assigned_count;
     atomic_int health;          /* enum dep_health last told to the watcher */
     atomic_int health_recorded; /* in the audit chain (chronicle.h) */
+    struct geo_entry *geo;      /* SHAREPOINT_GEO: whose it is */
     struct dep_entry *next;
+};
+
+struct geo_entry {
+    struct geo_record record;
+    struct stamp stamp;
+    struct tenant_entry *tenant;
+    struct dep_entry *dep; /* NULL: UNREGISTERED */
+    struct geo_entry *next;
 };
 
 struct catalogue {
@@ -144,10 +155,12 @@ struct catalogue {
     struct table *tokens_by_id;
     struct table *keys_by_id;
     struct table *deps_by_id;
+    struct table *geos_by_id;
     struct tenant_entry *tenants; /* lists: oldest first */
     struct token_entry *tokens;
     struct key_entry *keys;
     struct dep_entry *deps;
+    struct geo_entry *geos;
 };
 
 /* catalogue_load: every sealed record of the ledger, linked together.

@@ -49,6 +49,7 @@ struct service {
     atomic_uint_fast64_t slow_calls;
     atomic_uint_fast64_t overloaded;
     atomic_uint_fast64_t leases;
+    atomic_uint_fast64_t tik_answers_due; /* of races, the late ones too */
 };
 
 /* service_itself: the caller of what the service does on its own account, such
@@ -201,6 +202,10 @@ struct dep_key_plan {
     struct generation_record *generation; /* filled */
     struct key_entry *keys[HF_CUSTOMER_KEYS_PER_DEP];
     struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];
+    /* SHAREPOINT_GEO: the public half of its availability key; filled */
+    uint8_t ak_spki[HF_SPKI_MAX_BYTES];
+    size_t ak_spki_len;
+    uint8_t ak_fingerprint[HF_SHA256_BYTES];
 };
 HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan);
 /* dep_make_generation: the same for plan->dep->generation of a DEP whose
@@ -211,6 +216,11 @@ HF_STATUS dep_make_generation(struct service *service,
 /* dep_unmake_keys: after a failed record: destroys the availability key that
  * dep_make_keys made. */
 void dep_unmake_keys(struct service *service, const struct dep_record *dep);
+
+/* service_ak_token: the token that holds the availability keys of DEPs of this
+ * type (R-2.10); NULL: there is none. */
+const struct token *service_ak_token(const struct service *service,
+                                     enum dep_type type);
 
 /* rows: verified resource rows (rows.h) that a change of assignment touches. */
 void rows_forget(struct service *service, const struct hf_id *tenant,

@@ -16,13 +16,46 @@ static HF_STATUS generate_availability_key(struct service *service,
                                            struct dep_record *dep)
 {
     dep->ak_version = 1;
-    struct byte_writer writer =
-        byte_writer_on(dep->ak_cka_id, sizeof dep->ak_cka_id);
-    put_raw(&writer, dep->id.bytes, HF_ID_BYTES);
-    put_u32(&writer, dep->ak_version);
-    dep->ak_cka_id_len = writer.len;
+    if (dep->type == DEP_TYPE_SHAREPOINT_GEO &&
+        service->settings.sharepoint_ak_shared) {
+        ak_share(dep);
+    } else {
+        struct byte_writer writer =
+            byte_writer_on(dep->ak_cka_id, sizeof dep->ak_cka_id);
+        put_raw(&writer, dep->id.bytes, HF_ID_BYTES);
+        put_u32(&writer, dep->ak_version);
+        dep->ak_cka_id_len = writer.len;
+    }
     HF_TRY(ak_generate(service, dep, dep->ak_version));
     dep->ak_state = AK_ACTIVE;
+    return HF_OK;
+}
+
+/* The pair is pinned by what the geo's record says; the first look at it pins
+ * it (N32). */
+static HF_STATUS find_availability_pair(struct service *service,
+                                        struct dep_key_plan *plan)
+{
+    struct token_key_report report = {0};
+    struct token_request request = {
+        .op = TOKEN_OP_FIND,
+        .u.find.report = &report,
+    };
+    struct token_key *key = &request.u.find.key;
+    ak_key_of(plan->dep, plan->dep->ak_version, key);
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct dep_entry *known =
+        catalogue_dep_by_id(&service->catalogue, &plan->dep->id);
+    if (known != NULL && known->geo != NULL && known->geo->dep == known) {
+        memcpy(key->fingerprint, known->geo->record.ak_fingerprint,
+               sizeof key->fingerprint);
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    HF_TRY(ak_call(service, plan->dep->type, &request));
+    memcpy(plan->ak_spki, report.spki, report.spki_len);
+    plan->ak_spki_len = report.spki_len;
+    memcpy(plan->ak_fingerprint, report.key.fingerprint,
+           sizeof plan->ak_fingerprint);
     return HF_OK;
 }
 
@@ -37,7 +70,27 @@ void dep_unmake_keys(struct service *service, const struct dep_record *dep)
     }
 }
 
-static void fill_mint(const struct dep_key_plan *plan, struct token_mint *mint)
+/* AES-KWP inside the token, or OAEP by the pair (crypto.md). */
+static void fill_ak_copy(struct service *service,
+                         const struct dep_key_plan *plan,
+                         struct token_mint_copy *ak)
+{
+    const struct dep_record *dep = plan->dep;
+    if (dep->type != DEP_TYPE_SHAREPOINT_GEO) {
+        ak->suite = TOKEN_SUITE_AES_KWP;
+        ak->key.type = TOKEN_KEY_AES;
+        ak->key.id_len = dep->ak_cka_id_len;
+        memcpy(ak->key.id, dep->ak_cka_id, dep->ak_cka_id_len);
+        return;
+    }
+    struct token_profile profile;
+    token_profile_get(service->settings.sharepoint_ak_token, &profile);
+    ak->suite = token_suite_preferred(&profile);
+    ak->spki = (struct bytes){plan->ak_spki, plan->ak_spki_len};
+}
+
+static void fill_mint(struct service *service, const struct dep_key_plan *plan,
+                      struct token_mint *mint)
 {
     const struct generation_record *generation = plan->generation;
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
@@ -51,11 +104,7 @@ static void fill_mint(const struct dep_key_plan *plan, struct token_mint *mint)
             .spki = {version->spki, version->spki_len},
         };
     }
-    struct token_mint_copy *ak = &mint->copies[mint->copy_count++];
-    ak->suite = TOKEN_SUITE_AES_KWP;
-    ak->key.type = TOKEN_KEY_AES;
-    ak->key.id_len = plan->dep->ak_cka_id_len;
-    memcpy(ak->key.id, plan->dep->ak_cka_id, plan->dep->ak_cka_id_len);
+    fill_ak_copy(service, plan, &mint->copies[mint->copy_count++]);
     memcpy(mint->check_iv, generation->check_iv, sizeof mint->check_iv);
     mint->check_text = bytes_of_text(COMMITMENT_TEXT);
 }
@@ -101,11 +150,11 @@ static HF_STATUS mint_dep_key(struct service *service,
     if (mint == NULL) {
         return HF_E_NO_MEMORY;
     }
-    fill_mint(plan, mint);
+    fill_mint(service, plan, mint);
     commitment_context(generation, context);
     mint->check_aad = BYTES_OF(context);
     struct token_request request = {.op = TOKEN_OP_MINT, .u.mint = mint};
-    enum hf_status status = token_call(service->settings.ak_token, &request);
+    enum hf_status status = ak_call(service, plan->dep->type, &request);
     if (status == HF_OK) {
         keep_copies(plan, mint);
     }
@@ -169,6 +218,9 @@ HF_STATUS dep_make_generation(struct service *service,
     plan->generation->dep = plan->dep->id;
     plan->generation->generation = plan->dep->generation;
     plan->generation->created_ms = service_wall_ms(service);
+    if (plan->dep->type == DEP_TYPE_SHAREPOINT_GEO && plan->ak_spki_len == 0) {
+        HF_TRY(find_availability_pair(service, plan));
+    }
     HF_TRY(mint_dep_key(service, plan));
     return check_copies(service, plan);
 }

@@ -255,6 +255,11 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
         return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
     }
     HF_TRY(dep_admit(&admin, dep->record.type));
+    if (dep->record.type == DEP_TYPE_SHAREPOINT_GEO) {
+        return problem_set(problem, REASON_STATE_CONFLICT,
+                           "the DEP of a geo is changed by the verbs of "
+                           "GeoService");
+    }
     enum hf_status status = HF_OK;
     if (!admin.seen && request->set_enabled && request->enabled) {
         HF_TRY(revalidate(&admin, dep));

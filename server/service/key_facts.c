@@ -7,14 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* a geo names versions exactly, the others take the current one. */
+static struct key_version_entry *version_of(const struct facts_request *request,
+                                            size_t slot)
+{
+    const struct key_entry *key = request->keys[slot];
+    uint32_t version = request->exact[slot] != 0 ? request->exact[slot]
+                                                 : key->record.current_version;
+    return key->versions[version - 1];
+}
+
 /* What the catalogue knows; its lock is held. */
 static void from_catalogue(struct service *service,
                            const struct facts_request *request, size_t slot,
                            struct key_facts *facts)
 {
     const struct key_entry *key = request->keys[slot];
-    const struct key_version_entry *version =
-        key->versions[key->record.current_version - 1];
+    const struct key_version_entry *version = version_of(request, slot);
     const struct token_entry *token = key->token;
     const struct grant_entry *grant = key_entry_grant(key, request->identity);
     uint32_t granted = grant == NULL ? 0 : grant->record.granted;
@@ -123,8 +132,7 @@ void key_facts_collect(struct service *service, struct facts_request *request,
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
         const struct key_entry *key = request->keys[slot];
         from_catalogue(service, request, slot, &out->keys[slot]);
-        request->versions[slot] =
-            key->versions[key->record.current_version - 1];
+        request->versions[slot] = version_of(request, slot);
         versions[slot] = request->versions[slot]->record;
         tokens[slot] = key->token;
     }

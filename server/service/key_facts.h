@@ -10,6 +10,7 @@ struct facts_request {
     enum residency residency;
     enum dep_type dep_type;
     const char *domains[HF_CUSTOMER_KEYS_PER_DEP]; /* stated; NULL: none */
+    uint32_t exact[HF_CUSTOMER_KEYS_PER_DEP]; /* version; 0: the current one */
     const struct dep_entry *except; /* not counted as sharing; NULL: none */
     /* result: the version of each key that was looked at */
     struct key_version_entry *versions[HF_CUSTOMER_KEYS_PER_DEP];

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/aead.h"
+#include "server/service/blob.h"
 #include "server/service/keys_slow.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
@@ -37,6 +38,7 @@ static void tell_others(const struct key_call *call)
 void key_call_finish(struct key_call *call, enum hf_status status)
 {
     call->status = status;
+    secret_freep(&call->site_key);
     if (status != HF_OK) {
         secret_freep(&call->plaintext);
         call->envelope_len = 0;
@@ -100,7 +102,7 @@ static bool is_where_it_should_be(struct service *service,
 {
     const struct resource_place place = {
         .type = type,
-        .assigned = row->assigned,
+        .assigned = row->geo != NULL ? row->geo->dep : row->assigned,
         .covered = row->covered,
     };
     const struct dep_entry *wanted =
@@ -120,7 +122,7 @@ static void fill_context(struct key_call *call,
         .generation = generation->record.generation,
         .workload = row->workload,
         .resource_type = call->type,
-        .purpose = PURPOSE_RESOURCE_KEY,
+        .purpose = resource_purpose(call->type),
     };
     memcpy(context.resource_hash, row->resource_hash,
            sizeof context.resource_hash);
@@ -138,6 +140,33 @@ static bool names(const struct generation_entry *generation,
            id_equal(&envelope->dep, &generation->record.dep);
 }
 
+/* What opens a key that is stored: all else is rare, or writes. */
+static bool may_be_hot(const struct key_call *call)
+{
+    return (call->verb == VERB_UNWRAP_KEY ||
+            call->verb == VERB_UNWRAP_SITE_KEY || verb_is_blob(call->verb)) &&
+           call->tries <= STALE_MAX;
+}
+
+/* The envelope that the lease has to open: the caller's, or the stored one; of
+ * a blob verb always the site's own. */
+static struct bytes envelope_to_open(struct key_call *call)
+{
+    return verb_is_blob(call->verb)
+               ? BYTES_OF(call->stored)
+               : (struct bytes){call->wrapped, call->wrapped_len};
+}
+
+static void take_stored(struct key_call *call, const struct row *row)
+{
+    if (verb_is_blob(call->verb)) {
+        memcpy(call->stored, row->envelope, sizeof call->stored);
+    } else if (call->wrapped_len == 0) {
+        memcpy(call->wrapped, row->envelope, row->envelope_len);
+        call->wrapped_len = row->envelope_len;
+    }
+}
+
 /* The catalogue's lock is held. */
 static enum lane look_up(struct service *service, struct key_call *call,
                          int64_t now_ms)
@@ -148,7 +177,7 @@ static enum lane look_up(struct service *service, struct key_call *call,
     if (call->status != HF_OK) {
         return LANE_REFUSED;
     }
-    if (call->verb != VERB_UNWRAP_KEY || call->tries > STALE_MAX) {
+    if (!may_be_hot(call)) {
         return LANE_SLOW;
     }
     struct record_key key =
@@ -161,13 +190,10 @@ static enum lane look_up(struct service *service, struct key_call *call,
         !is_where_it_should_be(service, tenant, call->type, row)) {
         return LANE_SLOW;
     }
-    if (call->wrapped_len == 0) {
-        memcpy(call->wrapped, row->envelope, row->envelope_len);
-        call->wrapped_len = row->envelope_len;
-    }
+    take_stored(call, row);
     /* only what is wrapped as the stored key is hot; older copies are rare */
-    if (envelope_parse((struct bytes){call->wrapped, call->wrapped_len},
-                       HF_KEY_BYTES, &envelope) != HF_OK ||
+    if (envelope_parse(envelope_to_open(call), HF_KEY_BYTES, &envelope) !=
+            HF_OK ||
         !names(row->effective, &envelope) || !may_open(row, row->effective)) {
         return LANE_SLOW;
     }
@@ -177,7 +203,27 @@ static enum lane look_up(struct service *service, struct key_call *call,
     }
     call->lease = lease;
     fill_context(call, row->effective, row);
+    if (verb_is_blob(call->verb)) {
+        blob_bind(call, &tenant->record.id, row->resource_hash);
+    }
     return LANE_HOT;
+}
+
+/* The site key is here: the blob's own is opened or wrapped with it. */
+static void answer(struct key_call *call)
+{
+    enum hf_status status = HF_OK;
+    if (verb_is_blob(call->verb)) {
+        status = blob_run(call, call->site_key);
+    }
+    if (status == HF_E_BAD_BLOB) {
+        key_call_refuse(call, REASON_BLOB_INVALID,
+                        "the wrapped key does not open");
+    } else if (status != HF_OK) {
+        key_call_finish(call, problem_of_status(&call->problem, status));
+    } else {
+        key_call_finish(call, HF_OK);
+    }
 }
 
 static void opened(struct token_request *request)
@@ -189,11 +235,14 @@ static void opened(struct token_request *request)
     call->lease = NULL;
     if (status == HF_OK) {
         /* answered first: ending the lease waits for it */
-        key_call_finish(call, HF_OK);
+        answer(call);
         lease_release(lease);
         return;
     }
-    secret_freep(&call->plaintext);
+    secret_freep(&call->site_key);
+    if (!verb_is_blob(call->verb)) { /* theirs is the caller's own */
+        secret_freep(&call->plaintext);
+    }
     if (status == HF_E_BAD_BLOB) {
         lease_release(lease);
         key_call_refuse(call, REASON_BLOB_INVALID,
@@ -217,7 +266,10 @@ static void opened(struct token_request *request)
 static HF_STATUS prepare(struct key_call *call)
 {
     const struct lease *lease = call->lease;
-    HF_TRY(secret_new(HF_KEY_BYTES, &call->plaintext));
+    struct secret **place =
+        verb_is_blob(call->verb) ? &call->site_key : &call->plaintext;
+    struct bytes envelope = envelope_to_open(call);
+    HF_TRY(secret_new(HF_KEY_BYTES, place));
     call->token_request = (struct token_request){
         .op = TOKEN_OP_OPEN,
         .drop_dead_ms = call->deadline_ms,
@@ -227,14 +279,14 @@ static HF_STATUS prepare(struct key_call *call)
             {
                      .key = lease->object,
                      .aad = BYTES_OF(call->context),
-                     .in = {call->wrapped + ENVELOPE_HEAD_BYTES,
-                       call->wrapped_len - ENVELOPE_HEAD_BYTES},
-                     .out = secret_writable(call->plaintext),
+                     .in = {envelope.data + ENVELOPE_HEAD_BYTES,
+                       envelope.len - ENVELOPE_HEAD_BYTES},
+                     .out = secret_writable(*place),
                      .out_cap = HF_KEY_BYTES,
                      },
     };
     memcpy(call->token_request.u.aead.iv,
-           call->wrapped + ENVELOPE_HEAD_BYTES - HF_GCM_IV_BYTES,
+           envelope.data + ENVELOPE_HEAD_BYTES - HF_GCM_IV_BYTES,
            HF_GCM_IV_BYTES);
     return HF_OK;
 }

@@ -31,14 +31,18 @@ typedef void key_call_done_fn(struct key_call *call);
 /* One call; owned by the edge until done was called, exactly once, on any
  * thread, possibly before submit returns. */
 struct key_call {
-    enum verb verb; /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY */
+    /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY; of sites CREATE_SITE_KEY,
+     * UNWRAP_SITE_KEY, REWRAP_KEY, WRAP_BLOB_KEY, UNWRAP_BLOB_KEY */
+    enum verb verb;
     const struct caller *caller;
     char tenant[HF_NAME_MAX_BYTES + 1];
     enum resource_type type;
     char resource[HF_RESOURCE_ID_MAX_BYTES + 1];
+    char blob[HF_RESOURCE_ID_MAX_BYTES + 1]; /* of blob verbs */
     uint8_t wrapped[ENVELOPE_MAX_BYTES];
     size_t wrapped_len;       /* UNWRAP, REWRAP; 0: the stored one */
-    struct secret *plaintext; /* WRAP: in. UNWRAP, GENERATE: result. The edge
+    struct secret *plaintext; /* WRAP: in. UNWRAP, GENERATE: result.
+                                 WRAP_BLOB: in, or NULL: made here. The edge
                                  frees it. */
     enum initiator initiator;
     enum system_purpose purpose;
@@ -64,6 +68,10 @@ struct key_call {
     struct key_call *link;
     struct token_request token_request;
     uint8_t context[CONTEXT_BYTES];
+    uint8_t stored[ENVELOPE_KEY_BYTES]; /* blob verbs: the site's envelope */
+    struct secret *site_key;
+    struct hf_id blob_site;
+    uint8_t blob_context[CONTEXT_BYTES];
     void *lease;
     uint32_t tries;
     /* what audit records call the request: request_id, or one made on the slow

@@ -4,6 +4,7 @@
 
 #include "hsm/sys/log.h"
 
+#include "server/service/blob.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
 #include "server/service/rows.h"
@@ -70,14 +71,21 @@ static enum step rewrap_on_access(struct slow *slow, const struct secret *key)
     return STEP_ON;
 }
 
+static void refuse_keyless(struct slow *slow)
+{
+    slow_refuse(slow, REASON_STATE_CONFLICT,
+                slow->call->type == RESOURCE_SITE
+                    ? "this site has no key yet: CreateSiteKey makes one"
+                    : "this resource has no key yet: GenerateKey makes one");
+}
+
 static void run_unwrap(struct slow *slow)
 {
     struct key_call *call = slow->call;
     HF_OWNED(secret_freep) struct secret *key = NULL;
     struct bytes blob = blob_of(slow);
     if (blob.len == 0) {
-        slow_refuse(slow, REASON_STATE_CONFLICT,
-                    "this resource has no key yet: GenerateKey makes one");
+        refuse_keyless(slow);
         return;
     }
     if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
@@ -93,6 +101,43 @@ static void run_unwrap(struct slow *slow)
     }
     call->plaintext = HF_GIVE(key);
     key_call_finish(call, HF_OK);
+}
+
+/* --- WrapBlobKey, UnwrapBlobKey ------------------------------------------ */
+
+/* An access to the site's key like any other; what it opens stays here. */
+static void run_blob(struct slow *slow)
+{
+    struct key_call *call = slow->call;
+    uint8_t hash[HF_SHA256_BYTES];
+    HF_OWNED(secret_freep) struct secret *key = NULL;
+    const struct bytes stored = {slow->view.record.envelope,
+                                 slow->view.record.envelope_len};
+    if (stored.len == 0) {
+        refuse_keyless(slow);
+        return;
+    }
+    if (slow_open_envelope(slow, stored, &key) == STEP_OVER) {
+        return;
+    }
+    if (mailbox_needs_rewrap(&slow->view.facts)) {
+        if (rewrap_on_access(slow, key) == STEP_OVER) {
+            return;
+        }
+        call->envelope_len = 0; /* the site's own: not what was asked for */
+    } else {
+        rows_put(slow->service, &slow->view.record, &slow->view.stamp);
+    }
+    resource_hash(slow->view.record.id, hash);
+    blob_bind(call, &slow->view.record.tenant, hash);
+    enum hf_status status = blob_run(call, key);
+    if (status == HF_E_BAD_BLOB) {
+        slow_refuse(slow, REASON_BLOB_INVALID, "the wrapped key does not open");
+    } else if (status != HF_OK) {
+        slow_fail(slow, status);
+    } else {
+        key_call_finish(call, HF_OK);
+    }
 }
 
 /* --- GenerateKey -------------------------------------------------------- */
@@ -154,7 +199,7 @@ static HF_STATUS record_generated(struct slow *slow,
     HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
     slow_set_effective(slow, envelope);
     HF_TRY(repeat_record(slow->service, repeat, &none, change));
-    return slow_record_resource(slow, change, verb_method(VERB_GENERATE_KEY));
+    return slow_record_resource(slow, change, verb_method(slow->call->verb));
 }
 
 static void run_generate(struct slow *slow)
@@ -313,8 +358,7 @@ static void run_rewrap(struct slow *slow)
     bool stored = is_stored(slow, blob);
     HF_OWNED(secret_freep) struct secret *key = NULL;
     if (blob.len == 0) {
-        slow_refuse(slow, REASON_STATE_CONFLICT,
-                    "this resource has no key yet: GenerateKey makes one");
+        refuse_keyless(slow);
         return;
     }
     /* opened even where nothing moves: the caller's grants decide */
@@ -393,10 +437,12 @@ static HF_STATUS load(struct slow *slow)
 static void run_verb(struct slow *slow)
 {
     enum verb verb = slow->call->verb;
-    if (verb == VERB_UNWRAP_KEY) {
+    if (verb == VERB_UNWRAP_KEY || verb == VERB_UNWRAP_SITE_KEY) {
         run_unwrap(slow);
-    } else if (verb == VERB_GENERATE_KEY) {
+    } else if (verb == VERB_GENERATE_KEY || verb == VERB_CREATE_SITE_KEY) {
         run_generate(slow);
+    } else if (verb_is_blob(verb)) {
+        run_blob(slow);
     } else if (verb == VERB_WRAP_KEY) {
         run_wrap(slow);
     } else {

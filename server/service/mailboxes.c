@@ -364,8 +364,12 @@ static enum hf_status list_step(void *context, const struct record *record,
 
 static HF_STATUS list_all(struct list_walk *walk, struct bytes after)
 {
+    /* tenant | type: the mailboxes among its resources */
+    uint8_t prefix[HF_ID_BYTES + 1];
+    memcpy(prefix, walk->tenant->record.id.bytes, HF_ID_BYTES);
+    prefix[HF_ID_BYTES] = RESOURCE_MAILBOX;
     const struct store_page page = {
-        .prefix = BYTES_OF(walk->tenant->record.id.bytes),
+        .prefix = BYTES_OF(prefix),
         .after = after,
         .max = SIZE_MAX,
     };

@@ -10,6 +10,8 @@
 #include "server/service/ak_audit.h"
 #include "server/service/attempt.h"
 #include "server/service/opening_facts.h"
+#include "server/service/opening_inside.h"
+#include "server/service/tik_cache.h"
 
 #include <string.h>
 
@@ -27,10 +29,12 @@ struct lease *opening_take(struct service *service,
 {
     struct opening_facts facts = {.revision = 0};
     opening_facts_locked(service, generation, call->caller, &facts);
-    if (facts.gate != GATE_OPEN || !dep_may_unwrap(facts.state)) {
-        return NULL;
-    }
-    return lease_take(generation, now_ms, NULL);
+    /* a cached TIK outlives a revocation, but is for no stranger */
+    bool let_in = facts.gate == GATE_OPEN ||
+                  (facts.gate == GATE_WITHDRAWN && is_tik(generation));
+    return let_in && dep_may_unwrap(facts.state)
+               ? lease_take(generation, now_ms, NULL)
+               : NULL;
 }
 
 static enum opening refuse(struct key_call *call, enum reason reason,
@@ -41,7 +45,7 @@ static enum opening refuse(struct key_call *call, enum reason reason,
 }
 
 /* neither which key, nor why. */
-static enum opening refuse_by(struct key_call *call, enum reason reason)
+enum opening opening_refuse(struct key_call *call, enum reason reason)
 {
     static const struct {
         enum answer_code code;
@@ -133,10 +137,11 @@ fallback_facts_of(const struct opening_facts *facts,
 
 /* Opens with the availability key; the record first, then the result
  * (R-10.6: no record, no AK). */
-static enum opening
-open_by_ak(struct service *service, struct generation_entry *generation,
-           const struct opening_facts *facts, struct key_call *call,
-           const enum attempt *results, struct lease **out_lease)
+enum opening opening_by_ak(struct service *service,
+                           struct generation_entry *generation,
+                           const struct opening_facts *facts,
+                           struct key_call *call, const enum attempt *results,
+                           struct lease **out_lease)
 {
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
     if (call->cancelled != NULL && call->cancelled(call)) {
@@ -147,7 +152,7 @@ open_by_ak(struct service *service, struct generation_entry *generation,
     if (status != HF_OK) {
         log_event(LOG_ERROR, "availability_key.failed",
                   LOG_TEXT("status", hf_status_name(status)));
-        return refuse_by(call, fallback_on_ak_failure(status));
+        return opening_refuse(call, fallback_on_ak_failure(status));
     }
     atomic_fetch_add(&service->ak_uses, 1);
     status = ak_audit_use(service, generation, call, results);
@@ -187,7 +192,7 @@ static enum opening by_availability_key(struct service *service,
         return OPENING_PARKED;
     }
     enum opening opening =
-        open_by_ak(service, generation, facts, call, results, out_lease);
+        opening_by_ak(service, generation, facts, call, results, out_lease);
     if (shared) {
         acquired(service, generation, MASK_AK, NULL);
     }
@@ -210,7 +215,7 @@ fall_back(struct service *service, struct generation_entry *generation,
                   LOG_TEXT("ck2", attempt_text(results[1])));
     }
     if (!verdict.use_ak) {
-        return refuse_by(call, verdict.reason);
+        return opening_refuse(call, verdict.reason);
     }
     return by_availability_key(service, generation, facts, call, results,
                                out_lease);
@@ -262,12 +267,10 @@ static bool known_results(struct service *service,
     return known;
 }
 
-/* What an attempt that this call shared, or made before it was parked, came to:
- * good for the facts it rests on, and never against what is refused now. */
-static bool shared_results(const struct generation_entry *generation,
-                           const struct opening_facts *facts,
-                           const struct key_call *call,
-                           enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+bool opening_shared_results(const struct generation_entry *generation,
+                            const struct opening_facts *facts,
+                            const struct key_call *call,
+                            enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
 {
     if (!call->has_results || call->results_revision != facts->revision ||
         !id_equal(&call->results_dep, &generation->record.dep) ||
@@ -348,7 +351,7 @@ static enum opening open_service_managed(struct service *service,
         return refuse_changed(call);
     }
     if (status != HF_OK) {
-        return refuse_by(call, fallback_on_ak_failure(status));
+        return opening_refuse(call, fallback_on_ak_failure(status));
     }
     atomic_store(&lease->used_ms, service_monotonic_ms(service));
     *out_lease = HF_GIVE(lease);
@@ -367,7 +370,10 @@ static enum opening open_after(struct service *service,
                       "the keys of this resource are destroyed");
     }
     if (facts->gate == GATE_STRANGER) {
-        return refuse_by(call, REASON_KEY_ACCESS_DENIED);
+        return opening_refuse(call, REASON_KEY_ACCESS_DENIED);
+    }
+    if (facts->type == DEP_TYPE_SHAREPOINT_GEO) {
+        return tik_get(service, generation, facts, call, out_lease);
     }
     if (facts->gate == GATE_WITHDRAWN) {
         return fall_back(service, generation, facts, call, results, out_lease);
@@ -381,7 +387,7 @@ static enum opening open_after(struct service *service,
         return open_service_managed(service, generation, facts, call,
                                     out_lease);
     }
-    if (shared_results(generation, facts, call, results) ||
+    if (opening_shared_results(generation, facts, call, results) ||
         known_results(service, generation, facts, results)) {
         return fall_back(service, generation, facts, call, results, out_lease);
     }
@@ -419,6 +425,10 @@ void opening_renew(struct service *service, struct generation_entry *generation)
     struct opening_facts facts;
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP];
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
+    if (is_tik(generation)) {
+        tik_refresh(service, generation);
+        return;
+    }
     opening_facts(service, generation, &service_itself, &facts);
     enum hf_status status =
         facts.type == DEP_TYPE_SERVICE_MANAGED

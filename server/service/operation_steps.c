@@ -3,6 +3,7 @@
 #include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/dep_rewrap.h"
+#include "server/service/geo_sweep.h"
 #include "server/service/managed_roll.h"
 #include "server/service/purges.h"
 #include "server/service/tenant_assignments.h"
@@ -25,6 +26,10 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
         return managed_roll_step;
     case OPERATION_PURGE:
         return purge_step;
+    case OPERATION_REGISTER_GEO:
+    case OPERATION_ROLL_GEO:
+    case OPERATION_RESTORE_GEO:
+        return geo_sweep_step;
     }
     return NULL;
 }

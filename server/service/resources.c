@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/geo_entries.h"
 #include "server/service/purges.h"
 #include "server/service/wrapped.h"
 
@@ -60,6 +61,11 @@ bool resource_is_covered(const struct resource_record *record)
            (row != NULL && workload_is_under(row, record->switched_on));
 }
 
+enum wrap_purpose resource_purpose(enum resource_type type)
+{
+    return type == RESOURCE_SITE ? PURPOSE_SITE_KEY : PURPOSE_RESOURCE_KEY;
+}
+
 struct dep_entry *resource_wanted_dep(struct service *service,
                                       const struct tenant_entry *tenant,
                                       const struct resource_place *place)
@@ -105,7 +111,7 @@ static struct dep_entry *wanted_of(struct service *service,
 {
     const struct resource_place place = {
         .type = view->record.type,
-        .assigned = view->assigned,
+        .assigned = view->geo != NULL ? view->geo->dep : view->assigned,
         .covered = resource_is_covered(&view->record),
     };
     return resource_wanted_dep(service, view->tenant, &place);
@@ -131,10 +137,25 @@ bool resource_renews(const struct resource_view *view)
            !id_equal(&view->facts.wanted.dep, root);
 }
 
+/* A site is assigned to its geo, and so to what that is registered with. */
+static HF_STATUS look_up_geo(struct service *service,
+                             struct resource_view *view)
+{
+    view->geo =
+        catalogue_geo_by_id(&service->catalogue, &view->record.assigned);
+    if (view->geo == NULL) {
+        return HF_E_CORRUPT;
+    }
+    view->assigned = view->geo->dep;
+    return HF_OK;
+}
+
 static HF_STATUS look_up(struct service *service, struct resource_view *view)
 {
     const struct resource_record *record = &view->record;
-    if (!id_is_nil(&record->assigned)) {
+    if (record->type == RESOURCE_SITE) {
+        HF_TRY(look_up_geo(service, view));
+    } else if (!id_is_nil(&record->assigned)) {
         view->assigned =
             catalogue_dep_by_id(&service->catalogue, &record->assigned);
         if (view->assigned == NULL) {

@@ -12,6 +12,7 @@ struct resource_view {
     struct tenant_entry *tenant;
     struct resource_record record;
     struct stamp stamp;
+    struct geo_entry *geo;              /* of a site */
     struct dep_entry *assigned;         /* NULL: none */
     struct generation_entry *effective; /* NULL: no key yet */
     struct generation_entry *wanted;    /* where its key should be */
@@ -32,6 +33,8 @@ const char *resource_noun(enum resource_type type);
 /* resource_workload: the workload its wraps are bound to: a hierarchy's number,
  * or the row's of a workload's own key. 0 for a workload nobody knows. */
 uint16_t resource_workload(enum resource_type type, const char *id);
+/* resource_purpose: and what for. */
+enum wrap_purpose resource_purpose(enum resource_type type);
 /* resource_row: what the catalogue of workloads says of it; NULL: nothing. */
 const struct workload_row *resource_row(const struct resource_record *record);
 /* resource_is_covered: a multi-workload DEP applies to it. */

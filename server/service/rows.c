@@ -1,5 +1,7 @@
 #include "server/service/rows.h"
 
+#include "server/service/core.h"
+#include "server/service/geo_entries.h"
 #include "server/service/resources.h"
 
 #include <stdlib.h>
@@ -101,7 +103,12 @@ static bool fill(struct catalogue *catalogue, struct row *row,
     row->covered = resource_is_covered(resource);
     row->envelope_len = resource->envelope_len;
     memcpy(row->envelope, resource->envelope, resource->envelope_len);
-    if (!id_is_nil(&resource->assigned)) {
+    if (resource->type == RESOURCE_SITE) {
+        row->geo = catalogue_geo_by_id(catalogue, &resource->assigned);
+        if (row->geo == NULL) {
+            return false;
+        }
+    } else if (!id_is_nil(&resource->assigned)) {
         row->assigned = catalogue_dep_by_id(catalogue, &resource->assigned);
         if (row->assigned == NULL) {
             return false;

@@ -15,6 +15,7 @@ struct row {
     struct record_key key;
     struct stamp stamp;
     uint8_t resource_hash[HF_SHA256_BYTES];
+    struct geo_entry *geo;              /* of a site */
     struct dep_entry *assigned;         /* NULL: none */
     struct generation_entry *effective; /* NULL: no key yet */
     struct generation_entry **wraps;    /* may open its envelopes */

@@ -9,6 +9,7 @@
 #include "server/service/operations.h"
 #include "server/service/purges.h"
 #include "server/service/scrub.h"
+#include "server/service/tik_cache.h"
 
 #include <stdlib.h>
 
@@ -110,7 +111,9 @@ static void look_at_generation(struct round *round,
     const struct lease *lease = generation->lease;
     const struct lease *ak_lease = generation->ak_lease;
     bool renew = false;
-    if (lease != NULL) {
+    if (lease != NULL && is_tik(generation)) {
+        renew = tik_is_due(generation, round->now_ms);
+    } else if (lease != NULL) {
         const struct lease_times times = lease_times_of(lease);
         renew = lease_renew_due(&times, round->now_ms);
     }

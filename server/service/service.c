@@ -10,6 +10,8 @@
 #include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
+#include "server/service/tik_cache.h"
+#include "server/service/tik_race.h"
 #include "server/service/wrapped.h"
 
 #include <stdlib.h>
@@ -32,6 +34,9 @@ static void fill_defaults(struct service_settings *settings)
     }
     if (settings->attempt_ms == 0) {
         settings->attempt_ms = HF_TOKEN_ROOT_DEADLINE_MS;
+    }
+    if (settings->tik_offset_ms == 0) {
+        settings->tik_offset_ms = TIK_OFFSET_MS;
     }
     if (settings->probe_ms == 0) {
         settings->probe_ms = PROBE_MS;
@@ -107,6 +112,7 @@ void service_stop(struct service *service)
     atomic_store(&service->stopping, true);
     scheduler_stop(service->scheduler);
     pool_stop(service->pool);
+    tik_races_wait(service);
     end_all_leases(service);
     denials_flush(service);
     operations_close(service->operations);
@@ -153,6 +159,17 @@ bool service_pool_run(struct service *service, const char *tenant,
 typedef void generation_fn(struct service *service,
                            struct generation_entry *generation);
 
+/* A cached TIK has rules of its own. */
+static void narrow_for_key(struct service *service,
+                           struct generation_entry *generation)
+{
+    if (is_tik(generation)) {
+        tik_narrowed(service, generation); /* */
+    } else {
+        opening_narrow(service, generation);
+    }
+}
+
 static void settle(struct service *service, struct generation_entry *generation)
 {
     (void)service;
@@ -193,7 +210,7 @@ static void each_of_key(struct service *service, const struct key_entry *key,
 
 void leases_narrow_for_key(struct service *service, const struct key_entry *key)
 {
-    each_of_key(service, key, opening_narrow);
+    each_of_key(service, key, narrow_for_key);
 }
 
 void leases_settle_for_key(struct service *service, const struct key_entry *key)

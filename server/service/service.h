@@ -43,6 +43,11 @@ struct service_settings {
     const struct rng *rng;
     const struct token *service_token; /* record MAC key, epoch */
     const struct token *ak_token;
+    /* SharePoint's availability keys, apart from the others (R-2.10); NULL: no
+     * geo can be registered */
+    const struct token *sharepoint_ak_token;
+    bool sharepoint_ak_shared;    /* one for all geos: PER_DEPLOYMENT */
+    int64_t tik_offset_ms;        /* 0: 50 */
     uint64_t ak_capacity_objects; /* 0: not known */
     const struct configured_token *tokens;
     size_t token_count;

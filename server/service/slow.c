@@ -65,7 +65,7 @@ static void fill_context(const struct slow *slow,
         .workload =
             resource_workload(slow->view.record.type, slow->view.record.id),
         .resource_type = slow->view.record.type,
-        .purpose = PURPOSE_RESOURCE_KEY,
+        .purpose = resource_purpose(slow->view.record.type),
     };
     resource_hash(slow->view.record.id, context.resource_hash);
     context_encode(&context, out);

@@ -45,6 +45,7 @@ HF_STATUS sweep_count(struct service *service,
  * transaction open. */
 struct batch {
     struct operation_step *step;
+    sweep_wants_fn *is_part; /* NULL: all */
     sweep_wants_fn *wants;
     struct resource_view view;
     struct {
@@ -53,6 +54,7 @@ struct batch {
     } wanted[SWEEP_MAX];
     size_t wanted_count;
     size_t seen;
+    size_t counted; /* of those that are part of it */
 };
 
 static enum hf_status look(void *context, const struct record *record,
@@ -75,6 +77,8 @@ static enum hf_status look(void *context, const struct record *record,
     memcpy(step->record.cursor, record->key, record->key_len);
     step->record.cursor_len = record->key_len;
     batch->seen++;
+    batch->counted +=
+        batch->is_part == NULL || batch->is_part(view, &step->record);
     return HF_OK;
 }
 
@@ -139,8 +143,8 @@ static void run_batch(struct batch *batch, enum resource_type type)
     }
     rewrap_wanted(batch);
     /* later walks look at everything again, but only few were left */
-    if (step->record.done + batch->seen <= step->record.total) {
-        step->record.done += batch->seen;
+    if (step->record.done + batch->counted <= step->record.total) {
+        step->record.done += batch->counted;
     }
     if (status == HF_OK) {
         end_walk(step);
@@ -150,12 +154,19 @@ static void run_batch(struct batch *batch, enum resource_type type)
 void sweep_resources(struct operation_step *step, enum resource_type type,
                      sweep_wants_fn *wants)
 {
+    sweep_resources_of(step, type, NULL, wants);
+}
+
+void sweep_resources_of(struct operation_step *step, enum resource_type type,
+                        sweep_wants_fn *is_part, sweep_wants_fn *wants)
+{
     struct batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL) {
         step->wait_ms = SWEEP_WAIT_MS;
         return;
     }
     batch->step = step;
+    batch->is_part = is_part;
     batch->wants = wants;
     run_batch(batch, type);
     free(batch);

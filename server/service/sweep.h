@@ -17,6 +17,10 @@ typedef bool sweep_wants_fn(const struct resource_view *view,
 
 void sweep_resources(struct operation_step *step, enum resource_type type,
                      sweep_wants_fn *wants);
+/* sweep_resources_of: the same over those of a part of them: only they count
+ * towards done and total. */
+void sweep_resources_of(struct operation_step *step, enum resource_type type,
+                        sweep_wants_fn *is_part, sweep_wants_fn *wants);
 /* sweep_count: resources of the type; for an operation's total. */
 HF_STATUS sweep_count(struct service *service,
                       const struct tenant_entry *tenant,

@@ -12,6 +12,7 @@
 
 #include "server/domain/dep.h"
 #include "server/domain/envelope.h"
+#include "server/domain/geo.h"
 #include "server/domain/key_life.h"
 #include "server/domain/mailbox.h"
 #include "server/domain/onboarding.h"
@@ -354,6 +355,29 @@ struct certificate_record { /* key: tenant | purge */
     size_t public_key_len;
 };
 
+/* A SharePoint geo: known since a site named it or it was registered. Its DEPs
+ * are those of type SHAREPOINT_GEO that bear its name. */
+struct geo_record { /* key: tenant | geo */
+    struct hf_id id;
+    struct hf_id tenant;
+    char name[HF_NAME_MAX_BYTES + 1];
+    enum geo_state state;
+    struct hf_id dep;       /* whose newest key is the TIK; nil: UNREGISTERED */
+    struct hf_id operation; /* brings the sites under it; nil: none so far */
+    uint8_t ak_fingerprint[HF_SHA256_BYTES]; /* of the DEP's AK pair */
+    bool evict_on_denied;                    /* */
+    enum geo_recovery recovery;
+    char requested_by[HF_URI_MAX_BYTES + 1]; /* three people */
+    char enabled_by[HF_URI_MAX_BYTES + 1];
+    char confirmed_by[HF_URI_MAX_BYTES + 1];
+    char ticket[TICKET_MAX_BYTES + 1];
+    int64_t requested_ms;
+    int64_t window_ms; /* how long it will be open, from the confirmation on */
+    int64_t until_ms;  /* 0: not open */
+    int64_t created_ms;
+    int64_t updated_ms;
+};
+
 struct seals_record { /* key: dep | generation u32 */
     struct hf_id dep;
     uint32_t generation;
@@ -368,6 +392,7 @@ enum name_scope {
     NAME_CUSTOMER_KEY = 3, /* owner tenant */
     NAME_DEP = 4,          /* owner tenant; see name_of_dep */
     NAME_TOKEN_SERIAL = 5, /* owner nil: a token belongs to one tenant */
+    NAME_GEO = 6,          /* owner tenant */
 };
 
 /* Encoders fill record->kind, key and body (version and MACs are the ledger's)
@@ -430,6 +455,8 @@ HF_STATUS certificate_encode(const struct certificate_record *in,
                              struct record *out);
 HF_STATUS certificate_decode(const struct record *in,
                              struct certificate_record *out);
+HF_STATUS geo_encode(const struct geo_record *in, struct record *out);
+HF_STATUS geo_decode(const struct record *in, struct geo_record *out);
 /* name index: body is the id. */
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
                       const char *folded_name, const struct hf_id *id,

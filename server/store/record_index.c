@@ -8,7 +8,7 @@
 
 static bool scope_is_known(int scope)
 {
-    return scope >= NAME_TENANT && scope <= NAME_TOKEN_SERIAL;
+    return scope >= NAME_TENANT && scope <= NAME_GEO;
 }
 
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,

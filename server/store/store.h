@@ -44,6 +44,7 @@
     X(SEALS, 12, ROW)        /* seals reserved per generation            */    \
     X(OPERATION, 13, ROW)    /* a long-running operation                 */    \
     X(TENANT_ASSIGNMENT, 14, SEALED)                                           \
+    X(GEO, 15, SEALED) /* a SharePoint geo: its DEP, its recovery */           \
     X(WORKLOAD_PROGRESS, 16, ROW) /* what a workload reported            */    \
     X(ONBOARDING, 21, SEALED)     /* a request and what the checks said */     \
     X(WRAPPED, 23, ROW)        /* index: DEP, generation -> resource       */  \

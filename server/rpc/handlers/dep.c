@@ -5,6 +5,7 @@
 #include "server/domain/availability.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/dep_parts.h"
 #include "server/rpc/handlers/operation_encode.h"
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
@@ -36,9 +37,9 @@ static Holdfast__V1__KeyHealth *encode_health(struct rpc_arena *arena,
     return out;
 }
 
-static Holdfast__V1__DepKeyRef *encode_key(struct rpc_arena *arena,
-                                           const char *tenant,
-                                           const struct dep_key_view *key)
+Holdfast__V1__DepKeyRef *dep_put_key(struct rpc_arena *arena,
+                                     const char *tenant,
+                                     const struct dep_key_view *key)
 {
     Holdfast__V1__DepKeyRef *out =
         codec_new(arena, Holdfast__V1__DepKeyRef, holdfast__v1__dep_key_ref);
@@ -55,8 +56,8 @@ static Holdfast__V1__DepKeyRef *encode_key(struct rpc_arena *arena,
 }
 
 /* An identifier is shown, material never. */
-static Holdfast__V1__AvailabilityKey *encode_ak(struct rpc_arena *arena,
-                                                const struct dep_record *record)
+Holdfast__V1__AvailabilityKey *dep_put_ak(struct rpc_arena *arena,
+                                          const struct dep_record *record)
 {
     Holdfast__V1__AvailabilityKey *out = codec_new(
         arena, Holdfast__V1__AvailabilityKey, holdfast__v1__availability_key);
@@ -67,7 +68,10 @@ static Holdfast__V1__AvailabilityKey *encode_ak(struct rpc_arena *arena,
         out->state =
             rpc_arena_text(arena, "%s", ak_state_text(record->ak_state));
         out->version = record->ak_version;
-        out->algorithm = rpc_arena_text(arena, "%s", "AES-256-KWP");
+        out->algorithm = rpc_arena_text(arena, "%s",
+                                        record->type == DEP_TYPE_SHAREPOINT_GEO
+                                            ? "RSA-2048-OAEP"
+                                            : "AES-256-KWP");
     }
     return out;
 }
@@ -87,7 +91,7 @@ static void encode_keys(struct rpc_arena *arena, const struct dep_view *view,
         return;
     }
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
-        keys[i] = encode_key(arena, view->tenant, &view->keys[i]);
+        keys[i] = dep_put_key(arena, view->tenant, &view->keys[i]);
     }
     out->customer_keys = keys;
     out->n_customer_keys = HF_CUSTOMER_KEYS_PER_DEP;
@@ -111,7 +115,7 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->state = state_of(record->state);
     out->enabled = record->state == DEP_ENABLED;
     encode_keys(arena, view, out);
-    out->availability_key = encode_ak(arena, record);
+    out->availability_key = dep_put_ak(arena, record);
     out->generation = record->generation;
     out->residency = record->residency == RESIDENCY_MEMORY
                          ? HOLDFAST__V1__RESIDENCY__RESIDENCY_MEMORY
@@ -173,6 +177,10 @@ static HF_STATUS decode_type(const char *field, Holdfast__V1__DepType in,
     *out = in == HOLDFAST__V1__DEP_TYPE__DEP_TYPE_UNSPECIFIED
                ? unset
                : (enum dep_type)in;
+    bool looking = unset == ANY_TYPE;
+    if (looking && in == HOLDFAST__V1__DEP_TYPE__DEP_TYPE_SHAREPOINT_GEO) {
+        return HF_OK;
+    }
     if (in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_UNSPECIFIED &&
         in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_EXCHANGE_MAILBOX &&
         in != HOLDFAST__V1__DEP_TYPE__DEP_TYPE_MULTI_WORKLOAD) {

@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/key_parts.h"
 #include "server/rpc/method.h"
 
 #include <holdfast/v1/key_service.pb-c.h>
@@ -28,8 +29,8 @@ static HF_STATUS decode_resource(const char *text, struct key_call *call,
     return codec_parse_name(&what, text, problem);
 }
 
-static HF_STATUS decode_access(const Holdfast__V1__AccessContext *access,
-                               struct key_call *call, struct problem *problem)
+HF_STATUS key_decode_access(const Holdfast__V1__AccessContext *access,
+                            struct key_call *call, struct problem *problem)
 {
     if (access == NULL) {
         return HF_OK; /* USER */
@@ -47,9 +48,7 @@ static HF_STATUS decode_access(const Holdfast__V1__AccessContext *access,
                             call->request_id, problem);
 }
 
-/* Every bad blob gets one answer, which the service gives: one that is too
- * long is cut to a length that is wrong as well. */
-static void decode_wrapped(ProtobufCBinaryData wrapped, struct key_call *call)
+void key_decode_wrapped(ProtobufCBinaryData wrapped, struct key_call *call)
 {
     _Static_assert(ENVELOPE_MAX_BYTES > ENVELOPE_KEY_BYTES, "cut is wrong");
     size_t len =
@@ -60,13 +59,29 @@ static void decode_wrapped(ProtobufCBinaryData wrapped, struct key_call *call)
     call->wrapped_len = len;
 }
 
+HF_STATUS key_decode_plaintext(ProtobufCBinaryData plaintext,
+                               struct key_call *call, struct problem *problem)
+{
+    if (plaintext.len != HF_KEY_BYTES) {
+        return problem_field(problem, "plaintext_key",
+                             "is %zu bytes long; keys have %d", plaintext.len,
+                             HF_KEY_BYTES);
+    }
+    enum hf_status status = secret_new(HF_KEY_BYTES, &call->plaintext);
+    if (status != HF_OK) {
+        return problem_of_status(problem, status);
+    }
+    memcpy(secret_writable(call->plaintext), plaintext.data, HF_KEY_BYTES);
+    return HF_OK;
+}
+
 static HF_STATUS generate_decode(const ProtobufCMessage *message,
                                  struct key_call *call, struct problem *problem)
 {
     const Holdfast__V1__GenerateKeyRequest *request =
         (const Holdfast__V1__GenerateKeyRequest *)message;
     HF_TRY(decode_resource(request->resource, call, problem));
-    return decode_access(request->access, call, problem);
+    return key_decode_access(request->access, call, problem);
 }
 
 static HF_STATUS wrap_decode(const ProtobufCMessage *message,
@@ -75,19 +90,8 @@ static HF_STATUS wrap_decode(const ProtobufCMessage *message,
     const Holdfast__V1__WrapKeyRequest *request =
         (const Holdfast__V1__WrapKeyRequest *)message;
     HF_TRY(decode_resource(request->resource, call, problem));
-    HF_TRY(decode_access(request->access, call, problem));
-    if (request->plaintext_key.len != HF_KEY_BYTES) {
-        return problem_field(problem, "plaintext_key",
-                             "is %zu bytes long; keys have %d",
-                             request->plaintext_key.len, HF_KEY_BYTES);
-    }
-    enum hf_status status = secret_new(HF_KEY_BYTES, &call->plaintext);
-    if (status != HF_OK) {
-        return problem_of_status(problem, status);
-    }
-    memcpy(secret_writable(call->plaintext), request->plaintext_key.data,
-           HF_KEY_BYTES);
-    return HF_OK;
+    HF_TRY(key_decode_access(request->access, call, problem));
+    return key_decode_plaintext(request->plaintext_key, call, problem);
 }
 
 static HF_STATUS unwrap_decode(const ProtobufCMessage *message,
@@ -96,8 +100,8 @@ static HF_STATUS unwrap_decode(const ProtobufCMessage *message,
     const Holdfast__V1__UnwrapKeyRequest *request =
         (const Holdfast__V1__UnwrapKeyRequest *)message;
     HF_TRY(decode_resource(request->resource, call, problem));
-    decode_wrapped(request->wrapped_key, call);
-    return decode_access(request->access, call, problem);
+    key_decode_wrapped(request->wrapped_key, call);
+    return key_decode_access(request->access, call, problem);
 }
 
 static HF_STATUS rewrap_decode(const ProtobufCMessage *message,
@@ -106,14 +110,11 @@ static HF_STATUS rewrap_decode(const ProtobufCMessage *message,
     const Holdfast__V1__RewrapKeyRequest *request =
         (const Holdfast__V1__RewrapKeyRequest *)message;
     HF_TRY(decode_resource(request->resource, call, problem));
-    decode_wrapped(request->wrapped_key, call);
-    return decode_access(request->access, call, problem);
+    key_decode_wrapped(request->wrapped_key, call);
+    return key_decode_access(request->access, call, problem);
 }
 
-/* tenants/{tenant}/deps/{UUID}; "" for the service-managed one. Written by
- * hand: it is on the hot path. */
-#define DEP_NAME_BYTES (8 + HF_NAME_MAX_BYTES + 6 + HF_ID_TEXT)
-static void dep_name(const struct key_call *call, char out[DEP_NAME_BYTES])
+void key_dep_name(const struct key_call *call, char out[DEP_NAME_BYTES])
 {
     out[0] = '\0';
     if (call->dep_is_service_managed || id_is_nil(&call->dep)) {
@@ -127,26 +128,26 @@ static void dep_name(const struct key_call *call, char out[DEP_NAME_BYTES])
     id_format(&call->dep, out + 8 + tenant_len + 6);
 }
 
-/* Views: protobuf-c has no const. */
-static ProtobufCBinaryData view_of(const uint8_t *data, size_t len)
+ProtobufCBinaryData key_view_of(const uint8_t *data, size_t len)
 {
     return (ProtobufCBinaryData){.len = len,
                                  .data = (uint8_t *)(uintptr_t)data};
 }
 
-static ProtobufCBinaryData plaintext_of(const struct key_call *call)
+ProtobufCBinaryData key_plaintext_of(const struct key_call *call)
 {
-    return view_of(secret_bytes(call->plaintext), secret_len(call->plaintext));
+    return key_view_of(secret_bytes(call->plaintext),
+                       secret_len(call->plaintext));
 }
 
 static uint8_t *generate_encode(const struct key_call *call, size_t *out_len)
 {
     char dep[DEP_NAME_BYTES];
-    dep_name(call, dep);
+    key_dep_name(call, dep);
     Holdfast__V1__GenerateKeyResponse reply =
         HOLDFAST__V1__GENERATE_KEY_RESPONSE__INIT;
-    reply.plaintext_key = plaintext_of(call);
-    reply.wrapped_key = view_of(call->envelope, call->envelope_len);
+    reply.plaintext_key = key_plaintext_of(call);
+    reply.wrapped_key = key_view_of(call->envelope, call->envelope_len);
     reply.dep = dep;
     reply.generation = call->generation;
     return reply_pack(&reply.base, out_len);
@@ -155,11 +156,11 @@ static uint8_t *generate_encode(const struct key_call *call, size_t *out_len)
 static uint8_t *unwrap_encode(const struct key_call *call, size_t *out_len)
 {
     char dep[DEP_NAME_BYTES];
-    dep_name(call, dep);
+    key_dep_name(call, dep);
     Holdfast__V1__UnwrapKeyResponse reply =
         HOLDFAST__V1__UNWRAP_KEY_RESPONSE__INIT;
-    reply.plaintext_key = plaintext_of(call);
-    reply.rewrapped_key = view_of(call->envelope, call->envelope_len);
+    reply.plaintext_key = key_plaintext_of(call);
+    reply.rewrapped_key = key_view_of(call->envelope, call->envelope_len);
     reply.dep = dep;
     reply.generation = call->generation;
     return reply_pack(&reply.base, out_len);
@@ -168,9 +169,9 @@ static uint8_t *unwrap_encode(const struct key_call *call, size_t *out_len)
 static uint8_t *wrap_encode(const struct key_call *call, size_t *out_len)
 {
     char dep[DEP_NAME_BYTES];
-    dep_name(call, dep);
+    key_dep_name(call, dep);
     Holdfast__V1__WrapKeyResponse reply = HOLDFAST__V1__WRAP_KEY_RESPONSE__INIT;
-    reply.wrapped_key = view_of(call->envelope, call->envelope_len);
+    reply.wrapped_key = key_view_of(call->envelope, call->envelope_len);
     reply.dep = dep;
     reply.generation = call->generation;
     return reply_pack(&reply.base, out_len);
@@ -179,10 +180,10 @@ static uint8_t *wrap_encode(const struct key_call *call, size_t *out_len)
 static uint8_t *rewrap_encode(const struct key_call *call, size_t *out_len)
 {
     char dep[DEP_NAME_BYTES];
-    dep_name(call, dep);
+    key_dep_name(call, dep);
     Holdfast__V1__RewrapKeyResponse reply =
         HOLDFAST__V1__REWRAP_KEY_RESPONSE__INIT;
-    reply.wrapped_key = view_of(call->envelope, call->envelope_len);
+    reply.wrapped_key = key_view_of(call->envelope, call->envelope_len);
     reply.dep = dep;
     reply.generation = call->generation;
     return reply_pack(&reply.base, out_len);

@@ -27,6 +27,13 @@ static char *object_of(struct rpc_arena *arena,
         id_format(&record->object, id);
         return codec_put_name(arena, from->tenant, "purges", id);
     }
+    case OPERATION_REGISTER_GEO:
+    case OPERATION_ROLL_GEO:
+    case OPERATION_RESTORE_GEO: {
+        char id[HF_ID_TEXT]; /* a geo is found by it, as by its name */
+        id_format(&record->object, id);
+        return codec_put_name(arena, from->tenant, "geos", id);
+    }
     }
     return NULL;
 }

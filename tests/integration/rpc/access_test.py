@@ -14,6 +14,7 @@ from stock import Refusal
 
 Tenant = API.message("holdfast.v1.Tenant")
 Dep = API.message("holdfast.v1.Dep")
+VersionRef = API.message("holdfast.v1.KeyVersionRef")
 Mask = API.message("google.protobuf.FieldMask")
 
 # A well-formed request for each method, about tenant {t}. Things named
@@ -120,6 +121,38 @@ REQUESTS = {
     "ListAuditRecords": dict(parent="tenants/{t}"),
     "QueryAuditRecords": dict(parent="tenants/{t}"),
     "TailAuditRecords": dict(parent="tenants/{t}", from_index=1),
+    "RegisterGeo": dict(parent="tenants/{t}", geo_id="never",
+                        primary=VersionRef(
+                            customer_key="tenants/{t}/customerKeys/absent",
+                            version=1),
+                        secondary=VersionRef(
+                            customer_key="tenants/{t}/customerKeys/absent2",
+                            version=1)),
+    "RollGeoKey": dict(name="tenants/{t}/geos/absent", slot=1,
+                       key=VersionRef(
+                           customer_key="tenants/{t}/customerKeys/absent",
+                           version=1)),
+    "GetGeo": dict(name="tenants/{t}/geos/absent"),
+    "ListGeos": dict(parent="tenants/{t}"),
+    "FlushTik": dict(name="tenants/{t}/geos/absent"),
+    "RequestRecovery": dict(name="tenants/{t}/geos/absent"),
+    "EnableRecovery": dict(name="tenants/{t}/geos/absent", ticket="t"),
+    "ConfirmRecovery": dict(name="tenants/{t}/geos/absent"),
+    "RestoreGeo": dict(name="tenants/{t}/geos/absent",
+                       primary=VersionRef(
+                           customer_key="tenants/{t}/customerKeys/absent",
+                           version=1),
+                       secondary=VersionRef(
+                           customer_key="tenants/{t}/customerKeys/absent2",
+                           version=1)),
+    "RegisterSite": dict(parent="tenants/{t}", site_id="seen",
+                         geo="tenants/{t}/geos/never", validate_only=True),
+    "GetSite": dict(name="tenants/{t}/sites/absent"),
+    "ListSites": dict(parent="tenants/{t}"),
+    "CreateSiteKey": dict(resource="tenants/{t}/sites/absent"),
+    "UnwrapSiteKey": dict(resource="tenants/{t}/sites/absent"),
+    "WrapBlobKey": dict(resource="tenants/{t}/sites/absent", blob_id="b"),
+    "UnwrapBlobKey": dict(resource="tenants/{t}/sites/absent", blob_id="b"),
 }
 # These name no tenant.
 OF_THE_SERVICE = {
@@ -127,7 +160,7 @@ OF_THE_SERVICE = {
     "ListTenants": dict(),
 }
 # Who of tenant acme and of the service may call.
-READERS = {"admin", "mailadmin", "vault", "contributor", "looker"}
+READERS = {"admin", "mailadmin", "sharepoint", "vault", "contributor", "looker"}
 LOOKERS = {"admin", "compliance", "mailadmin", "sharepoint", "approver",
            "looker", "operator"}
 WORKLOADS = {"exchange", "system"}
@@ -210,6 +243,17 @@ MAY = {
     "GetPurge": LOOKERS,
     "ListPurges": LOOKERS,
     "GetPurgeCertificate": LOOKERS,
+    **{verb: {"admin", "sharepoint"} for verb in (
+        "RegisterGeo", "RollGeoKey", "FlushTik", "RequestRecovery",
+        "RestoreGeo")},
+    **{verb: {"operator"} for verb in ("EnableRecovery", "ConfirmRecovery")},
+    "GetGeo": {"admin", "sharepoint", "looker", "operator"},
+    "ListGeos": {"admin", "sharepoint", "looker", "operator"},
+    "RegisterSite": {"admin", "sharepoint", "files"},
+    "GetSite": {"admin", "sharepoint", "files", "looker"},
+    "ListSites": {"admin", "sharepoint", "looker"},
+    **{verb: {"files", "system"} for verb in (
+        "CreateSiteKey", "UnwrapSiteKey", "WrapBlobKey", "UnwrapBlobKey")},
     "ListAuditRecords": {"admin", "looker"},
     "QueryAuditRecords": {"admin", "looker"},
     "TailAuditRecords": {"admin", "looker"},
@@ -222,6 +266,9 @@ def filled(value, tenant):
         return value.replace("{t}", tenant)
     if isinstance(value, list):
         return [filled(one, tenant) for one in value]
+    if isinstance(value, VersionRef):
+        return VersionRef(customer_key=filled(value.customer_key, tenant),
+                          version=value.version)
     if isinstance(value, (Tenant, Dep)):
         copy = type(value)()
         copy.CopyFrom(value)

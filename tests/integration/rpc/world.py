@@ -36,6 +36,7 @@ PEOPLE = {
     "admin": ("acme", ["tenant-admin"]),
     "exchange": ("acme", ["workload-exchange"]),
     "system": ("acme", ["workload-exchange", "system-workload"]),
+    "files": ("acme", ["workload-sharepoint"]),
     "vault": ("acme", ["vault-admin"]),
     "contributor": ("acme", ["vault-contributor"]),
     "looker": ("acme", ["auditor"]),

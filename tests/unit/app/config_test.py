@@ -41,6 +41,8 @@ identities:
 limits:
   connections: 100
 log_level: debug
+sharepoint_ak_token: {module: module.so, label: f, pin_file: pin, sync: none}
+sharepoint_ak_scope: per-deployment
 """
 
 # (what is replaced, by what, the line it is told for, words of the telling)
@@ -82,6 +84,11 @@ MISTAKES = [
      "No such file"),
     ("label: a,", "label: a, serial: '12345678901234567',", 8,
      "1 to 16 bytes"),
+    ("label: f,", "label: b,", 27, "is the one of line 9"),
+    ("label: f, pin_file: pin", "label: f, pin_file: no", 27, "No such file"),
+    ("per-deployment", "per-tenant", 28, "one of per-dep, per-deployment"),
+    ("sharepoint_ak_token: {module: module.so, label: f, pin_file: pin, "
+     "sync: none}\n", "", 27, "goes with sharepoint_ak_token only"),
     ("name: hq,", "name: 'h q',", 11, "letters, digits"),
     ("name: hq,", "name: branch,", 12, "stands in line 11 already"),
     ("custodian_key: custodian.pub", "custodian_key: cert.pem", 11,
@@ -144,7 +151,7 @@ MISTAKES = [
     ("log_level: debug", "log_level: loud", 26, "debug, info, warn"),
     ("log_level: debug", "log_level: debug\n---\na: b", 27,
      "a second document"),
-    ("log_level: debug", "log_level: [", 27, "not YAML"),
+    ("log_level: debug", "log_level: [", 28, "not YAML"),
     ("log_level: debug", "\tlog_level: debug", 26, "not YAML"),
 ]
 

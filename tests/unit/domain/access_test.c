@@ -64,6 +64,16 @@ static const enum verb tenant_admin[] = {
     VERB_GET_PURGE,
     VERB_LIST_PURGES,
     VERB_GET_PURGE_CERTIFICATE,
+    VERB_REGISTER_GEO,
+    VERB_ROLL_GEO_KEY,
+    VERB_GET_GEO,
+    VERB_LIST_GEOS,
+    VERB_FLUSH_TIK,
+    VERB_REQUEST_RECOVERY,
+    VERB_RESTORE_GEO,
+    VERB_REGISTER_SITE,
+    VERB_GET_SITE,
+    VERB_LIST_SITES,
 };
 static const enum verb exchange_admin[] = {
     VERB_SUBMIT_ONBOARDING_REQUEST,
@@ -135,11 +145,35 @@ static const enum verb compliance_admin[] = {
     VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb sharepoint_admin[] = {
-    VERB_TEST_DEP,        VERB_GET_TENANT,      VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,     VERB_GET_DEP,         VERB_LIST_DEPS,
-    VERB_GET_OPERATION,   VERB_LIST_OPERATIONS, VERB_CANCEL_OPERATION,
-    VERB_WATCH_OPERATION, VERB_WAIT_OPERATION,  VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,       VERB_LIST_PURGES,     VERB_GET_PURGE_CERTIFICATE,
+    VERB_GET_TENANT,
+    VERB_GET_TOKEN,
+    VERB_LIST_TOKENS,
+    VERB_GET_DEP,
+    VERB_LIST_DEPS,
+    VERB_GET_OPERATION,
+    VERB_LIST_OPERATIONS,
+    VERB_CANCEL_OPERATION,
+    VERB_REGISTER_GEO,
+    VERB_ROLL_GEO_KEY,
+    VERB_GET_GEO,
+    VERB_LIST_GEOS,
+    VERB_FLUSH_TIK,
+    VERB_REQUEST_RECOVERY,
+    VERB_RESTORE_GEO,
+    VERB_REGISTER_SITE,
+    VERB_GET_SITE,
+    VERB_LIST_SITES,
+    VERB_GET_CUSTOMER_KEY,
+    VERB_LIST_CUSTOMER_KEYS,
+    VERB_LIST_DELETED_CUSTOMER_KEYS,
+    VERB_LIST_KEY_DEPENDANTS,
+    VERB_TEST_DEP,
+    VERB_WATCH_OPERATION,
+    VERB_WAIT_OPERATION,
+    VERB_LIST_PURGE_APPROVERS,
+    VERB_GET_PURGE,
+    VERB_LIST_PURGES,
+    VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb vault_admin[] = {
     VERB_GET_TENANT,
@@ -189,8 +223,9 @@ static const enum verb workload_m365[] = {
     VERB_LIST_WORKLOADS,
 };
 static const enum verb system_workload[] = {
-    VERB_GET_TENANT, VERB_GENERATE_KEY, VERB_WRAP_KEY,
-    VERB_UNWRAP_KEY, VERB_REWRAP_KEY,
+    VERB_GET_TENANT,      VERB_GENERATE_KEY,  VERB_WRAP_KEY,
+    VERB_UNWRAP_KEY,      VERB_REWRAP_KEY,    VERB_CREATE_SITE_KEY,
+    VERB_UNWRAP_SITE_KEY, VERB_WRAP_BLOB_KEY, VERB_UNWRAP_BLOB_KEY,
 };
 static const enum verb auditor[] = {
     VERB_GET_ONBOARDING_REQUEST,
@@ -220,6 +255,10 @@ static const enum verb auditor[] = {
     VERB_GET_PURGE,
     VERB_LIST_PURGES,
     VERB_GET_PURGE_CERTIFICATE,
+    VERB_GET_GEO,
+    VERB_LIST_GEOS,
+    VERB_GET_SITE,
+    VERB_LIST_SITES,
 };
 static const enum verb operator[] = {
     VERB_REBIND_KEYS,
@@ -250,8 +289,16 @@ static const enum verb operator[] = {
     VERB_LIST_PURGES,
     VERB_GET_PURGE_CERTIFICATE,
     VERB_EXECUTE_PURGE,
+    VERB_GET_GEO,
+    VERB_LIST_GEOS,
+    VERB_ENABLE_RECOVERY,
+    VERB_CONFIRM_RECOVERY,
 };
-static const enum verb workload_only[] = {VERB_GET_TENANT};
+static const enum verb workload_sharepoint[] = {
+    VERB_GET_TENANT,      VERB_REGISTER_SITE,   VERB_GET_SITE,
+    VERB_CREATE_SITE_KEY, VERB_UNWRAP_SITE_KEY, VERB_WRAP_BLOB_KEY,
+    VERB_UNWRAP_BLOB_KEY,
+};
 static const enum verb of_the_service[] = {
     VERB_LIST_AUDIT_RECORDS, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS};
 
@@ -270,28 +317,28 @@ struct row {
 };
 
 static const struct row matrix[ROLE_BITS] = {
-    {ROLE_TENANT_ADMIN,        "tenant-admin",        LIST(tenant_admin),      NOTHING,        NOTHING             },
-    {ROLE_COMPLIANCE_ADMIN,    "compliance-admin",    LIST(compliance_admin),  NOTHING,
-     NOTHING                                                                                                       },
-    {ROLE_EXCHANGE_ADMIN,      "exchange-admin",      LIST(exchange_admin),    NOTHING,
-     NOTHING                                                                                                       },
-    {ROLE_SHAREPOINT_ADMIN,    "sharepoint-admin",    LIST(sharepoint_admin),  NOTHING,
-     NOTHING                                                                                                       },
-    {ROLE_VAULT_ADMIN,         "vault-admin",         LIST(vault_admin),       NOTHING,        NOTHING             },
+    {ROLE_TENANT_ADMIN,        "tenant-admin",        LIST(tenant_admin),        NOTHING,        NOTHING             },
+    {ROLE_COMPLIANCE_ADMIN,    "compliance-admin",    LIST(compliance_admin),    NOTHING,
+     NOTHING                                                                                                         },
+    {ROLE_EXCHANGE_ADMIN,      "exchange-admin",      LIST(exchange_admin),      NOTHING,
+     NOTHING                                                                                                         },
+    {ROLE_SHAREPOINT_ADMIN,    "sharepoint-admin",    LIST(sharepoint_admin),    NOTHING,
+     NOTHING                                                                                                         },
+    {ROLE_VAULT_ADMIN,         "vault-admin",         LIST(vault_admin),         NOTHING,        NOTHING             },
     {ROLE_VAULT_CONTRIBUTOR,   "vault-contributor",   LIST(vault_contributor),
-     NOTHING,                                                                                  NOTHING             },
-    {ROLE_PURGE_APPROVER,      "purge-approver",      LIST(purge_approver),    NOTHING,
-     NOTHING                                                                                                       },
+     NOTHING,                                                                                    NOTHING             },
+    {ROLE_PURGE_APPROVER,      "purge-approver",      LIST(purge_approver),      NOTHING,
+     NOTHING                                                                                                         },
     {ROLE_WORKLOAD_EXCHANGE,   "workload-exchange",   LIST(workload_exchange),
-     NOTHING,                                                                                  NOTHING             },
-    {ROLE_SYSTEM_WORKLOAD,     "system-workload",     LIST(system_workload),   NOTHING,
-     NOTHING                                                                                                       },
-    {ROLE_OPERATOR,            "operator",            NOTHING,                 LIST(operator), LIST(of_the_service)},
-    {ROLE_AUDITOR,             "auditor",             LIST(auditor),           NOTHING,        LIST(of_the_service)},
-    {ROLE_WORKLOAD_SHAREPOINT, "workload-sharepoint", LIST(workload_only),
-     NOTHING,                                                                                  NOTHING             },
-    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_m365),     NOTHING,
-     NOTHING                                                                                                       },
+     NOTHING,                                                                                    NOTHING             },
+    {ROLE_SYSTEM_WORKLOAD,     "system-workload",     LIST(system_workload),     NOTHING,
+     NOTHING                                                                                                         },
+    {ROLE_OPERATOR,            "operator",            NOTHING,                   LIST(operator), LIST(of_the_service)},
+    {ROLE_AUDITOR,             "auditor",             LIST(auditor),             NOTHING,        LIST(of_the_service)},
+    {ROLE_WORKLOAD_SHAREPOINT, "workload-sharepoint", LIST(workload_sharepoint),
+     NOTHING,                                                                                    NOTHING             },
+    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_m365),       NOTHING,
+     NOTHING                                                                                                         },
 };
 
 static bool lists(const enum verb *verbs, size_t count, int verb)
@@ -319,7 +366,9 @@ static bool is_about_own_records(int verb)
 static bool is_data_plane(int verb)
 {
     return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||
-           verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY;
+           verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY ||
+           verb == VERB_CREATE_SITE_KEY || verb == VERB_UNWRAP_SITE_KEY ||
+           verb == VERB_WRAP_BLOB_KEY || verb == VERB_UNWRAP_BLOB_KEY;
 }
 
 static void expect(const struct access_facts *facts, enum reason expected)

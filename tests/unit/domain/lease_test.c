@@ -4,6 +4,7 @@
 
 #include "server/domain/attempt_order.h"
 #include "server/domain/lease.h"
+#include "server/domain/tik.h"
 
 #include "tests/support/unit.h"
 
@@ -50,7 +51,11 @@ static void test_life(void **state)
         assert_int_equal(lease_life_ms(LEASE_BY_AVAILABILITY_KEY, 1, ms),
                          lives[i].ak_ms);
         assert_int_equal(lease_life_ms((enum lease_source)0, ms, ms), 0);
-        assert_int_equal(lease_life_ms((enum lease_source)4, ms, ms), 0);
+        assert_int_equal(lease_life_ms((enum lease_source)6, ms, ms), 0);
+        /* a cached TIK has a life of its own; what the recovery job was given
+         * serves the call that asked (R-6.19) */
+        assert_int_equal(lease_life_ms(LEASE_AS_TIK, ms, ms), TIK_LIFE_MS);
+        assert_int_equal(lease_life_ms(LEASE_FOR_RECOVERY, ms, ms), 0);
         assert_int_equal(key_lease_is_valid(ms), ms >= 0 && ms <= 900000);
     }
 }
@@ -101,7 +106,8 @@ static void test_unused_is_not_renewed(void **state)
 static void test_ak_lease_is_not_renewed(void **state)
 {
     (void)state;
-    const int sources[] = {LEASE_BY_AVAILABILITY_KEY, 0, 4};
+    const int sources[] = {LEASE_BY_AVAILABILITY_KEY, LEASE_AS_TIK,
+                           LEASE_FOR_RECOVERY, 0, 6};
     for (size_t i = 0; i < HF_COUNT(sources); i++) {
         struct lease_times lease = lease_from((enum lease_source)sources[i]);
         assert_int_equal(lease_renew_due_ms(&lease), INT64_MAX);
@@ -180,6 +186,10 @@ static void test_whom_nobody_serves(void **state)
     outage.ak_state = AK_ACTIVE;
     lease.source = (enum lease_source)0;
     assert_false(lease_serves(&lease, OPENED, &outage));
+    lease.source = LEASE_FOR_RECOVERY;
+    assert_false(lease_serves(&lease, OPENED, &outage));
+    lease.source = LEASE_AS_TIK;
+    assert_true(lease_serves(&lease, OPENED, NULL));
     lease.source = LEASE_BY_CUSTOMER_KEY;
     assert_true(lease_serves(&lease, OPENED, NULL));
 }

@@ -21,6 +21,8 @@ PROGRAM, DESCRIPTORS = sys.argv[1:3]
 API = Api(DESCRIPTORS)
 KEYS = "/holdfast.v1.KeyService/"
 DEPS = "/holdfast.v1.DepService/"
+GEOS = "/holdfast.v1.GeoService/"
+FILES = "/holdfast.v1.FileKeyService/"
 DEP = "11111111-2222-4333-8444-555555555555"
 NOBODYS = DEP[:-1] + "9"
 BOX = "tenants/acme/mailboxes/"
@@ -154,6 +156,38 @@ class DataPlane(Case):
         self.assertIn("plaintext=32", self.server.wait_for("key WrapKey"))
         reply = self.call(KEYS + "RewrapKey", resource=BOX + "later")
         self.assertEqual(reply.generation, 7)
+
+    def test_files(self):
+        site = "tenants/acme/sites/"
+        reply = self.call(FILES + "CreateSiteKey", resource=site + "later")
+        self.assertEqual((reply.plaintext_key, reply.wrapped_key),
+                         (b"\x5a" * 32, b"\xe1" * 85))
+        self.assertEqual(reply.dep, "tenants/acme/deps/" + DEP)
+        reply = self.call(FILES + "UnwrapSiteKey", resource=site + "later",
+                          wrapped_key=b"w" * 85)
+        self.assertEqual((reply.plaintext_key, reply.generation),
+                         (b"\x5a" * 32, 7))
+        reply = self.call(FILES + "WrapBlobKey", resource=site + "later",
+                          blob_id="chunk")
+        self.assertEqual((reply.plaintext_key, reply.wrapped_key),
+                         (b"\x5a" * 32, b"\xe1" * 85))
+        self.assertIn("plaintext=0", self.server.wait_for("key WrapBlobKey"))
+        self.call(FILES + "WrapBlobKey", resource=site + "later",
+                  blob_id="chunk", plaintext_key=b"p" * 32)
+        self.assertIn("plaintext=32", self.server.wait_for("key WrapBlobKey"))
+        reply = self.call(FILES + "UnwrapBlobKey", resource=site + "later",
+                          blob_id="chunk", wrapped_key=b"w" * 85)
+        self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
+        self.assertIn("resource=later wrapped=85",
+                      self.server.wait_for("key UnwrapBlobKey"))
+        for verb, fields in (
+                ("CreateSiteKey", dict(resource="tenants/acme/mailboxes/x")),
+                ("WrapBlobKey", dict(resource=site + "x")),
+                ("WrapBlobKey", dict(resource=site + "x", blob_id="c",
+                                     plaintext_key=b"p" * 31)),
+                ("UnwrapBlobKey", dict(resource=site + "x", blob_id="a/b"))):
+            refusal = self.refused(FILES + verb, **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
     def test_access_context(self):
         access = API.message("holdfast.v1.AccessContext")(
@@ -373,7 +407,8 @@ class Administration(Case):
                                    customer_keys=keys)),
                 ("GetDep", dict(name="tenants/acme/deps/all")),
                 ("ListDeps", dict(parent="tenants/acme"))):
-            for kind in (3, 4, 99, -1):
+            # a geo's DEP is looked at here, and made by GeoService
+            for kind in (4, 99, -1) + ((3,) if path == "CreateDep" else ()):
                 refusal = self.refused(DEPS + path, type=kind, **fields)
                 self.assertRefused(refusal, "INVALID_ARGUMENT",
                                    "FIELD_INVALID")
@@ -729,6 +764,96 @@ class Administration(Case):
                 ("ExecutePurge", dict(name=name, etag="x" * 100))):
             refusal = self.refused(purges + verb, **fields)
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
+    def test_geo(self):
+        geo = self.call(GEOS + "GetGeo", name="tenants/acme/geos/emea")
+        self.assertEqual(
+            (geo.name, geo.state, geo.percent, geo.site_count, geo.tik_version,
+             geo.dep, geo.operation, geo.evict_on_denied,
+             geo.tik_refresh_failing, geo.etag),
+            ("tenants/acme/geos/emea", 3, 61, 70, 4, "tenants/acme/deps/" + DEP,
+             "tenants/acme/operations/" + DEP, True, True, "9"))
+        self.assertEqual((geo.primary.customer_key, geo.primary.version,
+                          geo.secondary.customer_key, geo.secondary.version),
+                         ("tenants/acme/customerKeys/first", 3,
+                          "tenants/acme/customerKeys/second", 5))
+        self.assertEqual(geo.availability_key.algorithm, "RSA-2048-OAEP")
+        self.assertEqual(
+            (geo.recovery.state, geo.recovery.recovery_enabled,
+             geo.recovery.requester, geo.recovery.enabler,
+             geo.recovery.confirmer, geo.recovery.ticket),
+            (3, True, "spiffe://x/asks", "spiffe://x/enables",
+             "spiffe://x/confirms", "INC-1"))
+        flushed = self.call(GEOS + "FlushTik", name="tenants/acme/geos/emea")
+        self.assertFalse(flushed.HasField("tik_expire_time"))
+        site = self.call(GEOS + "GetSite", name="tenants/acme/sites/s1")
+        self.assertEqual(
+            (site.name, site.geo, site.state, site.is_encrypted,
+             site.effective_dep, site.effective_generation),
+            ("tenants/acme/sites/s1", "tenants/acme/geos/emea", 4, True,
+             "tenants/acme/deps/" + DEP, 4))
+
+    def test_geo_verbs(self):
+        first = dict(customer_key="tenants/acme/customerKeys/a", version=2)
+        second = dict(customer_key="tenants/acme/customerKeys/b", version=7)
+        begun = self.call(GEOS + "RegisterGeo", parent="tenants/acme",
+                          geo_id="emea", primary=first, secondary=second,
+                          workload_identity="spiffe://x/files", residency=2,
+                          evict_on_denied=True)
+        self.assertEqual((begun.kind, begun.object),
+                         ("register-geo", "tenants/acme/geos/" + DEP))
+        self.assertEqual(self.server.wait_for("geo keys"),
+                         "geo keys a/2 b/7 identity=spiffe://x/files "
+                         "residency=2 evict=1")
+        name = "tenants/acme/geos/emea"
+        begun = self.call(GEOS + "RollGeoKey", name=name, slot=2, key=second)
+        self.assertEqual(begun.kind, "roll-geo")
+        self.assertEqual(self.server.wait_for("geo slot"),
+                         "geo slot=1 key=b/7")
+        begun = self.call(GEOS + "RestoreGeo", name=name, primary=first,
+                          secondary=second)
+        self.assertEqual(begun.kind, "restore-geo")
+        for verb, state in (("RequestRecovery", 1), ("ConfirmRecovery", 3)):
+            geo = self.call(GEOS + verb, name=name)
+            self.assertEqual(geo.recovery.state, state)
+        geo = self.call(GEOS + "EnableRecovery", name=name, ticket="INC-2",
+                        window=dict(seconds=3600))
+        self.assertEqual((geo.recovery.state, geo.recovery.recovery_enabled),
+                         (2, False))
+        self.assertEqual(self.server.wait_for("geo ticket"),
+                         "geo ticket=INC-2 window=3600000")
+        site = self.call(GEOS + "RegisterSite", parent="tenants/acme",
+                         site_id="s1", geo=name)
+        self.assertEqual(site.geo, name)
+
+    def test_geo_fields(self):
+        key = dict(customer_key="tenants/acme/customerKeys/a", version=1)
+        name = "tenants/acme/geos/emea"
+        good = dict(parent="tenants/acme", geo_id="emea", primary=key,
+                    secondary=key)
+        for verb, field, fields in (
+                ("RegisterGeo", "primary", dict(good, primary=None)),
+                ("RegisterGeo", "secondary", dict(
+                    good, secondary=dict(key, version=0))),
+                ("RegisterGeo", "secondary", dict(good, secondary=dict(
+                    customer_key="tenants/zeta/customerKeys/a", version=1))),
+                ("RegisterGeo", "geo_id", dict(good, geo_id="a b")),
+                ("RollGeoKey", "slot", dict(name=name, key=key)),
+                ("RollGeoKey", "slot", dict(name=name, key=key, slot=3)),
+                ("RollGeoKey", "key", dict(name=name, slot=1)),
+                ("GetGeo", "name", dict(name="tenants/acme/sites/emea")),
+                ("EnableRecovery", "window", dict(
+                    name=name, ticket="t", window=dict(seconds=700000))),
+                ("EnableRecovery", "ticket", dict(name=name, ticket="t" * 65)),
+                ("RegisterSite", "geo", dict(
+                    parent="tenants/acme", site_id="s",
+                    geo="tenants/zeta/geos/emea")),
+                ("RegisterSite", "site_id", dict(
+                    parent="tenants/acme", site_id="a/b", geo=name))):
+            refusal = self.refused(GEOS + verb, **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+            self.assertIn(field, [v.field for v in refusal.violations]
+                          if hasattr(refusal, "violations") else [field])
 
     def test_audit(self):
         reply = self.call("/holdfast.v1.AuditService/ListAuditRecords",

@@ -135,11 +135,17 @@ bool service_pool_run(struct service *service, const char *tenant,
 static void finish(struct key_call *call)
 {
     call->status = HF_OK;
-    if (call->verb == VERB_UNWRAP_KEY || call->verb == VERB_GENERATE_KEY) {
+    bool unwraps = call->verb == VERB_UNWRAP_KEY ||
+                   call->verb == VERB_UNWRAP_SITE_KEY ||
+                   call->verb == VERB_UNWRAP_BLOB_KEY;
+    bool makes = call->verb == VERB_GENERATE_KEY ||
+                 call->verb == VERB_CREATE_SITE_KEY ||
+                 (call->verb == VERB_WRAP_BLOB_KEY && call->plaintext == NULL);
+    if (unwraps || makes) {
         CHECK(secret_new(HF_KEY_BYTES, &call->plaintext) == HF_OK);
         memset(secret_writable(call->plaintext), 0x5a, HF_KEY_BYTES);
     }
-    if (call->verb != VERB_UNWRAP_KEY) {
+    if (!unwraps) {
         memset(call->envelope, 0xe1, sizeof call->envelope);
         call->envelope_len = sizeof call->envelope;
     }

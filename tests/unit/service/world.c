@@ -118,6 +118,8 @@ static void make_callers(struct world *world)
                 ROLE_COMPLIANCE_ADMIN);
     make_caller(&world->m365, "contoso/m365", WORLD_TENANT, ROLE_WORKLOAD_M365);
     make_caller(&world->auditor, "contoso/auditor", WORLD_TENANT, ROLE_AUDITOR);
+    make_caller(&world->files, "contoso/sharepoint", WORLD_TENANT,
+                ROLE_WORKLOAD_SHAREPOINT);
     make_caller(&world->stranger, "contoso/stranger", WORLD_TENANT,
                 ROLE_WORKLOAD_EXCHANGE | ROLE_SYSTEM_WORKLOAD);
 }
@@ -166,6 +168,7 @@ void world_start(struct world *world)
     memset(world, 0, sizeof *world);
     assert_ok(secret_heap_start(1 << 20));
     world->now_ms = 1800000000000;
+    world->protection = CUSTODY_PROTECTION_SOFT_DELETE_PURGE_PROTECTED;
     world->clock = (struct clock){world_now, world_now, world};
     make_custodian(world);
     make_callers(world);
@@ -175,6 +178,8 @@ void world_start(struct world *world)
                &world->service_fake);
     make_token(world, "ak", "00000000000000b0", &world->ak_token,
                &world->ak_fake);
+    make_token(world, "sharepoint-ak", "00000000000000b1",
+               &world->sharepoint_ak_token, &world->sharepoint_ak_fake);
     for (size_t i = 0; i < WORLD_CUSTOMER_TOKENS; i++) {
         char serial[17];
         snprintf(serial, sizeof serial, "00000000000000c%zu", i);
@@ -196,6 +201,7 @@ void world_start(struct world *world)
         .rng = rng_system(),
         .service_token = &world->service_token,
         .ak_token = &world->ak_token,
+        .sharepoint_ak_token = &world->sharepoint_ak_token,
         .tokens = world->configured,
         .token_count = WORLD_CUSTOMER_TOKENS,
         .verifier = &world->verifier,
@@ -221,6 +227,7 @@ void world_stop(struct world *world)
         token_close(&world->customer[i]);
     }
     token_close(&world->ak_token);
+    token_close(&world->sharepoint_ak_token);
     token_close(&world->service_token);
     store_close(&world->store);
     store_memory_free(world->memory);
@@ -257,7 +264,7 @@ void world_statement(struct world *world, const char *tenant, size_t token,
 {
     struct token_profile profile;
     struct enrolment enrolment = {
-        .protection = CUSTODY_PROTECTION_SOFT_DELETE_PURGE_PROTECTED,
+        .protection = world->protection,
         .retention_days = 90,
         .hardware = world->enroll_hardware,
         .issued_s = 1800000000,
@@ -498,6 +505,8 @@ void world_call(struct world *world, const struct call_options *options,
     call->type = options->type == 0 ? RESOURCE_MAILBOX : options->type;
     snprintf(call->resource, sizeof call->resource, "%s",
              options->mailbox == NULL ? WORLD_MAILBOX : options->mailbox);
+    snprintf(call->blob, sizeof call->blob, "%s",
+             options->blob == NULL ? "" : options->blob);
     snprintf(call->request_id, sizeof call->request_id, "%s",
              options->request_id == NULL ? "" : options->request_id);
     if (options->wrapped != NULL) {

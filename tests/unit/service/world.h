@@ -2,6 +2,7 @@
  * store to a mailbox that opens. Each step is the use case itself. */
 #pragma once
 
+#include "hsm/base/custody.h"
 #include "hsm/base/enrolment.h"
 
 #include "server/service/customer_keys.h"
@@ -32,6 +33,8 @@ struct world {
     struct token_fake *service_fake;
     struct token ak_token;
     struct token_fake *ak_fake;
+    struct token sharepoint_ak_token;
+    struct token_fake *sharepoint_ak_fake;
     struct token customer[WORLD_CUSTOMER_TOKENS];
     struct token_fake *customer_fake[WORLD_CUSTOMER_TOKENS];
     struct configured_token configured[WORLD_CUSTOMER_TOKENS];
@@ -45,6 +48,7 @@ struct world {
     size_t verifier_finds; /* says so whatever is there */
     uint64_t verifications;
     struct service_settings settings;
+    enum custody_protection protection; /* what enrolments say of a token */
     struct service *service;
 
     struct caller operator_;
@@ -57,6 +61,7 @@ struct world {
     struct caller stranger;   /* a workload of the tenant without any grant */
     struct caller approver[2];
     void *approver_key[2]; /* EVP_PKEY */
+    struct caller files;   /* workload-sharepoint */
     struct problem problem;
     struct validation_report report;
 };
@@ -122,7 +127,8 @@ struct call_options {
     enum verb verb;
     enum initiator initiator;
     enum resource_type type; /* 0: a mailbox */
-    const char *mailbox;
+    const char *mailbox;     /* or site */
+    const char *blob;        /* of a site */
     const char *tenant;
     const uint8_t *wrapped;
     size_t wrapped_len;

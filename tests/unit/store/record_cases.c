@@ -321,6 +321,32 @@ static void operation_fill(void *out, bool largest)
     operation->ended_ms = INT64_MAX;
 }
 
+static void geo_fill(void *out, bool largest)
+{
+    struct geo_record *geo = out;
+    geo->id = id_of(0xe1);
+    geo->tenant = id_of(0xe2);
+    geo->evict_on_denied = true;
+    if (!largest) {
+        return;
+    }
+    fill_text(geo->name, sizeof geo->name, 'g');
+    geo->state = GEO_RECOVERING;
+    geo->dep = id_of(0xe3);
+    geo->operation = id_of(0xe4);
+    fill_bytes(geo->ak_fingerprint, sizeof geo->ak_fingerprint, 23);
+    geo->recovery = GEO_RECOVERY_OPEN;
+    fill_text(geo->requested_by, sizeof geo->requested_by, 'a');
+    fill_text(geo->enabled_by, sizeof geo->enabled_by, 'b');
+    fill_text(geo->confirmed_by, sizeof geo->confirmed_by, 'c');
+    fill_text(geo->ticket, sizeof geo->ticket, 't');
+    geo->requested_ms = INT64_MAX;
+    geo->window_ms = INT64_MAX - 1;
+    geo->until_ms = INT64_MAX - 2;
+    geo->created_ms = INT64_MAX - 3;
+    geo->updated_ms = INT64_MAX - 4;
+}
+
 static void seals_fill(void *out, bool largest)
 {
     struct seals_record *seals = out;
@@ -488,6 +514,7 @@ BOTH_WAYS(purge)
 BOTH_WAYS(approval)
 BOTH_WAYS(tombstone)
 BOTH_WAYS(certificate)
+BOTH_WAYS(geo)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -526,6 +553,7 @@ const struct record_case record_cases[] = {
     CASE("approval", APPROVAL, struct approval_record, approval, 1),
     CASE("tombstone", TOMBSTONE, struct tombstone_record, tombstone, 1),
     CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
+    CASE("geo", GEO, struct geo_record, geo, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];

@@ -371,13 +371,13 @@ static void name_keys_have_bounds(void **state)
     assert_status(name_encode(NAME_DEP, &id, "n", &nil, &record), HF_E_INVALID);
     assert_status(name_encode((enum name_scope)0, &id, "n", &id, &record),
                   HF_E_INVALID);
-    assert_status(name_encode((enum name_scope)(NAME_TOKEN_SERIAL + 1), &id,
-                              "n", &id, &record),
-                  HF_E_INVALID);
+    assert_status(
+        name_encode((enum name_scope)(NAME_GEO + 1), &id, "n", &id, &record),
+        HF_E_INVALID);
     struct hf_id found;
     assert_ok(name_encode(NAME_DEP, &id, "n", &id, &record));
     assert_ok(name_decode(&record, &found));
-    record.key[0] = NAME_TOKEN_SERIAL + 1;
+    record.key[0] = NAME_GEO + 1;
     assert_status(name_decode(&record, &found), HF_E_CORRUPT);
     record.key[0] = NAME_DEP;
     record.key_len = 1 + HF_ID_BYTES; /* a name without letters */

@@ -62,6 +62,17 @@ static const struct bad_value numbers[] = {
     BAD("key_version", key_version_record, expires_ms, LONG_PAST),
     BAD("key_version", key_version_record, created_ms, LONG_PAST),
     BAD("key_version", key_version_record, updated_ms, LONG_PAST),
+    BAD("geo", geo_record, state, GEO_RECOVERING + 1),
+    BAD("geo", geo_record, state, GEO_UNREGISTERED),     /* and has a DEP */
+    BAD_SMALL("geo", geo_record, state, GEO_REGISTERED), /* and has none */
+    BAD("geo", geo_record, recovery, GEO_RECOVERY_OPEN + 1),
+    /* open, and nobody asked for it */
+    BAD_SMALL("geo", geo_record, recovery, GEO_RECOVERY_OPEN),
+    BAD("geo", geo_record, requested_ms, LONG_PAST),
+    BAD("geo", geo_record, window_ms, LONG_PAST),
+    BAD("geo", geo_record, until_ms, LONG_PAST),
+    BAD("geo", geo_record, created_ms, LONG_PAST),
+    BAD("geo", geo_record, updated_ms, LONG_PAST),
     BAD("grant", grant_record, granted, 8),
     BAD("grant", grant_record, ever_held, 8),
     BAD("grant", grant_record, ever_held, PERMISSION_GET), /* less than now */
