@@ -128,6 +128,8 @@ extern const struct command_set commands_of_mailbox;
 extern const struct command_set commands_of_assignment;
 extern const struct command_set commands_of_workload;
 extern const struct command_set commands_of_purge;
+extern const struct command_set commands_of_geo;
+extern const struct command_set commands_of_site;
 extern const struct command_set commands_of_seal;
 extern const struct command_set commands_of_data;
 extern const struct command_set commands_of_operation;

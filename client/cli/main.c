@@ -50,7 +50,8 @@ int main(int argc, char **argv)
         commands_of_dep,        commands_of_dep_keys, commands_of_mailbox,
         commands_of_assignment, commands_of_workload, commands_of_seal,
         commands_of_data,       commands_of_audit,    commands_of_audit_stream,
-        commands_of_operation,  commands_of_purge,
+        commands_of_operation,  commands_of_purge,    commands_of_geo,
+        commands_of_site,
     };
     struct args args;
     /* a reader that goes away ends in EPIPE, not in death mid-write */
