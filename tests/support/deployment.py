@@ -49,16 +49,20 @@ class Refused(Exception):
 
 class Deployment:
     def __init__(self, build, where=None, shim=None, limits=None, env=None, spare=None,
-                 moving_clock=False):
+                 moving_clock=False, sharepoint=False):
         """build: the build folder. where: a folder to make ours in (default:
         the system's temporary one). shim: a fault shim in front of SoftHSM for
         every token. limits: of the configuration. spare: more tokens, with
         their domains, in which no key is made. moving_clock: the daemon is
-        holdfastd-test, whose time advance() moves."""
+        holdfastd-test, whose time advance() moves. sharepoint: there is a
+        token for the availability keys of geos, and no token can be
+        initialised again by one party (R-4.11)."""
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
         self.limits = limits or {}
         self.tokens = {**TOKENS, **(spare or {})}
+        self.ak_tokens = ["holdfast-ak"] + (["holdfast-sharepoint-ak"] if sharepoint else [])
+        self.protection = "token-protected" if sharepoint else "soft-delete-purge-protected"
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
         self.server = None
@@ -125,14 +129,15 @@ class Deployment:
 
     def provision(self, residency="token", bits=2048):
         """Tokens, keys, certificates, configuration."""
-        for token, domain in [*self.tokens.items(), ("holdfast-service", "holdfast"),
-                              ("holdfast-ak", "holdfast")]:
+        ours = ["holdfast-service", *self.ak_tokens]
+        for token, domain in [*self.tokens.items(), *((name, "holdfast") for name in ours)]:
             self.hsm("token", "init", "--label", token, "--domain", domain,
-                     "--deletion-protection", "soft-delete-purge-protected", "--test-only",
+                     "--deletion-protection", self.protection, "--test-only",
                      "--so-pin-file", self.pin(token + ".so"), "--pin-file", self.pin(token))
         self.hsm("service", "init", "--token", "holdfast-service", "--pin-file",
                  self.pin("holdfast-service"))
-        self.hsm("ak", "init", "--token", "holdfast-ak", "--pin-file", self.pin("holdfast-ak"))
+        for token in self.ak_tokens:
+            self.hsm("ak", "init", "--token", token, "--pin-file", self.pin(token))
         for token in TOKENS:
             self.generate(token, f"key-{token}", residency=residency, bits=bits)
         for domain in TOKENS.values():
@@ -160,7 +165,9 @@ class Deployment:
         text = ("listen: 127.0.0.1:0\nstate_dir: state\ntls:\n  certificate: pki/server.pem\n"
                 "  key: pki/server.key\n  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
         text += "service_token:\n" + self._token_lines("holdfast-service", "  ")
-        text += "ak_token:\n" + self._token_lines("holdfast-ak", "  ")
+        for token in self.ak_tokens:
+            option = token.removeprefix("holdfast-").replace("-", "_") + "_token"
+            text += f"{option}:\n" + self._token_lines(token, "  ")
         text += f"holdfast_hsm: {self.build}/hsm/tool/holdfast-hsm\n"
         text += "custody_domains:\n"
         for domain in TOKENS.values():
