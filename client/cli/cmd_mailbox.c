@@ -20,6 +20,12 @@ static const struct column columns[] = {
     {"ASSIGNED",      "assignTime",          NULL,             COLUMN_TEXT },
     {"EFFECTIVE",     "effectiveTime",       NULL,             COLUMN_TEXT },
     {"CREATED",       "createTime",          NULL,             COLUMN_TEXT },
+    {"MOVE PRIORITY", "movePriority",        "MOVE_PRIORITY_", COLUMN_TEXT },
+    {"QUEUED",        "queueTime",           NULL,             COLUMN_TEXT },
+    {"WAITS SINCE",   "waitTime",            NULL,             COLUMN_TEXT },
+    {"OVERDUE",       "overdue",             NULL,             COLUMN_TEXT },
+    {"CLAIM",         "claim",               NULL,             COLUMN_TEXT },
+    {"CLAIM ENDS",    "claimEndTime",        NULL,             COLUMN_TEXT },
     {"ETAG",          "etag",                NULL,             COLUMN_TEXT },
 };
 #define LIST_COLUMNS    7
@@ -31,6 +37,13 @@ static const struct cli_method assign_method = {
     "holdfast.v1.AssignmentService/AssignMailbox", ANSWERS_MAILBOX};
 static const struct cli_method get_method = {
     "holdfast.v1.AssignmentService/GetMailbox", ANSWERS_MAILBOX};
+
+static const struct cli_method claim_method = {
+    "holdfast.v1.AssignmentService/ClaimMove", ANSWERS_MAILBOX};
+static const struct cli_method complete_method = {
+    "holdfast.v1.AssignmentService/CompleteMove", ANSWERS_MAILBOX};
+static const struct cli_method fail_method = {
+    "holdfast.v1.AssignmentService/FailMove", ANSWERS_MAILBOX};
 
 static enum cli_exit run_register(struct cli *cli, const struct args *args)
 {
@@ -56,6 +69,7 @@ static enum cli_exit run_register(struct cli *cli, const struct args *args)
     request.mailbox_id = proto_text(args->operands[0]);
     request.kind = (Holdfast__V1__MailboxKind)kind;
     request.licensed = args_flag(args, "licensed");
+    request.unencrypted = args_flag(args, "unencrypted");
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
     return cli_show(cli, &register_method, &request.base, columns,
@@ -71,6 +85,13 @@ static enum cli_exit run_assign(struct cli *cli, const struct args *args)
     if ((id != NULL) == args_flag(args, "none")) {
         return cli_usage(cli, "either --dep DEP or --none");
     }
+    const char *word = args_text(args, "priority");
+    int priority = HOLDFAST__V1__MOVE_PRIORITY__MOVE_PRIORITY_UNSPECIFIED;
+    if (word != NULL &&
+        enum_parse(&holdfast__v1__move_priority__descriptor, "MOVE_PRIORITY_",
+                   word, &priority) != HF_OK) {
+        return cli_usage(cli, "--priority is regular or low");
+    }
     enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
     if (code == CLI_OK && id != NULL) {
         code = cli_name(cli, "deps", id, dep);
@@ -85,10 +106,80 @@ static enum cli_exit run_assign(struct cli *cli, const struct args *args)
         HOLDFAST__V1__ASSIGN_MAILBOX_REQUEST__INIT;
     request.name = name;
     request.dep = dep;
+    request.move_priority = (Holdfast__V1__MovePriority)priority;
     request.etag = proto_text(args_text(args, "etag"));
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
     return cli_show(cli, &assign_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_claim(struct cli *cli, const struct args *args)
+{
+    char parent[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    int64_t seconds = 0;
+    const char *text = args_text(args, "for");
+    enum cli_exit code = cli_parent(cli, parent);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (text != NULL && number_parse(text, 0, UINT32_MAX, &seconds) != HF_OK) {
+        return cli_usage(cli, "--for is a number of seconds");
+    }
+    Holdfast__V1__ClaimMoveRequest request =
+        HOLDFAST__V1__CLAIM_MOVE_REQUEST__INIT;
+    request.parent = parent;
+    request.claim_seconds = (uint32_t)seconds;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &claim_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_complete(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__CompleteMoveRequest request =
+        HOLDFAST__V1__COMPLETE_MOVE_REQUEST__INIT;
+    request.name = name;
+    request.claim = proto_text(args_text(args, "claim"));
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &complete_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
+static enum cli_exit run_fail(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__FailMoveRequest request =
+        HOLDFAST__V1__FAIL_MOVE_REQUEST__INIT;
+    request.name = name;
+    request.claim = proto_text(args_text(args, "claim"));
+    request.reason = proto_text(args_text(args, "reason"));
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &fail_method, &request.base, columns,
                     HF_COUNT(columns));
 }
 
@@ -132,15 +223,33 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
 }
 
 static const struct option register_options[] = {
-    {"kind",     "KIND", "user (default), mail-user, group, public-folder, shared",
-     false,                                                                                false},
-    {"licensed", NULL,   "its owner meets the licence requirement",                 false, false},
+    {"kind",        "KIND", "user (default), mail-user, group, public-folder, shared",
+     false,                                                                                   false},
+    {"licensed",    NULL,   "its owner meets the licence requirement",                 false, false},
+    {"unencrypted", NULL,
+     "not encrypted: a move encrypts it once it is assigned",                          false, false},
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option assign_options[] = {
-    {"dep",  "DEP",  "name or UUID",                     false, false},
-    {"none", NULL,   "back to the service-managed key",  false, false},
-    {"etag", "ETAG", "only if it is still this version", false, false},
+    {"dep",      "DEP",      "name or UUID",                          false, false},
+    {"none",     NULL,       "back to the service-managed key",       false, false},
+    {"etag",     "ETAG",     "only if it is still this version",      false, false},
+    {"priority", "PRIORITY", "of its move: regular (default) or low", false,
+     false                                                                        },
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option claim_options[] = {
+    {"for", "SECONDS", "how long the claim holds; a day unless given", false,
+     false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option complete_options[] = {
+    {"claim", "CLAIM", "the claim that holds it", true, false},
+    OPTIONS_OF_A_CHANGE,
+};
+static const struct option fail_options[] = {
+    {"claim",  "CLAIM", "the claim that holds it", true,  false},
+    {"reason", "TEXT",  "for the audit record",    false, false},
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option list_options[] = {
@@ -188,6 +297,41 @@ static const struct command list_command = {
     .run = run_list,
 };
 
+static const struct command claim_command = {
+    .group = "mailbox",
+    .verb = "claim-move",
+    .summary = "Take the next mailbox to encrypt.",
+    .options = claim_options,
+    .option_count = HF_COUNT(claim_options),
+    .example = "holdfast --as mover mailbox claim-move --for 3600",
+    .run = run_claim,
+};
+
+static const struct command complete_command = {
+    .group = "mailbox",
+    .verb = "complete-move",
+    .summary = "Say that a claimed mailbox is encrypted.",
+    .operands = "MAILBOX",
+    .options = complete_options,
+    .option_count = HF_COUNT(complete_options),
+    .example = "holdfast --as mover mailbox complete-move alice --claim "
+               "6d1f0c52-8a4e-4b7e-9a53-0f2f6f1f3b10",
+    .run = run_complete,
+};
+
+static const struct command fail_command = {
+    .group = "mailbox",
+    .verb = "fail-move",
+    .summary = "Give a claimed mailbox back to the queue.",
+    .operands = "MAILBOX",
+    .options = fail_options,
+    .option_count = HF_COUNT(fail_options),
+    .example = "holdfast --as mover mailbox fail-move alice --claim "
+               "6d1f0c52-8a4e-4b7e-9a53-0f2f6f1f3b10 --reason 'too large'",
+    .run = run_fail,
+};
+
 static const struct command *const commands[] = {
-    &register_command, &assign_command, &get_command, &list_command};
+    &register_command, &assign_command,   &get_command, &list_command,
+    &claim_command,    &complete_command, &fail_command};
 const struct command_set commands_of_mailbox = {commands, HF_COUNT(commands)};

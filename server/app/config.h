@@ -103,10 +103,11 @@ struct config_limits {
     uint32_t token_sessions;
     uint32_t token_queue;
     uint32_t store_readers;
-    uint32_t ak_lease_ms;           /* R-15.4a */
-    uint32_t attempt_timeout_ms;    /* */
-    uint32_t probe_interval_ms;     /* */
-    uint32_t ak_roll_interval_days; /* of availability keys; 0: not by time */
+    uint32_t ak_lease_ms;             /* R-15.4a */
+    uint32_t attempt_timeout_ms;      /* */
+    uint32_t probe_interval_ms;       /* */
+    uint32_t ak_roll_interval_days;   /* of availability keys; 0: not by time */
+    uint32_t encryption_overdue_days; /* */
     uint32_t drain_ms;
     uint32_t purge_hold_s; /* */
 };

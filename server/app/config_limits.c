@@ -40,6 +40,7 @@ static const struct limit table[] = {
     LIMIT(attempt_timeout_ms,       50,     60000,    HF_TOKEN_ROOT_DEADLINE_MS),
     LIMIT(probe_interval_ms,        1000,   3600000,  300000),
     LIMIT(ak_roll_interval_days,    0,      36500,    0),
+    LIMIT(encryption_overdue_days,  1,      365,      7),
     LIMIT(drain_ms,                 0,      600000,   10000),
     LIMIT(purge_hold_s,             0,      31536000, 259200), /* 72 h */
 };

@@ -22,7 +22,8 @@ static const char *const methods[VERB_COUNT] = {
  *                        or grant them (R-13.3)
  *   v vault-contributor  grants, revokes, changes, deletes, recovers customer
  *                        keys
- *   W workload-exchange  the data plane of mailboxes, and its mailboxes
+ *   W workload-exchange  the data plane of mailboxes, its mailboxes and their
+ *                        moves
  *   F workload-sharepoint, M workload-m365   the same for sites and files, and
  *                        for the workloads of multi-workload DEPs (R-1.11)
  *   Y system-workload    the data plane, as SYSTEM too
@@ -99,6 +100,9 @@ static const struct row table[VERB_COUNT] = {
     [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},
     [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W...A.."},
     [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E........A.."},
+    [VERB_CLAIM_MOVE] =            {SUBJECT_TENANT,  ".......W......"},
+    [VERB_COMPLETE_MOVE] =         {SUBJECT_TENANT,  ".......W......"},
+    [VERB_FAIL_MOVE] =             {SUBJECT_TENANT,  ".......W......"},
 
     [VERB_GENERATE_KEY] =          {SUBJECT_TENANT,  ".......W.MY..."},
     [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......W.MY..."},

@@ -51,6 +51,9 @@ enum role {
     X(ASSIGN_MAILBOX, "AssignMailbox")                                         \
     X(GET_MAILBOX, "GetMailbox")                                               \
     X(LIST_MAILBOXES, "ListMailboxes")                                         \
+    X(CLAIM_MOVE, "ClaimMove")                                                 \
+    X(COMPLETE_MOVE, "CompleteMove")                                           \
+    X(FAIL_MOVE, "FailMove")                                                   \
     X(GENERATE_KEY, "GenerateKey")                                             \
     X(WRAP_KEY, "WrapKey")                                                     \
     X(UNWRAP_KEY, "UnwrapKey")                                                 \

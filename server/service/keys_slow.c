@@ -197,9 +197,25 @@ static HF_STATUS record_generated(struct slow *slow,
     const struct hf_id none = {.bytes = {0}};
     HF_TRY(change_new(&change));
     HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    HF_TRY(mailbox_move_next(slow->view.record.move, MOVE_EV_KEY,
+                             &slow->view.record.move));
     slow_set_effective(slow, envelope);
     HF_TRY(repeat_record(slow->service, repeat, &none, change));
     return slow_record_resource(slow, change, verb_method(slow->call->verb));
+}
+
+/* R-5.12: what is not encrypted at application level is by its move alone; a
+ * mail user on the way is as he arrives (M9). */
+static enum step may_have_key(struct slow *slow)
+{
+    enum mailbox_move next = MOVE_NONE;
+    if (mailbox_move_next(slow->view.record.move, MOVE_EV_KEY, &next) !=
+        HF_OK) {
+        return slow_refuse(slow, REASON_STATE_CONFLICT,
+                           "this mailbox is not encrypted: it is by a move "
+                           "(AssignMailbox, then ClaimMove)");
+    }
+    return STEP_ON;
 }
 
 static void run_generate(struct slow *slow)
@@ -219,7 +235,8 @@ static void run_generate(struct slow *slow)
         .tenant = slow->view.record.tenant,
         .mutation = &mutation,
     };
-    if (generate_repeated(slow, &repeat) == STEP_OVER) {
+    if (generate_repeated(slow, &repeat) == STEP_OVER ||
+        may_have_key(slow) == STEP_OVER) {
         return;
     }
     status = secret_random(HF_KEY_BYTES, &key);

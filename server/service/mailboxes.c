@@ -2,6 +2,7 @@
 
 #include "server/service/admin.h"
 #include "server/service/dep_view.h"
+#include "server/service/mailbox_view.h"
 #include "server/service/purges.h"
 #include "server/service/resources.h"
 #include "server/service/rows.h"
@@ -13,58 +14,11 @@
 /* Assignments race with rewraps on access: read again and decide again. */
 #define RACES_MAX 5
 
-static void object_name(const struct resource_view *view,
-                        char out[RESOURCE_NAME_BYTES])
-{
-    resource_name(view->tenant->record.name, RESOURCE_MAILBOX, view->record.id,
-                  out);
-}
-
-static void fill_view(const struct resource_view *view,
-                      struct mailbox_view *out)
-{
-    memset(out, 0, sizeof *out);
-    memcpy(out->tenant, view->tenant->record.name, sizeof out->tenant);
-    out->record = view->record;
-    out->state = mailbox_state_of(&view->facts);
-    out->effective_is_service_managed = id_equal(
-        &view->record.effective.dep, &view->tenant->record.service_managed);
-    etag_write(&view->stamp, out->etag);
-}
-
 /* Its id was somebody's whose keys are destroyed: it is nobody's any more. */
 static HF_STATUS refuse_tombstoned(struct problem *problem)
 {
     return problem_set(problem, REASON_KEY_DESTROYED,
                        "this mailbox was purged: its keys are destroyed");
-}
-
-static HF_STATUS load(struct service *service, struct tenant_entry *tenant,
-                      const char *id, struct resource_view *view,
-                      struct problem *problem)
-{
-    enum hf_status status =
-        resource_load(service, tenant, RESOURCE_MAILBOX, id, view);
-    if (status == HF_E_NOT_FOUND) {
-        return problem_set(problem, REASON_NOT_FOUND, "no such mailbox");
-    }
-    return problem_of_status(problem, status);
-}
-
-static HF_STATUS show(const struct admin *admin, const char *id,
-                      struct mailbox_view *out)
-{
-    struct resource_view *view = malloc(sizeof *view);
-    if (view == NULL) {
-        return problem_of_status(admin->problem, HF_E_NO_MEMORY);
-    }
-    enum hf_status status =
-        load(admin->service, admin->tenant, id, view, admin->problem);
-    if (status == HF_OK) {
-        fill_view(view, out);
-    }
-    free(view);
-    return status;
 }
 
 /* --- register ----------------------------------------------------------- */
@@ -88,10 +42,11 @@ static HF_STATUS record_new(const struct admin *admin,
     const struct hf_id none = {{0}};
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
-    object_name(view, object);
+    mailbox_name(view, object);
     HF_TRY(details_new(DETAILS_OF_NEW, &details));
     details_text(details, "kind", "", mailbox_kind_text(view->record.kind));
     details_flag(details, "licensed", false, view->record.licensed);
+    details_flag(details, "unencrypted", false, view->record.move != MOVE_NONE);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, NULL));
     HF_TRY(admin_finish_change(admin, change, object, details, &none));
@@ -118,7 +73,7 @@ HF_STATUS mailboxes_register(struct service *service,
     }
     HF_TRY(admin_begin(&admin, request->tenant));
     if (admin.seen) {
-        return show(&admin, request->id, out);
+        return mailbox_show(&admin, request->id, out);
     }
     struct resource_view *view = calloc(1, sizeof *view);
     if (view == NULL) {
@@ -130,6 +85,8 @@ HF_STATUS mailboxes_register(struct service *service,
     memcpy(view->record.id, request->id, sizeof view->record.id);
     view->record.kind = request->kind;
     view->record.licensed = request->licensed;
+    view->record.move = mailbox_move_new(request->kind, !request->unencrypted);
+    view->facts.move = view->record.move;
     view->record.created_ms = service_wall_ms(service);
     if (purges_resource_is_tombstoned(service, &view->record.tenant,
                                       RESOURCE_MAILBOX, request->id)) {
@@ -137,7 +94,7 @@ HF_STATUS mailboxes_register(struct service *service,
         return refuse_tombstoned(problem);
     }
     if (request->mutation.validate_only) {
-        fill_view(view, out);
+        mailbox_fill_view(service, view, out);
         free(view);
         return HF_OK;
     }
@@ -148,7 +105,7 @@ HF_STATUS mailboxes_register(struct service *service,
                            "mailbox %s is registered", request->id);
     }
     HF_TRY(admin_answer(&admin, status));
-    return show(&admin, request->id, out);
+    return mailbox_show(&admin, request->id, out);
 }
 
 /* --- assign ------------------------------------------------------------- */
@@ -214,7 +171,54 @@ static HF_STATUS put_index(const struct resource_view *view,
     return status;
 }
 
+/* M3, M9. A mailbox that is queued keeps its place (R-5.13) and goes on
+ * waiting; one whose move runs is not disturbed. */
+static HF_STATUS move_assigned(struct resource_record *record,
+                               const struct mailbox_assign *request,
+                               int64_t now_ms)
+{
+    enum mailbox_move before = record->move;
+    HF_TRY(mailbox_move_next(before,
+                             id_is_nil(&record->assigned) ? MOVE_EV_UNASSIGN
+                                                          : MOVE_EV_ASSIGN,
+                             &record->move));
+    if (record->move == MOVE_QUEUED && before != MOVE_QUEUED) {
+        record->priority = MOVE_REGULAR;
+        record->queued_ms = now_ms;
+        record->waits_since_ms = now_ms;
+    } else if (record->move != before) {
+        mailbox_leave_queue(record);
+    }
+    if (record->move == MOVE_QUEUED && request->priority != 0) {
+        record->priority = request->priority;
+    }
+    return HF_OK;
+}
+
+/* The same DEP, and no other place in the queue. */
+static bool changes_nothing(const struct resource_view *view,
+                            const struct mailbox_assign *request,
+                            const struct dep_entry *dep)
+{
+    return view->assigned == dep &&
+           (view->record.move != MOVE_QUEUED || request->priority == 0 ||
+            request->priority == view->record.priority);
+}
+
+static void note_move(struct details *details,
+                      const struct resource_record *before,
+                      const struct resource_record *after)
+{
+    details_text(details, "move", mailbox_move_text(before->move),
+                 mailbox_move_text(after->move));
+    if (after->move == MOVE_QUEUED) {
+        details_number(details, "movePriority", (int64_t)before->priority,
+                       (int64_t)after->priority);
+    }
+}
+
 static HF_STATUS record_assignment(const struct admin *admin,
+                                   const struct mailbox_assign *request,
                                    struct resource_view *view,
                                    struct dep_entry *dep)
 {
@@ -227,16 +231,23 @@ static HF_STATUS record_assignment(const struct admin *admin,
     const struct hf_id none = {{0}};
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
+    const struct resource_record old = view->record;
     id_format(&view->record.assigned, before);
-    view->record.assigned = dep == NULL ? none : dep->record.id;
-    view->record.assigned_ms = service_wall_ms(service);
+    if (dep != from) {
+        view->record.assigned = dep == NULL ? none : dep->record.id;
+        view->record.assigned_ms = service_wall_ms(service);
+    }
+    HF_TRY(move_assigned(&view->record, request, service_wall_ms(service)));
     id_format(&view->record.assigned, after);
-    object_name(view, object);
+    mailbox_name(view, object);
     HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
     details_text(details, "dep", before, after);
+    note_move(details, &old, &view->record);
     HF_TRY(change_new(&change));
     HF_TRY(resource_put(view, change, &next));
-    HF_TRY(put_index(view, from, dep, change));
+    if (dep != from) {
+        HF_TRY(put_index(view, from, dep, change));
+    }
     HF_TRY(admin_finish_change(admin, change, object, details, &none));
     HF_TRY(ledger_commit(service->ledger, change));
     if (from != NULL) {
@@ -257,8 +268,7 @@ static HF_STATUS assign_locked(const struct admin *admin,
 {
     enum hf_status status = HF_E_CONFLICT;
     for (int race = 0; race < RACES_MAX && status == HF_E_CONFLICT; race++) {
-        HF_TRY(load(admin->service, admin->tenant, request->id, view,
-                    admin->problem));
+        HF_TRY(mailbox_load(admin, request->id, view));
         HF_TRY(
             etag_check(request->mutation.etag, &view->stamp, admin->problem));
         if (purges_resource_is_tombstoned(admin->service, &view->record.tenant,
@@ -266,10 +276,11 @@ static HF_STATUS assign_locked(const struct admin *admin,
             return refuse_tombstoned(admin->problem);
         }
         HF_TRY(may_assign(admin, view, dep));
-        if (view->assigned == dep || request->mutation.validate_only) {
+        if (changes_nothing(view, request, dep) ||
+            request->mutation.validate_only) {
             return HF_OK;
         }
-        status = record_assignment(admin, view, dep);
+        status = record_assignment(admin, request, view, dep);
     }
     return admin_answer(admin, status);
 }
@@ -305,7 +316,7 @@ HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
         free(view);
         HF_TRY(status);
     }
-    return show(&admin, request->id, out);
+    return mailbox_show(&admin, request->id, out);
 }
 
 /* --- look at ------------------------------------------------------------ */
@@ -317,7 +328,7 @@ HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,
     struct admin admin = {.service = service, .problem = problem};
     HF_TRY(service_admit(service, caller, VERB_GET_MAILBOX, tenant,
                          &admin.tenant, problem));
-    return show(&admin, id, out);
+    return mailbox_show(&admin, id, out);
 }
 
 struct list_walk {
@@ -356,7 +367,8 @@ static enum hf_status list_step(void *context, const struct record *record,
         status = HF_E_CORRUPT; /* the index moves with the record */
     }
     if (status == HF_OK) {
-        fill_view(view, &walk->out->views[walk->out->count++]);
+        mailbox_fill_view(walk->service, view,
+                          &walk->out->views[walk->out->count++]);
     }
     free(view);
     return status;

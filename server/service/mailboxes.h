@@ -13,6 +13,7 @@ struct mailbox_view {
     struct resource_record record;
     enum mailbox_state state;
     bool effective_is_service_managed;
+    bool overdue; /* */
     char etag[ETAG_BYTES];
 };
 
@@ -22,6 +23,7 @@ struct mailbox_register {
     char id[HF_RESOURCE_ID_MAX_BYTES + 1];
     enum mailbox_kind kind;
     bool licensed;
+    bool unencrypted; /* at application level: a move encrypts it */
 };
 
 struct mailbox_assign {
@@ -29,6 +31,7 @@ struct mailbox_assign {
     char tenant[HF_NAME_MAX_BYTES + 1];
     char id[HF_RESOURCE_ID_MAX_BYTES + 1];
     char dep[HF_NAME_MAX_BYTES + 1]; /* UUID or name; "": none */
+    enum move_priority priority;     /* of its move; 0: as it is, or regular */
 };
 
 HF_STATUS mailboxes_register(struct service *service,

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/geo_entries.h"
+#include "server/service/move_queue.h"
 #include "server/service/purges.h"
 #include "server/service/wrapped.h"
 
@@ -176,6 +177,7 @@ static HF_STATUS look_up(struct service *service, struct resource_view *view)
         .effective = record->effective,
         .service_managed = view->tenant->record.service_managed,
         .wanted = ref_of(view->wanted),
+        .move = record->move,
     };
     return view->wanted == NULL ? HF_E_CORRUPT : HF_OK;
 }
@@ -188,26 +190,33 @@ HF_STATUS resource_look_up(struct service *service, struct resource_view *view)
     return status;
 }
 
-HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
-                        enum resource_type type, const char *resource_id,
-                        struct resource_view *out)
+HF_STATUS resource_load_by_key(struct service *service,
+                               struct tenant_entry *tenant, struct bytes key,
+                               struct resource_view *out)
 {
-    struct record_key key =
-        key_of_resource(&tenant->record.id, type, resource_id);
     struct record *record = malloc(sizeof *record);
     if (record == NULL) {
         return HF_E_NO_MEMORY;
     }
     *out = (struct resource_view){.tenant = tenant};
     enum hf_status status =
-        ledger_get(service->ledger, RECORD_RESOURCE, record_key_view(&key),
-                   record, &out->stamp);
+        ledger_get(service->ledger, RECORD_RESOURCE, key, record, &out->stamp);
     if (status == HF_OK) {
         status = resource_decode(record, &out->record);
     }
     free(record);
     HF_TRY(status);
+    out->line = move_line_of(&out->record);
     return resource_look_up(service, out);
+}
+
+HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
+                        enum resource_type type, const char *resource_id,
+                        struct resource_view *out)
+{
+    struct record_key key =
+        key_of_resource(&tenant->record.id, type, resource_id);
+    return resource_load_by_key(service, tenant, record_key_view(&key), out);
 }
 
 struct generation_entry *resource_generation(struct service *service,
@@ -258,6 +267,7 @@ HF_STATUS resource_put(const struct resource_view *view, struct change *change,
     }
     free(record);
     HF_TRY(status);
+    HF_TRY(move_queue_put(change, &view->record, &view->line));
     const struct dep_ref none = {.generation = 0};
     return wrapped_move(change, &view->record,
                         view->facts.has_key ? &view->facts.effective : &none);

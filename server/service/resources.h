@@ -17,12 +17,18 @@ struct resource_view {
     struct generation_entry *effective; /* NULL: no key yet */
     struct generation_entry *wanted;    /* where its key should be */
     struct mailbox_facts facts;
+    struct move_line line; /* in the index of moves, when it was loaded */
 };
 
 /* resource_load: HF_OK; HF_E_NOT_FOUND; HF_E_CORRUPT; the store's failures. */
 HF_STATUS resource_load(struct service *service, struct tenant_entry *tenant,
                         enum resource_type type, const char *resource_id,
                         struct resource_view *out);
+
+/* resource_load_by_key: the same, by its record's key: that an index names. */
+HF_STATUS resource_load_by_key(struct service *service,
+                               struct tenant_entry *tenant, struct bytes key,
+                               struct resource_view *out);
 
 /* resource_name: tenants/{tenant}/COLLECTION/{id}. resource_noun: "mailbox". */
 #define RESOURCE_NAME_BYTES (HF_NAME_MAX_BYTES + HF_RESOURCE_ID_MAX_BYTES + 32)
@@ -77,7 +83,8 @@ HF_STATUS resource_note_wrap(struct resource_record *record,
                              const struct generation_entry *generation);
 
 /* resource_put: adds the record as the next version to a change, and the
- * index of what wraps its key (wrapped.h) where that has changed since the view
- * was loaded. Once per loaded view. After the commit: rows_put. */
+ * indexes of what wraps its key (wrapped.h) and of moves (move_queue.h) where
+ * that has changed since the view was loaded. Once per loaded view. After the
+ * commit: rows_put. */
 HF_STATUS resource_put(const struct resource_view *view, struct change *change,
                        struct stamp *out_next);

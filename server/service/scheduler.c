@@ -5,6 +5,7 @@
 #include "server/service/availability_roll.h"
 #include "server/service/chronicle.h"
 #include "server/service/key_retention.h"
+#include "server/service/mailbox_moves.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 #include "server/service/purges.h"
@@ -13,9 +14,10 @@
 
 #include <stdlib.h>
 
-#define TICK_MS     200
-#define AK_CHECK_MS 3600000 /* is a roll of availability keys due */
-#define JOBS_MAX    256     /* in one round; the rest waits for the next */
+#define TICK_MS          200
+#define AK_CHECK_MS      3600000 /* is a roll of availability keys due */
+#define OVERDUE_CHECK_MS 600000  /* does a mailbox wait too long */
+#define JOBS_MAX         256     /* in one round; the rest waits for the next */
 
 struct scheduler {
     struct service *service;
@@ -23,8 +25,9 @@ struct scheduler {
     pthread_mutex_t lock;
     pthread_cond_t stopped;
     bool stopping;
-    int64_t ak_checked_ms; /* monotonic; 0: not yet */
-    int64_t scrubbed_ms;   /* monotonic: when the last scrub began */
+    int64_t ak_checked_ms;      /* monotonic; 0: not yet */
+    int64_t overdue_checked_ms; /* monotonic; 0: not yet */
+    int64_t scrubbed_ms;        /* monotonic: when the last scrub began */
 };
 
 struct job {
@@ -240,6 +243,27 @@ static void check_scrub(struct scheduler *scheduler, int64_t now_ms)
     }
 }
 
+static void run_overdue(void *argument)
+{
+    struct job *job = argument;
+    mailbox_moves_alert(job->service);
+    free(job);
+}
+
+/* Two that overlap do no harm: each alert is decided and written under the
+ * lock. */
+static void check_overdue(struct scheduler *scheduler, int64_t now_ms)
+{
+    const struct job job = {.service = scheduler->service};
+    if (scheduler->overdue_checked_ms != 0 &&
+        now_ms - scheduler->overdue_checked_ms < OVERDUE_CHECK_MS) {
+        return;
+    }
+    if (hand_over(&job, POOL_BACKGROUND, run_overdue)) {
+        scheduler->overdue_checked_ms = now_ms;
+    }
+}
+
 static void run_round(struct scheduler *scheduler, struct round *round)
 {
     struct service *service = scheduler->service;
@@ -255,6 +279,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     check_scrub(scheduler, round->now_ms);
     chronicle_round(service, round->now_ms);
     purges_round(service, round->now_ms);
+    check_overdue(scheduler, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

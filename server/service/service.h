@@ -61,7 +61,8 @@ struct service_settings {
     int64_t probe_ms;        /* 0: 300000; INT64_MAX: by no time */
     /* NULL: no purge is executed */
     const struct verifier *verifier;
-    int64_t purge_hold_ms; /* from the approval on; 0: none */
+    int64_t purge_hold_ms;         /* from the approval on; 0: none */
+    int64_t encryption_overdue_ms; /* 0: 7 days */
 };
 
 struct service;

@@ -160,6 +160,14 @@ struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     bool switched_on; /* a workload with explicit activation */
     struct earlier_key earlier[RESOURCE_EARLIER_MAX]; /* oldest first */
     size_t earlier_count;
+    /* since format 3: a mailbox's way to being encrypted (mailbox_move.h) */
+    enum mailbox_move move;
+    enum move_priority priority; /* of its place; 0: none */
+    int64_t queued_ms;           /* its place in the queue; 0: none */
+    int64_t waits_since_ms;      /* to be encrypted; 0: it does not */
+    struct hf_id claim;          /* the mover's; nil unless MOVING */
+    int64_t claim_ends_ms;       /* 0 unless MOVING */
+    bool overdue_alerted;        /* once */
 };
 
 /* The multi-workload DEP of a tenant (3.3). */
@@ -473,6 +481,22 @@ HF_STATUS assigned_encode(const struct hf_id *dep,
 HF_STATUS wrapped_encode(const struct dep_ref *under,
                          const struct resource_record *resource,
                          struct record *out);
+/* move index: the moves of a tenant; body is empty. Those that are queued in
+ * the order in which they are served (R-5.13): by priority, then by when they
+ * were queued. Those that run by when their claims end. */
+struct move_line {
+    enum mailbox_move move; /* QUEUED or MOVING; anything else: no line */
+    uint8_t priority;       /* of a running one 0: it matters no longer */
+    int64_t at_ms;
+};
+struct move_line move_line_of(const struct resource_record *resource);
+HF_STATUS move_line_encode(const struct move_line *line,
+                           const struct resource_record *resource,
+                           struct record *out);
+/* move_line_decode: *out_key is the resource's, valid as long as the record;
+ * HF_E_CORRUPT for a row that is none of the index. */
+HF_STATUS move_line_decode(const struct record *in, struct move_line *out,
+                           struct bytes *out_key);
 /* An index that came with a later version is built at the first start with it;
  * this record says that it was. Key: its number; body is empty. */
 enum index_word {
@@ -498,6 +522,11 @@ struct record_key key_of_grant(const struct hf_id *customer_key,
 struct record_key key_of_resource(const struct hf_id *tenant,
                                   enum resource_type type,
                                   const char *resource_id);
+/* key_of_move_lines: what the keys of those that are queued, or run, begin
+ * with.
+ */
+struct record_key key_of_move_lines(const struct hf_id *tenant,
+                                    enum mailbox_move move);
 /* key_of_name: an empty key, which the store refuses as HF_E_INVALID, for an
  * empty name or one longer than RECORD_NAME_MAX_BYTES. */
 struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,

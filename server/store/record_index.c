@@ -1,4 +1,6 @@
 /* Indexes: names to ids, and the resources of a DEP. */
+#include "hsm/base/bytes.h"
+
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
@@ -83,6 +85,73 @@ void index_encode(enum index_word index, struct record *out)
     out->key[0] = (uint8_t)index;
     out->key_len = 1;
     out->body_len = 0;
+}
+
+struct move_line move_line_of(const struct resource_record *resource)
+{
+    bool queued = resource->move == MOVE_QUEUED;
+    return (struct move_line){
+        .move = resource->move,
+        .priority = queued ? (uint8_t)resource->priority : 0,
+        .at_ms = queued ? resource->queued_ms : resource->claim_ends_ms,
+    };
+}
+
+struct record_key key_of_move_lines(const struct hf_id *tenant,
+                                    enum mailbox_move move)
+{
+    struct record_key key = key_of_id(tenant);
+    key.bytes[key.len++] = (uint8_t)move;
+    return key;
+}
+
+HF_STATUS move_line_encode(const struct move_line *line,
+                           const struct resource_record *resource,
+                           struct record *out)
+{
+    struct record full;
+    if (line->move != MOVE_QUEUED && line->move != MOVE_MOVING) {
+        return HF_E_INVALID;
+    }
+    HF_TRY(resource_encode(resource, &full));
+    struct record_key prefix = key_of_move_lines(&resource->tenant, line->move);
+    struct byte_writer writer = byte_writer_on(out->key, sizeof out->key);
+    put_raw(&writer, prefix.bytes, prefix.len);
+    put_u8(&writer, line->priority);
+    put_u64(&writer, (uint64_t)line->at_ms);
+    put_raw(&writer, full.key, full.key_len);
+    if (writer.overrun) {
+        return HF_E_INVALID;
+    }
+    out->key_len = writer.len;
+    out->kind = RECORD_MOVE;
+    out->body_len = 0;
+    return HF_OK;
+}
+
+#define MOVE_LINE_HEAD_BYTES (HF_ID_BYTES + 1 + 1 + 8)
+
+HF_STATUS move_line_decode(const struct record *in, struct move_line *out,
+                           struct bytes *out_key)
+{
+    if (in->kind != RECORD_MOVE || in->key_len <= MOVE_LINE_HEAD_BYTES ||
+        in->key_len > sizeof in->key || in->body_len != 0) {
+        return HF_E_CORRUPT;
+    }
+    struct byte_reader reader = byte_reader_on((struct bytes){
+        in->key + HF_ID_BYTES, MOVE_LINE_HEAD_BYTES - HF_ID_BYTES});
+    struct move_line line = {.move = (enum mailbox_move)get_u8(&reader)};
+    line.priority = get_u8(&reader);
+    uint64_t at = get_u64(&reader);
+    if ((line.move != MOVE_QUEUED && line.move != MOVE_MOVING) ||
+        at > INT64_MAX) {
+        return HF_E_CORRUPT;
+    }
+    line.at_ms = (int64_t)at;
+    *out = line;
+    *out_key = (struct bytes){in->key + MOVE_LINE_HEAD_BYTES,
+                              in->key_len - MOVE_LINE_HEAD_BYTES};
+    return HF_OK;
 }
 
 HF_STATUS assigned_resource(const struct record *in, struct bytes *out_key)

@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define RESOURCE_FORMAT 2
+#define RESOURCE_FORMAT 3
 #define REQUEST_FORMAT  1
 
 static void wraps_fields(struct codec *codec, struct resource_record *resource)
@@ -40,6 +40,27 @@ static void earlier_fields(struct codec *codec,
     }
 }
 
+/* A claim for as long as a move runs, a place from when it was queued. */
+static void move_fields(struct codec *codec, struct resource_record *resource)
+{
+    resource->move = (enum mailbox_move)code_choice(codec, (int)resource->move,
+                                                    MOVE_NONE, MOVE_MOVING);
+    bool moves = resource->move == MOVE_MOVING;
+    bool waits = resource->move == MOVE_QUEUED || moves;
+    resource->priority = (enum move_priority)code_choice(
+        codec, (int)resource->priority, waits ? MOVE_REGULAR : 0,
+        waits ? MOVE_LOW : 0);
+    code_time(codec, &resource->queued_ms);
+    code_time(codec, &resource->waits_since_ms);
+    code_id(codec, &resource->claim);
+    code_time(codec, &resource->claim_ends_ms);
+    code_bool(codec, &resource->overdue_alerted);
+    code_refuse_unless(codec, resource->move == MOVE_NONE ||
+                                  resource->type == RESOURCE_MAILBOX);
+    code_refuse_unless(codec, moves == !id_is_nil(&resource->claim));
+    code_refuse_unless(codec, moves == (resource->claim_ends_ms > 0));
+}
+
 static void resource_fields(struct codec *codec,
                             struct resource_record *resource)
 {
@@ -68,6 +89,9 @@ static void resource_fields(struct codec *codec,
     if (codec->format >= 2) {
         code_bool(codec, &resource->switched_on);
         earlier_fields(codec, resource);
+    }
+    if (codec->format >= 3) {
+        move_fields(codec, resource);
     }
 }
 

@@ -53,7 +53,8 @@
     X(PURGE, 18, SEALED)       /* how far the purge of a DEP is            */  \
     X(APPROVAL, 19, SEALED)    /* an officer's signature                   */  \
     X(TOMBSTONE, 20, ROW)      /* a purged resource; PURGE seals the set   */  \
-    X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */
+    X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */    \
+    X(MOVE, 22, ROW)           /* index: moves queued and running        */
 
 enum record_kind {
 #define X(word, number, mac) RECORD_##word = (number),

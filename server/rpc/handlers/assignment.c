@@ -4,13 +4,29 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/method.h"
-#include "server/service/mailboxes.h"
+#include "server/service/mailbox_moves.h"
 
 #include <holdfast/v1/assignment_service.pb-c.h>
 #include <string.h>
 
 #define PATH          "/holdfast.v1.AssignmentService/"
 #define PAGE_MAX_HERE 1000
+
+static void encode_move(struct rpc_arena *arena,
+                        const struct mailbox_view *view,
+                        Holdfast__V1__Mailbox *out)
+{
+    const struct resource_record *record = &view->record;
+    /* the numbers are the same, see MOVE_* */
+    out->move_priority = (Holdfast__V1__MovePriority)record->priority;
+    out->queue_time = codec_put_timestamp(arena, record->queued_ms);
+    out->wait_time = codec_put_timestamp(arena, record->waits_since_ms);
+    out->overdue = view->overdue;
+    if (view->state == MAILBOX_MOVING) {
+        out->claim = codec_put_id(arena, &record->claim);
+        out->claim_end_time = codec_put_timestamp(arena, record->claim_ends_ms);
+    }
+}
 
 static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
                                      const struct mailbox_view *view)
@@ -43,6 +59,7 @@ static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
     out->revision = codec_put_revision(view->etag);
+    encode_move(arena, view, out);
     return out;
 }
 
@@ -76,6 +93,7 @@ static HF_STATUS register_mailbox(struct admin_work *work)
                     ? MAILBOX_USER
                     : (enum mailbox_kind)in->kind,
         .licensed = in->licensed != 0,
+        .unencrypted = in->unencrypted != 0,
     };
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
@@ -95,7 +113,10 @@ static HF_STATUS assign(struct admin_work *work)
 {
     const Holdfast__V1__AssignMailboxRequest *in =
         (const Holdfast__V1__AssignMailboxRequest *)work->request;
-    struct mailbox_assign request = {.dep = ""};
+    struct mailbox_assign request = {
+        .dep = "",
+        .priority = (enum move_priority)in->move_priority,
+    };
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
         .etag = in->etag,
@@ -110,6 +131,70 @@ static HF_STATUS assign(struct admin_work *work)
     struct mailbox_view view;
     HF_TRY(mailboxes_assign(work->service, work->caller, &request, &view,
                             work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS claim_move(struct admin_work *work)
+{
+    const Holdfast__V1__ClaimMoveRequest *in =
+        (const Holdfast__V1__ClaimMoveRequest *)work->request;
+    struct move_claim request = {.claim_ms = in->claim_seconds * 1000LL};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct mailbox_view view;
+    HF_TRY(mailbox_moves_claim(work->service, work->caller, &request, &view,
+                               work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS decode_end(const char *name, const char *claim,
+                            struct move_end *out, struct problem *problem)
+{
+    HF_TRY(decode_mailbox(name, out->tenant, out->id, problem));
+    if (id_parse(claim, &out->claim) != HF_OK) {
+        return problem_field(problem, "claim",
+                             "must be the UUID that ClaimMove gave");
+    }
+    return HF_OK;
+}
+
+static HF_STATUS complete_move(struct admin_work *work)
+{
+    const Holdfast__V1__CompleteMoveRequest *in =
+        (const Holdfast__V1__CompleteMoveRequest *)work->request;
+    struct move_end request = {.ground = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_end(in->name, in->claim, &request, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct mailbox_view view;
+    HF_TRY(mailbox_moves_complete(work->service, work->caller, &request, &view,
+                                  work->problem));
+    return answer(work, &view);
+}
+
+static HF_STATUS fail_move(struct admin_work *work)
+{
+    const Holdfast__V1__FailMoveRequest *in =
+        (const Holdfast__V1__FailMoveRequest *)work->request;
+    struct move_end request = {.ground = ""};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_end(in->name, in->claim, &request, work->problem));
+    HF_TRY(codec_text("reason", in->reason, request.ground,
+                      sizeof request.ground, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct mailbox_view view;
+    HF_TRY(mailbox_moves_fail(work->service, work->caller, &request, &view,
+                              work->problem));
     return answer(work, &view);
 }
 
@@ -174,6 +259,27 @@ static const struct rpc_method methods[] = {
      .verb = VERB_ASSIGN_MAILBOX,
      .request = &holdfast__v1__assign_mailbox_request__descriptor,
      .admin = assign,
+     },
+    {
+     .path = PATH "ClaimMove",
+     .lane = LANE_ADMIN,
+     .verb = VERB_CLAIM_MOVE,
+     .request = &holdfast__v1__claim_move_request__descriptor,
+     .admin = claim_move,
+     },
+    {
+     .path = PATH "CompleteMove",
+     .lane = LANE_ADMIN,
+     .verb = VERB_COMPLETE_MOVE,
+     .request = &holdfast__v1__complete_move_request__descriptor,
+     .admin = complete_move,
+     },
+    {
+     .path = PATH "FailMove",
+     .lane = LANE_ADMIN,
+     .verb = VERB_FAIL_MOVE,
+     .request = &holdfast__v1__fail_move_request__descriptor,
+     .admin = fail_move,
      },
     {
      .path = PATH "GetMailbox",

@@ -20,6 +20,7 @@ Mask = API.message("google.protobuf.FieldMask")
 # A well-formed request for each method, about tenant {t}. Things named
 # "absent" are not there. What they would change is never there either, so that
 # a request that is let in ends in another refusal.
+NOBODYS = "11111111-2222-4333-8444-555555555555"
 REQUESTS = {
     "GetTenant": dict(name="tenants/{t}"),
     "UpdateTenant": dict(tenant=Tenant(name="tenants/{t}", etag="999"),
@@ -98,6 +99,9 @@ REQUESTS = {
     "RegisterMailbox": dict(parent="tenants/{t}", mailbox_id="seen",
                             validate_only=True),
     "AssignMailbox": dict(name="tenants/{t}/mailboxes/absent"),
+    "ClaimMove": dict(parent="tenants/{t}", validate_only=True),
+    "CompleteMove": dict(name="tenants/{t}/mailboxes/absent", claim=NOBODYS),
+    "FailMove": dict(name="tenants/{t}/mailboxes/absent", claim=NOBODYS),
     "GetMailbox": dict(name="tenants/{t}/mailboxes/absent"),
     "ListMailboxes": dict(parent="tenants/{t}"),
     "GenerateKey": dict(resource="tenants/{t}/mailboxes/absent"),
@@ -221,6 +225,9 @@ MAY = {
                         "operator"},
     "RegisterMailbox": {"admin", "mailadmin", "exchange", "system"},
     "AssignMailbox": {"admin", "mailadmin"},
+    "ClaimMove": WORKLOADS,
+    "CompleteMove": WORKLOADS,
+    "FailMove": WORKLOADS,
     "GetMailbox": {"admin", "mailadmin", "exchange", "system", "looker"},
     "ListMailboxes": {"admin", "mailadmin", "looker"},
     "GenerateKey": WORKLOADS,

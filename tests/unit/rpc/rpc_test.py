@@ -875,6 +875,33 @@ class Administration(Case):
         self.assertEqual((box.is_encrypted, box.data_encryption_policy_id),
                          (True, DEP))
 
+    def test_moves(self):
+        """M3 to M5: what the mover is given, and what it says."""
+        path = "/holdfast.v1.AssignmentService/"
+        box = self.call(path + "ClaimMove", parent="tenants/acme",
+                        claim_seconds=3600)
+        self.assertEqual(self.server.wait_for("claim_ms"), "claim_ms=3600000")
+        self.assertEqual((box.name, box.state, box.claim, box.overdue,
+                          box.move_priority), (BOX + "box", 8, DEP, True, 2))
+        self.assertEqual((box.queue_time.seconds, box.wait_time.seconds,
+                          box.claim_end_time.seconds),
+                         (1750000000, 1749999999, 1750000001))
+        self.call(path + "CompleteMove", name=BOX + "b", claim=DEP)
+        self.assertEqual(self.server.wait_for("mailbox_moves_complete claim"),
+                         f"mailbox_moves_complete claim={DEP} reason=")
+        self.call(path + "FailMove", name=BOX + "b", claim=DEP, reason="full")
+        self.assertEqual(self.server.wait_for("mailbox_moves_fail claim"),
+                         f"mailbox_moves_fail claim={DEP} reason=full")
+        # what does not move shows no claim
+        box = self.call(path + "GetMailbox", name=BOX + "b")
+        self.assertEqual((box.claim, box.HasField("claim_end_time")),
+                         ("", False))
+        self.call(path + "RegisterMailbox", parent="tenants/acme",
+                  mailbox_id="b", unencrypted=True)
+        self.assertEqual(self.server.wait_for("unencrypted"), "unencrypted=1")
+        self.call(path + "AssignMailbox", name=BOX + "b", move_priority=2)
+        self.assertEqual(self.server.wait_for("priority"), "priority=2")
+
     def test_permissions(self):
         path = "/holdfast.v1.CustomerKeyService/"
         name = "tenants/acme/customerKeys/k"
@@ -913,6 +940,15 @@ class Refusing(Case):
             self.assertField(KEYS + "UnwrapKey", "resource", resource=name)
         self.call(KEYS + "UnwrapKey", resource=BOX + "ok-" + "x" * 253)
         self.call(KEYS + "UnwrapKey", resource=BOX + "ok-ü@example.org")
+
+    def test_claims(self):
+        path = "/holdfast.v1.AssignmentService/"
+        for claim in ("", "x", DEP[:-1]):
+            for verb in ("CompleteMove", "FailMove"):
+                self.assertField(path + verb, "claim", name=BOX + "b",
+                                 claim=claim)
+        self.assertField(path + "FailMove", "reason", name=BOX + "b",
+                         claim=DEP, reason="x" * 1025)
 
     def test_request_ids(self):
         Access = API.message("holdfast.v1.AccessContext")
@@ -1348,6 +1384,7 @@ class Hostile(Case):
             "statement": b"s", "signature": b"s", "wrapped_key": b"w" * 85,
             "plaintext_key": b"k" * 32, "identity": "spiffe://a/b",
             "permissions": [1, 2], "update_mask": mask, "page_size": 3,
+            "claim": DEP,
             "dep": None, "tenant": None, "name": None, "version": 1}
         kinds = {"Dep": "deps/d", "Tenant": "", "Token": "tokens/t",
                  "CustomerKey": "customerKeys/k", "Mailbox": "mailboxes/m"}

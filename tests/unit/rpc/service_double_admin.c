@@ -5,7 +5,7 @@
 #include "server/service/audit.h"
 #include "server/service/customer_keys.h"
 #include "server/service/deps.h"
-#include "server/service/mailboxes.h"
+#include "server/service/mailbox_moves.h"
 #include "server/service/tenants.h"
 #include "server/service/tokens.h"
 
@@ -475,6 +475,7 @@ HF_STATUS mailboxes_register(struct service *service,
                              struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
+    double_say("unencrypted=%d", request->unencrypted);
     HF_TRY(double_use_case(caller, "mailboxes_register", request->tenant,
                            request->id, problem));
     fill_mailbox(out, request->tenant, request->id);
@@ -486,10 +487,63 @@ HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
                            struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
+    double_say("priority=%d", (int)request->priority);
     HF_TRY(double_use_case(caller, "mailboxes_assign", request->tenant,
                            request->id, problem));
     fill_mailbox(out, request->tenant, request->id);
     return HF_OK;
+}
+
+static HF_STATUS answer_move(const struct caller *caller, const char *name,
+                             const struct move_end *request,
+                             struct mailbox_view *out, struct problem *problem)
+{
+    char claim[HF_ID_TEXT];
+    id_format(&request->claim, claim);
+    double_say("%s claim=%s reason=%s", name, claim, request->ground);
+    HF_TRY(
+        double_use_case(caller, name, request->tenant, request->id, problem));
+    fill_mailbox(out, request->tenant, request->id);
+    return HF_OK;
+}
+
+HF_STATUS mailbox_moves_claim(struct service *service,
+                              const struct caller *caller,
+                              const struct move_claim *request,
+                              struct mailbox_view *out, struct problem *problem)
+{
+    (void)service;
+    double_say("claim_ms=%lld", (long long)request->claim_ms);
+    HF_TRY(double_use_case(caller, "mailbox_moves_claim", request->tenant, "",
+                           problem));
+    fill_mailbox(out, request->tenant, "box");
+    out->state = MAILBOX_MOVING;
+    out->overdue = true;
+    out->record.priority = MOVE_LOW;
+    out->record.queued_ms = DOUBLE_TIME_MS;
+    out->record.waits_since_ms = DOUBLE_TIME_MS - 1000;
+    out->record.claim = double_dep;
+    out->record.claim_ends_ms = DOUBLE_TIME_MS + 1000;
+    return HF_OK;
+}
+
+HF_STATUS mailbox_moves_complete(struct service *service,
+                                 const struct caller *caller,
+                                 const struct move_end *request,
+                                 struct mailbox_view *out,
+                                 struct problem *problem)
+{
+    (void)service;
+    return answer_move(caller, "mailbox_moves_complete", request, out, problem);
+}
+
+HF_STATUS mailbox_moves_fail(struct service *service,
+                             const struct caller *caller,
+                             const struct move_end *request,
+                             struct mailbox_view *out, struct problem *problem)
+{
+    (void)service;
+    return answer_move(caller, "mailbox_moves_fail", request, out, problem);
 }
 
 HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,

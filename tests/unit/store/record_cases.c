@@ -206,6 +206,13 @@ static void resource_fill(void *out, bool largest)
         earlier->replaced_ms = 1700000000009 + (int64_t)i;
     }
     resource->earlier_count = RESOURCE_EARLIER_MAX;
+    resource->move = MOVE_MOVING;
+    resource->priority = MOVE_LOW;
+    resource->queued_ms = 1700000000008;
+    resource->waits_since_ms = 1700000000007;
+    resource->claim = id_of(0x8f);
+    resource->claim_ends_ms = 1700000000009;
+    resource->overdue_alerted = true;
 }
 
 static void tenant_assignment_fill(void *out, bool largest)
@@ -539,7 +546,7 @@ const struct record_case record_cases[] = {
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 2),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
-    CASE("resource", RESOURCE, struct resource_record, resource, 2),
+    CASE("resource", RESOURCE, struct resource_record, resource, 3),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
     CASE("onboarding", ONBOARDING, struct onboarding_record, onboarding, 1),

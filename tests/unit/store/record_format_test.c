@@ -5,6 +5,8 @@
  * of a later one. None is ever changed: a store of then must stay readable.
  * With the argument "write", writes those of today that are missing.
  */
+#include "hsm/base/check.h"
+
 #include "server/store/record.h"
 
 #include "tests/support/unit.h"
@@ -312,6 +314,60 @@ static void every_other_value_of_a_byte_is_canonical_or_refused(void **state)
     }
 }
 
+/* in the order of their keys moves are in that of the queue. */
+static void moves_are_in_the_order_they_are_served(void **state)
+{
+    static const struct move_line lines[] = {
+        {MOVE_QUEUED, MOVE_REGULAR, 0            },
+        {MOVE_QUEUED, MOVE_REGULAR, 255          },
+        {MOVE_QUEUED, MOVE_REGULAR, 256          },
+        {MOVE_QUEUED, MOVE_REGULAR, INT64_MAX    },
+        {MOVE_QUEUED, MOVE_LOW,     0            },
+        {MOVE_QUEUED, MOVE_LOW,     1700000000000},
+        {MOVE_MOVING, 0,            5            },
+        {MOVE_MOVING, 0,            6            },
+    };
+    struct resource_record resource = {
+        .tenant = {{1}}, .type = RESOURCE_MAILBOX, .kind = MAILBOX_USER};
+    struct record before = {.key_len = 0};
+    (void)state;
+    resource.id[0] = 'm';
+    for (size_t i = 0; i < HF_COUNT(lines); i++) {
+        struct record record = {.body_len = 77};
+        struct move_line back;
+        struct bytes key;
+        assert_ok(move_line_encode(&lines[i], &resource, &record));
+        assert_ok(move_line_decode(&record, &back, &key));
+        assert_int_equal(back.move, lines[i].move);
+        assert_int_equal(back.priority, lines[i].priority);
+        assert_true(back.at_ms == lines[i].at_ms);
+        struct record_key of =
+            key_of_resource(&resource.tenant, resource.type, resource.id);
+        assert_true(bytes_equal(key, record_key_view(&of)));
+        assert_true(bytes_order((struct bytes){before.key, before.key_len},
+                                (struct bytes){record.key, record.key_len}) <
+                    0);
+        struct record_key head =
+            key_of_move_lines(&resource.tenant, lines[i].move);
+        assert_memory_equal(record.key, head.bytes, head.len);
+        before = record;
+        record.key[HF_ID_BYTES] = MOVE_UNENCRYPTED; /* no such line */
+        assert_status(move_line_decode(&record, &back, &key), HF_E_CORRUPT);
+        record = before;
+        record.body_len = 1;
+        assert_status(move_line_decode(&record, &back, &key), HF_E_CORRUPT);
+        record = before;
+        record.key[HF_ID_BYTES + 2] = 0xff; /* before all time */
+        assert_status(move_line_decode(&record, &back, &key), HF_E_CORRUPT);
+    }
+    for (int move = MOVE_NONE; move <= MOVE_ON_ARRIVAL; move++) {
+        const struct move_line none = {.move = (enum mailbox_move)move};
+        struct record record;
+        assert_status(move_line_encode(&none, &resource, &record),
+                      HF_E_INVALID);
+    }
+}
+
 static void indexes_hold_what_they_should(void **state)
 {
     (void)state;
@@ -399,6 +455,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_format_or_kind_is_refused),
         cmocka_unit_test(another_key_is_refused),
         cmocka_unit_test(every_other_value_of_a_byte_is_canonical_or_refused),
+        cmocka_unit_test(moves_are_in_the_order_they_are_served),
         cmocka_unit_test(indexes_hold_what_they_should),
         cmocka_unit_test(name_keys_have_bounds),
     };

@@ -110,6 +110,15 @@ static const struct bad_value numbers[] = {
     BAD("resource", resource_record, earlier_count, RESOURCE_EARLIER_MAX + 1),
     BAD("resource", resource_record, earlier[3].replaced_ms, -1),
     BAD("resource", resource_record, kind, 0),
+    BAD("resource", resource_record, move, MOVE_MOVING + 1),
+    BAD("resource", resource_record, move, MOVE_QUEUED), /* but a claim */
+    BAD("resource", resource_record, priority, 0),
+    BAD("resource", resource_record, priority, MOVE_LOW + 1),
+    BAD_SMALL("resource", resource_record, priority, MOVE_LOW),
+    BAD("resource", resource_record, claim_ends_ms, 0),
+    BAD("resource", resource_record, claim_ends_ms, LONG_PAST),
+    BAD("resource", resource_record, queued_ms, LONG_PAST),
+    BAD("resource", resource_record, waits_since_ms, LONG_PAST),
     BAD("resource", resource_record, kind, MAILBOX_SHARED + 1),
     BAD("resource", resource_record, envelope_len, 0), /* but wrapped by one */
     BAD("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES - 1),
