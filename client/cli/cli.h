@@ -120,6 +120,7 @@ char *proto_text(const char *text);
 extern const struct command_set commands_of_tenant;
 extern const struct command_set commands_of_token;
 extern const struct command_set commands_of_onboarding;
+extern const struct command_set commands_of_catalogue;
 extern const struct command_set commands_of_key;
 extern const struct command_set commands_of_key_life;
 extern const struct command_set commands_of_dep;

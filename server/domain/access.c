@@ -82,6 +82,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GRANT_CUSTOMER_KEY] =    {SUBJECT_TENANT,  "T....v........"},
     [VERB_REVOKE_CUSTOMER_KEY] =   {SUBJECT_TENANT,  "T....v........"},
     [VERB_LIST_KEY_DEPENDANTS] =   {SUBJECT_TENANT,  "TCESVv.....A.."},
+    [VERB_BACKUP_CATALOGUE] =      {SUBJECT_TENANT,  "T...V......A.."},
     [VERB_REBIND_KEYS] =           {SUBJECT_TENANT,  "............O."},
     [VERB_SUBMIT_ONBOARDING_REQUEST] = {SUBJECT_TENANT, "TCE..........."},
     [VERB_GET_ONBOARDING_REQUEST] = {SUBJECT_TENANT, "TCE........AO."},

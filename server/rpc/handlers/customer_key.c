@@ -6,6 +6,7 @@
 #include "server/rpc/handlers/customer_key_encode.h"
 #include "server/rpc/method.h"
 #include "server/rpc/report.h"
+#include "server/service/catalogue_backup.h"
 #include "server/service/customer_keys.h"
 #include "server/service/key_dependants.h"
 
@@ -278,6 +279,31 @@ static HF_STATUS recover(struct admin_work *work)
     return answer(work, view);
 }
 
+static HF_STATUS backup(struct admin_work *work)
+{
+    const Holdfast__V1__BackupCatalogueRequest *in =
+        (const Holdfast__V1__BackupCatalogueRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct catalogue_backup found = {
+        .text = rpc_arena_alloc(work->arena, CATALOGUE_BACKUP_MAX_BYTES)};
+    Holdfast__V1__CatalogueBackup *out =
+        codec_new(work->arena, Holdfast__V1__CatalogueBackup,
+                  holdfast__v1__catalogue_backup);
+    if (found.text == NULL || out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(codec_parent(in->parent, tenant, work->problem));
+    HF_TRY(catalogue_backup(work->service, work->caller, tenant, &found,
+                            work->problem));
+    out->document = (ProtobufCBinaryData){found.text_len, found.text};
+    out->signature = codec_put_bytes(
+        work->arena, (struct bytes){found.signature, found.signature_len});
+    out->public_key = codec_put_bytes(
+        work->arena, (struct bytes){found.public_key, found.public_key_len});
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 static HF_STATUS list_deleted(struct admin_work *work)
 {
     const Holdfast__V1__ListDeletedCustomerKeysRequest *in =
@@ -410,6 +436,7 @@ static const struct rpc_method methods[] = {
            dependants),
     METHOD("SoftDeleteCustomerKey", SOFT_DELETE_CUSTOMER_KEY,
            soft_delete_customer_key, soft_delete),
+    METHOD("BackupCatalogue", BACKUP_CATALOGUE, backup_catalogue, backup),
     METHOD("RecoverCustomerKey", RECOVER_CUSTOMER_KEY, recover_customer_key,
            recover),
     METHOD("ListDeletedCustomerKeys", LIST_DELETED_CUSTOMER_KEYS,

@@ -1,6 +1,7 @@
 """Are the customer keys of a token that was restored into other hardware bound
 again by id and fingerprint, and refused where one is another (R-4.18, R-4.19)?
 """
+import json
 import pathlib
 import re
 import sys
@@ -64,6 +65,27 @@ class Rebind(unittest.TestCase):
         self.assertTrue(self.server.test_dep("mail"))
         self.assertEqual(self.server.unwrap("mail").code, "OK")
         self.assertEqual(len(self.server.audit(activity="RebindKeys")), 1)
+
+    def test_backup_of_the_catalogue(self):
+        """Verified offline by the command, and by OpenSSL's alone."""
+        out = str(self.server.home / "saved")
+        self.server.cli("admin", "catalogue", "backup", "--out", out)
+        document = json.loads(pathlib.Path(out + ".json").read_text())
+        known = self.server.cli("admin", "key", "list")["customerKeys"]
+        self.assertEqual(
+            sorted(key["name"] for key in document["customerKeys"]),
+            sorted(key["name"].rsplit("/", 1)[1] for key in known))
+        self.assertEqual(sorted(dep["name"] for dep in document["deps"]),
+                         ["mail", "memo"])
+        verify = ["catalogue", "verify", "--document", out + ".json",
+                  "--signature", out + ".sig", "--public-key", out + ".pem"]
+        self.server.cli("admin", *verify)
+        self.server.run("openssl", "dgst", "-sha256", "-verify", out + ".pem",
+                        "-signature", out + ".sig", out + ".json")
+        text = pathlib.Path(out + ".json").read_text()
+        pathlib.Path(out + ".json").write_text(text.replace("mail", "male"))
+        with self.assertRaises(Refused):
+            self.server.cli("admin", *verify)
 
     def make(self, token, ident):
         """A key pair as another program makes one, which can be destroyed."""

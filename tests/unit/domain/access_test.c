@@ -12,6 +12,7 @@
 
 /* The matrix, by role: the code has it by verb. */
 static const enum verb tenant_admin[] = {
+    VERB_BACKUP_CATALOGUE,
     VERB_SUBMIT_ONBOARDING_REQUEST,
     VERB_GET_ONBOARDING_REQUEST,
     VERB_LIST_ONBOARDING_REQUESTS,
@@ -176,6 +177,7 @@ static const enum verb sharepoint_admin[] = {
     VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb vault_admin[] = {
+    VERB_BACKUP_CATALOGUE,
     VERB_GET_TENANT,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
@@ -229,6 +231,7 @@ static const enum verb system_workload[] = {
     VERB_UNWRAP_SITE_KEY, VERB_WRAP_BLOB_KEY, VERB_UNWRAP_BLOB_KEY,
 };
 static const enum verb auditor[] = {
+    VERB_BACKUP_CATALOGUE,
     VERB_GET_ONBOARDING_REQUEST,
     VERB_LIST_ONBOARDING_REQUESTS,
     VERB_GET_TENANT,

@@ -459,6 +459,12 @@ class Administration(Case):
                          ("tenants/acme/mailboxes/a",
                           "tenants/acme/deps/" + DEP, 3))
 
+    def test_backup(self):
+        saved = self.call("/holdfast.v1.CustomerKeyService/BackupCatalogue",
+                          parent="tenants/acme")
+        self.assertEqual((saved.document, saved.signature, saved.public_key),
+                         (b"{}\n", b"sig", b"key"))
+
     def test_rebind(self):
         bound = self.call("/holdfast.v1.TokenService/RebindKeys",
                           door="operator", name="tenants/acme/tokens/a",
