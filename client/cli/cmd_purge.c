@@ -305,6 +305,7 @@ static enum cli_exit run_document(struct cli *cli, const struct args *args)
     if (code != CLI_OK) {
         return code;
     }
+    CHECK(purge != NULL);
     ProtobufCBinaryData text =
         document_of(purge, args_flag(args, "accept-earlier-wraps"));
     if (text.len == 0) {

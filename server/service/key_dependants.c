@@ -40,6 +40,18 @@ static HF_STATUS add_ref(struct refs *refs,
     return HF_OK;
 }
 
+static HF_STATUS find_in_dep(const struct dep_entry *dep,
+                             const struct key_version_entry *version,
+                             struct refs *refs)
+{
+    for (uint32_t i = 0; i < dep->record.generation; i++) {
+        if (names(dep->generations[i], version)) {
+            HF_TRY(add_ref(refs, dep->generations[i]));
+        }
+    }
+    return HF_OK;
+}
+
 /* The catalogue's lock is held. In the order in which they were made. */
 static HF_STATUS find_locked(struct service *service,
                              const struct key_entry *key,
@@ -48,11 +60,8 @@ static HF_STATUS find_locked(struct service *service,
 {
     for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
          dep = dep->next) {
-        for (uint32_t i = 0;
-             dep->tenant == key->tenant && i < dep->record.generation; i++) {
-            if (names(dep->generations[i], version)) {
-                HF_TRY(add_ref(refs, dep->generations[i]));
-            }
+        if (dep->tenant == key->tenant) {
+            HF_TRY(find_in_dep(dep, version, refs));
         }
     }
     return HF_OK;

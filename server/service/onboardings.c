@@ -1,5 +1,7 @@
 #include "server/service/onboardings.h"
 
+#include "hsm/base/check.h"
+
 #include "server/service/customer_key_view.h"
 #include "server/service/dep_view.h"
 #include "server/service/key_facts.h"
@@ -194,6 +196,7 @@ static HF_STATUS fill_inputs(struct submission *submission)
     pthread_rwlock_rdlock(&service->catalogue.lock);
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
         const struct key_entry *key = submission->keys.keys[i];
+        CHECK(key != NULL); /* they were found before */
         memcpy(record->domains[i], request->domains[i],
                sizeof record->domains[i]);
         memcpy(record->names[i], key->record.name, sizeof record->names[i]);

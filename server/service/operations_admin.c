@@ -83,8 +83,8 @@ HF_STATUS operations_look(struct service *service, const struct caller *caller,
                           struct operation_view *out, struct problem *problem)
 {
     struct admin admin = {.service = service, .problem = problem};
-    struct operation_record record;
-    struct stamp stamp;
+    struct operation_record record = {.created_ms = 0};
+    struct stamp stamp = {.version = 0};
     HF_TRY(service_admit(service, caller, look->verb, look->tenant,
                          &admin.tenant, problem));
     HF_TRY(load_named(&admin, look->id, &record, &stamp));

@@ -108,20 +108,14 @@ size_t purges_officer_count(struct service *service,
 void purge_book_add_officer(struct purge_book *book,
                             struct officer_entry *entry)
 {
-    struct officer_entry **end = &book->officers;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = entry;
+    *book->officers_end = entry;
+    book->officers_end = &entry->next;
 }
 
 void purge_book_add_purge(struct purge_book *book, struct purge_entry *entry)
 {
-    struct purge_entry **end = &book->purges;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = entry;
+    *book->purges_end = entry;
+    book->purges_end = &entry->next;
 }
 
 HF_STATUS purge_book_add_tombstone(struct purge_book *book,
@@ -307,6 +301,8 @@ HF_STATUS purges_new(struct service *service)
         free(book);
         return HF_E_NO_MEMORY;
     }
+    book->officers_end = &book->officers;
+    book->purges_end = &book->purges;
     service->purges = book;
     return HF_OK;
 }

@@ -36,9 +36,11 @@ struct tombstone_entry {
 };
 
 struct purge_book {
-    struct officer_entry *officers;
-    struct purge_entry *purges; /* oldest first */
-    struct table *tombstones;   /* by the resource's key */
+    struct officer_entry *officers; /* oldest first, as the purges */
+    struct officer_entry **officers_end;
+    struct purge_entry *purges;
+    struct purge_entry **purges_end;
+    struct table *tombstones; /* by the resource's key */
     struct tombstone_entry *stones;
     int64_t guard_due_ms; /* monotonic; the scheduler's */
     atomic_bool guarding;

@@ -1,5 +1,6 @@
 /* purge_requests: T8, T9 and the document between them; and how a purge is
  * looked at. */
+#include "hsm/base/check.h"
 #include "hsm/base/text.h"
 
 #include "server/service/dep_view.h"
@@ -33,6 +34,7 @@ static void write_documents(struct service *service,
 void purge_show(struct service *service, const struct purge_entry *purge,
                 struct purge_view *out)
 {
+    CHECK(purge != NULL);
     memset(out, 0, sizeof *out);
     pthread_rwlock_rdlock(&service->catalogue.lock);
     memcpy(out->tenant, purge->tenant->record.name, sizeof out->tenant);
@@ -418,6 +420,7 @@ HF_STATUS purges_request(struct service *service, const struct caller *caller,
 static HF_STATUS order_locked(const struct admin *admin,
                               struct purge_entry *purge, enum purge_event event)
 {
+    CHECK(purge != NULL);
     /* T9: whatever was approved, of whichever version */
     const struct purge_seen seen = {.approvals =
                                         (uint32_t)purge->approval_count};
@@ -485,6 +488,7 @@ static HF_STATUS order(struct admin *admin, const struct purge_order *order,
     struct service *service = admin->service;
     HF_TRY(admin_begin(admin, order->tenant));
     HF_TRY(purge_find(admin, order->id, &purge));
+    CHECK(purge != NULL);
     if (!admin->seen) {
         if (event == PURGE_EV_PAUSE || event == PURGE_EV_RESUME) {
             HF_TRY(check_officer(admin));

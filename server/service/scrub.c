@@ -102,7 +102,7 @@ static void scrub_one(struct service *service,
                       struct generation_entry *generation,
                       struct scrub_result *out)
 {
-    enum finding findings[ROOT_SLOTS];
+    enum finding findings[ROOT_SLOTS] = {FINDING_NONE};
     bool any = false;
     for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
         findings[slot] = look_at(service, generation, slot);

@@ -298,7 +298,7 @@ static HF_STATUS update_locked(const struct admin *admin,
     struct service *service = admin->service;
     struct tenant_entry *entry = admin->tenant;
     struct tenant_record next = entry->record;
-    struct stamp stamp;
+    struct stamp stamp = {.version = 0};
     char object[OBJECT_NAME_BYTES];
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
