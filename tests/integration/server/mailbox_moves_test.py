@@ -1,6 +1,6 @@
 """Does a mailbox that is not encrypted get to be, in its turn, by a move, on
 real tokens and through a kill, and is it told of when a week is over (M3, M4,
-M5, M9, R-5.12, R-5.13, R-5.16, R-5.23, R-15.20; appendix B, 10)?
+M5, M9, R-5.12, R-5.13, R-5.16, R-15.20; appendix B, 10)?
 """
 import pathlib
 import signal
