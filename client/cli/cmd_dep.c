@@ -33,6 +33,8 @@ static const struct column columns[] = {
     {"LAST KEY UPDATE",  "lastKeyUpdateTime",          NULL,                COLUMN_TEXT },
     {"ON NEWEST",        "effectiveCount",             NULL,                COLUMN_RIGHT},
     {"ON EARLIER",       "earlierCount",               NULL,                COLUMN_RIGHT},
+    {"ENCRYPTED",        "encryptedCount",             NULL,                COLUMN_RIGHT},
+    {"ENCRYPTED %",      "encryptedPercent",           NULL,                COLUMN_RIGHT},
     {"CREATED",          "createTime",                 NULL,                COLUMN_TEXT },
     {"UPDATED",          "updateTime",                 NULL,                COLUMN_TEXT },
     {"ETAG",             "etag",                       NULL,                COLUMN_TEXT },

@@ -3,6 +3,7 @@
 #include "server/service/wrapped.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct dep_entry *dep_find_typed(struct service *service,
@@ -119,6 +120,52 @@ HF_STATUS dep_count(struct service *service, struct dep_view *out)
                          &counts));
     out->effective_count = counts.here;
     out->earlier_count = counts.elsewhere;
+    return HF_OK;
+}
+
+struct encrypted_walk {
+    struct hf_id dep;
+    uint32_t assigned;
+    uint32_t encrypted;
+};
+
+/* Under it, whichever generation, and not on its way there. */
+static enum hf_status count_encrypted(void *context,
+                                      const struct record *record,
+                                      const struct stamp *stamp)
+{
+    struct encrypted_walk *walk = context;
+    (void)stamp;
+    struct resource_record *resource = malloc(sizeof *resource);
+    if (resource == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = resource_decode(record, resource);
+    if (status == HF_OK) {
+        walk->assigned++;
+        walk->encrypted +=
+            resource->move == MOVE_NONE && resource->envelope_len > 0 &&
+                    id_equal(&resource->effective.dep, &walk->dep)
+                ? 1
+                : 0;
+    }
+    free(resource);
+    return status;
+}
+
+HF_STATUS dep_count_encrypted(struct service *service, struct dep_view *out)
+{
+    struct encrypted_walk walk = {.dep = out->record.id};
+    if (out->record.type != DEP_TYPE_EXCHANGE_MAILBOX) {
+        return HF_OK;
+    }
+    HF_TRY(ledger_each_assigned(service->ledger, &walk.dep, BYTES_NONE,
+                                count_encrypted, &walk));
+    out->encrypted_count = walk.encrypted;
+    out->encrypted_percent =
+        walk.assigned == 0
+            ? 100
+            : (uint32_t)(100ULL * walk.encrypted / walk.assigned);
     return HF_OK;
 }
 

@@ -29,6 +29,10 @@ void dep_fill_view(struct service *service, struct dep_entry *dep,
 /* dep_count: for those that only look: a change that was recorded is answered
  * although it cannot be counted now. */
 HF_STATUS dep_count(struct service *service, struct dep_view *out);
+/* dep_count_encrypted: R-5.16, of a mailbox DEP; looks at each of its
+ * mailboxes.
+ */
+HF_STATUS dep_count_encrypted(struct service *service, struct dep_view *out);
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
                          enum dep_type type, struct dep_view *out);
 HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,

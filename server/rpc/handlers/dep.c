@@ -134,6 +134,8 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
         codec_put_timestamp(arena, view->last_key_update_ms);
     out->effective_count = view->effective_count;
     out->earlier_count = view->earlier_count;
+    out->encrypted_count = view->encrypted_count;
+    out->encrypted_percent = view->encrypted_percent;
     return out;
 }
 

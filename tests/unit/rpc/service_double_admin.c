@@ -372,6 +372,8 @@ static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
     out->last_key_update_ms = DOUBLE_TIME_MS;
     out->effective_count = 2;
     out->earlier_count = 1;
+    out->encrypted_count = 2;
+    out->encrypted_percent = 66;
     FILL(out->keys[0].name, "first");
     FILL(out->keys[1].name, "second");
     FILL(out->etag, "9");

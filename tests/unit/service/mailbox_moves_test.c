@@ -123,14 +123,19 @@ static void generate(const char *id, struct outcome *out)
     world_call(&world, &options, out);
 }
 
+static void complete_only(const struct mailbox_view *of)
+{
+    struct mailbox_view view;
+    assert_ok(end(true, of, &view));
+    assert_int_equal(view.state, MAILBOX_ENCRYPTED);
+}
+
 static void complete(const struct mailbox_view *of)
 {
     struct outcome key;
-    struct mailbox_view view;
     generate(of->record.id, &key);
     assert_ok(key.status);
-    assert_ok(end(true, of, &view));
-    assert_int_equal(view.state, MAILBOX_ENCRYPTED);
+    complete_only(of);
 }
 
 /* M3, M4, M5: only its move encrypts it; then it opens. */
@@ -351,6 +356,37 @@ static void a_week_is_too_long(void **state)
     assert_int_equal(mailbox_moves_alert(world.service), 1);
 }
 
+static void count(uint32_t encrypted, uint32_t percent)
+{
+    struct dep_view view;
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &view, &world.problem));
+    assert_int_equal(view.encrypted_count, encrypted);
+    assert_int_equal(view.encrypted_percent, percent);
+}
+
+/* how far a DEP is with its mailboxes. */
+static void how_many_are_encrypted(void **state)
+{
+    struct outcome key;
+    (void)state;
+    count(0, 0); /* one that has no key yet */
+    generate(WORLD_MAILBOX, &key);
+    count(1, 100);
+    queue("one", MOVE_REGULAR);
+    pass(1);
+    queue("two", MOVE_REGULAR);
+    count(1, 33);
+    struct mailbox_view one = claim("one");
+    generate("one", &key); /* but its content is not encrypted yet */
+    count(1, 33);
+    complete_only(&one);
+    count(2, 66);
+    /* under it, but no longer its own */
+    assign("one", "", (enum move_priority)0, MAILBOX_REWRAP_PENDING);
+    count(1, 50);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -364,6 +400,7 @@ int main(void)
         CASE(a_mail_user_is_encrypted_as_he_arrives),
         CASE(leaving_the_queue),
         CASE(a_week_is_too_long),
+        CASE(how_many_are_encrypted),
     };
     return cmocka_run_group_tests_name("mailbox_moves", tests, NULL, NULL);
 }
