@@ -3,7 +3,6 @@
 #include "server/service/dep_view.h"
 #include "server/service/geo_inside.h"
 #include "server/service/key_facts.h"
-#include "server/service/onboardings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,9 +260,6 @@ static HF_STATUS give_a_dep(struct admin *admin,
         return operation_show(admin, &admin->object, out);
     }
     HF_TRY(look(admin, request, &making));
-    if (admin->verb == VERB_REGISTER_GEO) {
-        HF_TRY(onboarding_check_scenario(admin, DEP_TYPE_SHAREPOINT_GEO));
-    }
     HF_TRY(validate(admin, request, &keys));
     if (request->mutation.validate_only) {
         const struct operation_order order = {

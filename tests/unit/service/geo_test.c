@@ -1,6 +1,7 @@
 /* Does a geo bring every site under its TIK when it is registered and when one
- * of its keys is rolled, refuse what 3.4 refuses, and lose no key (S1 to S6,
- * S10, R-5.19 to R-5.22, R-7.8, R-7.9, R-9.7)? */
+ * of its keys is rolled, refuse what 3.4 refuses, and lose no key (one DEP of
+ * its own type for each geo: R-3.1, R-3.4; S1 to S6, S10, R-5.19 to R-5.22,
+ * R-7.8, R-7.9, R-9.7)? */
 #include "hsm/base/check.h"
 
 #include "tests/unit/service/geo_world.h"
