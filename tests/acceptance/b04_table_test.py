@@ -10,8 +10,8 @@ table, Table = acceptance.helpers("table_6b_test", "Table")
 
 class B04(Table):
     def test_b04_every_row_for_everyone(self):
-        """R-6.4, R-6.9 to R-6.11, R-6.15, R-10.2; table 6-B without the rows
-        of destroyed availability keys and of SharePoint."""
+        """R-6.4, R-6.9 to R-6.11, R-6.15, R-10.2; table 6-B. (The rows of
+        a destroyed availability key and of SharePoint: checks 11 and 7.)"""
         for pair in table.PAIRS:
             for initiator in (USER, SYSTEM):
                 with self.subTest(pair=pair, initiator=initiator):

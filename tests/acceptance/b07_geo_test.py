@@ -27,6 +27,28 @@ class B07(Geo):
                 found.append(after["state"])
         return found
 
+    def look(self, geo):
+        """What people are shown of a geo and its DEP; which has no purge."""
+        server = self.server
+        self.assertEqual(
+            [ref.customer_key.rsplit("/", 1)[1]
+             for ref in (geo.primary, geo.secondary)],
+            ["key-" + EAST, "key-" + WEST])
+        self.assertEqual((geo.percent, geo.site_count, geo.tik_version),
+                         (100, len(SITES), 1))
+        self.assertTrue(geo.availability_key.id)
+        self.assertFalse(geo.recovery.recovery_enabled)
+        for site in SITES:
+            self.assertEqual(server.call(
+                "keeper", "GetSite", name=f"{PARENT}/sites/{site}"
+            ).effective_dep, geo.dep)
+        listed = server.call("keeper", "ListDeps", parent=PARENT, type=3)
+        self.assertEqual([dep.name for dep in listed.deps], [geo.dep])
+        self.assertEqual(server.outcome(
+            "admin", "RequestPurge", dep=geo.dep, reason="we leave",
+            contact="ciso@contoso.example", confirm=True).answer,
+            ("FAILED_PRECONDITION", "STATE_CONFLICT"))
+
     def out_of_reach(self):
         """24 hours of an outage, on the clock of the service."""
         server = self.server
@@ -60,13 +82,14 @@ class B07(Geo):
         return dict(pair, workload_identity=identity("files"))
 
     def test_b07_cache_alert_and_recovery(self):
-        """S1, S2, S7 to S9, R-6.19 to R-6.24, R-8.5, R-8.6, R-10.4, R-2.2"""
+        """S1, S2, S7 to S9, R-6.19 to R-6.24, R-8.5, R-8.6, R-10.4, R-2.2,
+        R-9.19, R-3.1, R-10.8"""
         server = self.server
         for site in SITES:
             self.site(site)
             self.blob(site)
         self.register()
-        self.wait(1)
+        self.look(self.wait(1))
         self.out_of_reach()
         server.clear()
         for token in (EAST, WEST):

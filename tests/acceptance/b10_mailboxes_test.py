@@ -34,13 +34,16 @@ class B10(Tenant):
 
     def test_b10_assigned_and_effective(self):
         """M1, M2, M6, M7; R-1.8, R-3.5, R-5.6, R-5.10, R-5.11, R-5.18, R-5.22,
-        R-9.5, R-10.3. (Mailboxes that are not encrypted yet, and their queue,
-        are not shown here.)"""
+        R-9.5, R-10.3, R-3.1, R-10.8. (Of mailboxes that are not encrypted yet:
+        b10_queue_test.py.)"""
         server = self.server
         before = server.audit_end()
         mail, memo = (server.cli("admin", "dep", "get", name)["name"]
                       for name in ("mail", "memo"))
         whole = self.uid("everything")
+        for kind, names in ((1, {mail, memo}), (2, {whole})):
+            listed = server.call("admin", "ListDeps", parent=PARENT, type=kind)
+            self.assertEqual({dep.name for dep in listed.deps}, names)
         # M1, M2
         self.is_under("free", "", SERVICE_MANAGED)
         self.assign("free", "--dep", "mail")
@@ -59,7 +62,7 @@ class B10(Tenant):
         # the tenant's DEP comes, and takes no mailbox that has its own
         server.call("compliance", "AssignTenant", parent=PARENT,
                     dep=f"{PARENT}/deps/everything")
-        self.wait(multi_workload.ASSIGNED)
+        self.assertEqual(self.wait(multi_workload.ASSIGNED).dep, whole)
         self.is_under("free", mail, ENCRYPTED)
         self.open_it("free", mail)
         # M7: with one, and on to a DEP of its own again

@@ -60,7 +60,7 @@ class B11(Purge):
 
     def test_b11_leaving_for_ever(self):
         """T8, T10, T11, M8, R-8.8, R-9.3, R-9.10 to R-9.15, R-9.18, R-3.16.
-        (Of SharePoint there is no DEP here.)"""
+        (That of a SharePoint geo is refused in check 7.)"""
         server = self.server
         # one officer alone; the other's name and key are known, and no more
         server.cli("admin", "approvers", "set", "--approver",
