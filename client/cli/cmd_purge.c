@@ -281,6 +281,7 @@ static enum cli_exit fetch(struct cli *cli, char *name,
 static ProtobufCBinaryData document_of(const Holdfast__V1__Purge *purge,
                                        bool accepting)
 {
+    CHECK(purge != NULL);
     return accepting ? purge->accepting_document : purge->document;
 }
 

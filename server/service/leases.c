@@ -5,6 +5,7 @@
 #include "server/service/aead.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static void forgotten(struct token_request *request)
 {
@@ -12,9 +13,11 @@ static void forgotten(struct token_request *request)
     free(request);
 }
 
-/* No lock is held: the token is called. */
+/* No lock is held: the token is called. The count comes last: a service that
+ * stops waits for it (leases_wait_for_all), and is gone then. */
 static void lease_free(struct lease *lease)
 {
+    struct service *service = lease->service;
     if (lease->token != NULL) {
         struct token_request *request = calloc(1, sizeof *request);
         if (request != NULL) {
@@ -25,8 +28,16 @@ static void lease_free(struct lease *lease)
         }
     }
     secret_free(lease->key);
-    atomic_fetch_sub(&lease->service->leases, 1);
     free(lease);
+    atomic_fetch_sub(&service->leases, 1);
+}
+
+void leases_wait_for_all(struct service *service)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    while (atomic_load(&service->leases) > 0) {
+        nanosleep(&pause, NULL);
+    }
 }
 
 /* --- under the generation's lock ---------------------------------------- */

@@ -83,6 +83,11 @@ static inline void lease_releasep(struct lease **lease)
     }
 }
 
+/* leases_wait_for_all: until every lease of the service is freed. The last user
+ * of one may be a token's thread that has answered its call and still has the
+ * lease to give back. For the service's stop: nothing opens any more. */
+void leases_wait_for_all(struct service *service);
+
 /* lease_drop: this one is stale (its object is gone); dead for everybody. */
 void lease_drop(struct lease *lease);
 /* leases_narrow: raises the revision; every lease of the generation is dead.

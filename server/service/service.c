@@ -114,6 +114,7 @@ void service_stop(struct service *service)
     pool_stop(service->pool);
     tik_races_wait(service);
     end_all_leases(service);
+    leases_wait_for_all(service);
     denials_flush(service);
     operations_close(service->operations);
     chronicle_close(service->chronicle);

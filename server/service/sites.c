@@ -1,5 +1,7 @@
 #include "server/service/sites.h"
 
+#include "hsm/base/check.h"
+
 #include "server/service/geo_inside.h"
 #include "server/service/resources.h"
 
@@ -9,6 +11,7 @@
 
 static void fill_view(const struct resource_view *view, struct site_view *out)
 {
+    CHECK(view->tenant != NULL);
     memset(out, 0, sizeof *out);
     memcpy(out->tenant, view->tenant->record.name, sizeof out->tenant);
     if (view->geo != NULL) {
