@@ -179,7 +179,11 @@ static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     dep_fill_view(service, dep, out);
     pthread_rwlock_unlock(&service->catalogue.lock);
-    return HF_OK;
+    enum hf_status status = dep_count(service, out);
+    if (status == HF_OK) {
+        status = dep_count_encrypted(service, out);
+    }
+    return problem_of_status(admin->problem, status);
 }
 
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,

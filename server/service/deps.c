@@ -19,12 +19,7 @@ HF_STATUS deps_get_typed(struct service *service, const struct caller *caller,
     struct admin admin = {.service = service, .problem = problem};
     HF_TRY(service_admit(service, caller, VERB_GET_DEP, request->tenant,
                          &admin.tenant, problem));
-    HF_TRY(dep_show_named(&admin, request->dep, request->type, out));
-    enum hf_status status = dep_count(service, out);
-    if (status == HF_OK) {
-        status = dep_count_encrypted(service, out);
-    }
-    return problem_of_status(problem, status);
+    return dep_show_named(&admin, request->dep, request->type, out);
 }
 
 HF_STATUS deps_get(struct service *service, const struct caller *caller,
