@@ -17,6 +17,7 @@
 struct making {
     struct dep_entry *dep;
     struct generation_entry *generation;
+    struct hf_id id;
     bool stored; /* its availability key must stay, whatever comes after */
 };
 
@@ -72,6 +73,7 @@ static HF_STATUS making_new(const struct admin *admin,
     }
     struct dep_record *dep = &making->dep->record;
     HF_TRY(rng_id(service->settings.rng, &dep->id));
+    making->id = dep->id;
     dep->tenant = admin->tenant->record.id;
     dep->type = request->type;
     memcpy(dep->name, request->name, sizeof dep->name);
@@ -233,7 +235,7 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     HF_TRY(admin_begin(&admin, request->tenant));
     HF_TRY(check_request(&admin, request));
     if (admin.seen) {
-        return dep_show_by_id(&admin, &admin.object, out);
+        return dep_show_recorded(&admin, &admin.object, out);
     }
     if (dep_find_typed(service, admin.tenant, request->name, request->type) !=
         NULL) {
@@ -254,5 +256,5 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     making_free(&making);
     HF_TRY(status);
     health_refresh(service);
-    return dep_show_named(&admin, request->name, request->type, out);
+    return dep_show_recorded(&admin, &making.id, out);
 }

@@ -120,6 +120,7 @@ HF_STATUS dep_count(struct service *service, struct dep_view *out)
                          &counts));
     out->effective_count = counts.here;
     out->earlier_count = counts.elsewhere;
+    out->keys_counted = true;
     return HF_OK;
 }
 
@@ -153,7 +154,8 @@ static enum hf_status count_encrypted(void *context,
     return status;
 }
 
-HF_STATUS dep_count_encrypted(struct service *service, struct dep_view *out)
+static HF_STATUS count_all_encrypted(struct service *service,
+                                     struct dep_view *out)
 {
     struct encrypted_walk walk = {.dep = out->record.id};
     if (out->record.type != DEP_TYPE_EXCHANGE_MAILBOX) {
@@ -166,7 +168,14 @@ HF_STATUS dep_count_encrypted(struct service *service, struct dep_view *out)
         walk.assigned == 0
             ? 100
             : (uint32_t)(100ULL * walk.encrypted / walk.assigned);
+    out->mailboxes_counted = true;
     return HF_OK;
+}
+
+static HF_STATUS count_all(struct service *service, struct dep_view *out)
+{
+    HF_TRY(dep_count(service, out));
+    return count_all_encrypted(service, out);
 }
 
 static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
@@ -179,29 +188,29 @@ static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     dep_fill_view(service, dep, out);
     pthread_rwlock_unlock(&service->catalogue.lock);
-    enum hf_status status = dep_count(service, out);
-    if (status == HF_OK) {
-        status = dep_count_encrypted(service, out);
-    }
-    return problem_of_status(admin->problem, status);
+    return HF_OK;
 }
 
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
                          enum dep_type type, struct dep_view *out)
 {
-    return show(admin,
+    HF_TRY(show(admin,
                 dep_find_typed(admin->service, admin->tenant, id_or_name, type),
-                out);
+                out));
+    return problem_of_status(admin->problem, count_all(admin->service, out));
 }
 
-HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
-                         struct dep_view *out)
+HF_STATUS dep_show_recorded(const struct admin *admin, const struct hf_id *id,
+                            struct dep_view *out)
 {
     struct catalogue *catalogue = &admin->service->catalogue;
     pthread_rwlock_rdlock(&catalogue->lock);
     struct dep_entry *dep = catalogue_dep_by_id(catalogue, id);
     pthread_rwlock_unlock(&catalogue->lock);
-    return show(admin, dep, out);
+    HF_TRY(show(admin, dep, out));
+    enum hf_status counted = count_all(admin->service, out);
+    (void)counted; /* what could not be counted is not shown */
+    return HF_OK;
 }
 
 void dep_preview(const struct admin *admin, const struct dep_create *request,

@@ -26,17 +26,16 @@ uint32_t dep_count_active(struct service *service,
  * dep_count, without the lock. */
 void dep_fill_view(struct service *service, struct dep_entry *dep,
                    struct dep_view *out);
-/* dep_count: for those that only look: a change that was recorded is answered
- * although it cannot be counted now. */
+/* dep_count: of the keys under it. */
 HF_STATUS dep_count(struct service *service, struct dep_view *out);
-/* dep_count_encrypted: R-5.16, of a mailbox DEP; looks at each of its
- * mailboxes.
- */
-HF_STATUS dep_count_encrypted(struct service *service, struct dep_view *out);
+/* dep_show_named: with all that is counted, of a mailbox DEP also R-5.16,
+ * which looks at each of its mailboxes. */
 HF_STATUS dep_show_named(const struct admin *admin, const char *id_or_name,
                          enum dep_type type, struct dep_view *out);
-HF_STATUS dep_show_by_id(const struct admin *admin, const struct hf_id *id,
-                         struct dep_view *out);
+/* dep_show_recorded: the same of what was changed, which is answered although
+ * it cannot be counted now. */
+HF_STATUS dep_show_recorded(const struct admin *admin, const struct hf_id *id,
+                            struct dep_view *out);
 /* What a creation would make (validate_only). */
 void dep_preview(const struct admin *admin, const struct dep_create *request,
                  enum dep_state state, struct dep_view *out);

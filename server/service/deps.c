@@ -271,7 +271,7 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
     /* of a repeat too: what the first one ended may still be in use */
     leases_settle_for_dep(service, dep);
     HF_TRY(status);
-    return dep_show_by_id(&admin, &dep->record.id, out);
+    return dep_show_recorded(&admin, &dep->record.id, out);
 }
 
 /* --- test (R-11.10) ----------------------------------------------------- */

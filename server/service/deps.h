@@ -24,9 +24,11 @@ struct dep_view {
     enum dep_health health;
     uint32_t assigned_count;
     int64_t last_key_update_ms; /* 0: its first generation is its newest */
-    uint64_t effective_count;   /* under the newest generation */
-    uint64_t earlier_count;     /* under the others */
-    uint32_t encrypted_count;   /* of those assigned; not by deps_list */
+    bool keys_counted;
+    uint64_t effective_count; /* under the newest generation */
+    uint64_t earlier_count;   /* under the others */
+    bool mailboxes_counted;
+    uint32_t encrypted_count; /* of those assigned; not by deps_list */
     uint32_t encrypted_percent;
     char etag[ETAG_BYTES];
 };

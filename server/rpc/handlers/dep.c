@@ -97,6 +97,27 @@ static void encode_keys(struct rpc_arena *arena, const struct dep_view *view,
     out->n_customer_keys = HF_CUSTOMER_KEYS_PER_DEP;
 }
 
+static void put_counts(struct rpc_arena *arena, const struct dep_view *view,
+                       Holdfast__V1__Dep *out)
+{
+    if (view->keys_counted) {
+        out->key_counts = codec_new(arena, Holdfast__V1__DepKeyCounts,
+                                    holdfast__v1__dep_key_counts);
+    }
+    if (out->key_counts != NULL) {
+        out->key_counts->newest = view->effective_count;
+        out->key_counts->earlier = view->earlier_count;
+    }
+    if (view->mailboxes_counted) {
+        out->mailbox_counts = codec_new(arena, Holdfast__V1__DepMailboxCounts,
+                                        holdfast__v1__dep_mailbox_counts);
+    }
+    if (out->mailbox_counts != NULL) {
+        out->mailbox_counts->encrypted = view->encrypted_count;
+        out->mailbox_counts->encrypted_percent = view->encrypted_percent;
+    }
+}
+
 static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
                                  const struct dep_view *view)
 {
@@ -132,10 +153,7 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->key_update = (Holdfast__V1__KeyUpdate)record->key_update;
     out->last_key_update_time =
         codec_put_timestamp(arena, view->last_key_update_ms);
-    out->effective_count = view->effective_count;
-    out->earlier_count = view->earlier_count;
-    out->encrypted_count = view->encrypted_count;
-    out->encrypted_percent = view->encrypted_percent;
+    put_counts(arena, view, out);
     return out;
 }
 

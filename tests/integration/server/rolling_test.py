@@ -86,7 +86,7 @@ class Rolling(unittest.TestCase):
         self.assertEqual((dep.generation, dep.key_update), (2, 1))
         self.assertEqual([key.version for key in dep.customer_keys], [2, 2])
         self.assertEqual(dep.availability_key, before.availability_key)
-        self.assertEqual((dep.effective_count, dep.earlier_count),
+        self.assertEqual((dep.key_counts.newest, dep.key_counts.earlier),
                          (0, len(self.keys)))
         self.refused("STATE_CONFLICT", "RefreshDep")
         self.opens("one")
@@ -95,7 +95,7 @@ class Rolling(unittest.TestCase):
         for _ in range(3):
             self.opens("one")
         dep = self.dep()
-        self.assertEqual((dep.effective_count, dep.earlier_count), (2, 2))
+        self.assertEqual((dep.key_counts.newest, dep.key_counts.earlier), (2, 2))
         operation = self.server.call("admin", "GetOperation",
                                      name=begun["name"])
         self.assertFalse(operation.done)

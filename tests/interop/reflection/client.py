@@ -163,7 +163,10 @@ def main_job(api, version):
     made = api.call(admin, "holdfast.v1.DepService", "CreateDep", parent=PARENT,
                     dep_id=version, customer_keys=PLAN["customer_keys"],
                     workload_identity=PLAN["people"]["workload"]["identity"])
+    got = api.call(admin, "holdfast.v1.DepService", "GetDep", name=made.name)
+    expect("got", got, made)
     listed = api.call(admin, "holdfast.v1.DepService", "ListDeps", parent=PARENT).deps
+    made.ClearField("mailbox_counts")  # GetDep's alone
     expect("in the list", [dep for dep in listed if dep.dep_id == version], [made])
     boxes = "holdfast.v1.AssignmentService"
     api.call(admin, boxes, "RegisterMailbox", parent=PARENT,

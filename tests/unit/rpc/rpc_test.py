@@ -382,9 +382,10 @@ class Administration(Case):
         self.assertEqual((dep.key_lease.seconds, dep.key_lease.nanos),
                          (1, 500000000))
         self.assertEqual((dep.health, dep.assigned_count), (2, 3))
-        self.assertEqual((dep.key_update, dep.effective_count,
-                          dep.earlier_count), (2, 2, 1))
-        self.assertEqual((dep.encrypted_count, dep.encrypted_percent), (2, 66))
+        self.assertEqual((dep.key_update, dep.key_counts.newest,
+                          dep.key_counts.earlier), (2, 2, 1))
+        self.assertEqual((dep.mailbox_counts.encrypted,
+                          dep.mailbox_counts.encrypted_percent), (2, 66))
         self.assertTrue(dep.HasField("last_key_update_time"))
         self.assertEqual(dep.etag, "9")
         self.assertEqual(dep.revision, 9)

@@ -370,8 +370,10 @@ static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
     out->record.ak_state = AK_ACTIVE;
     out->record.key_update = KEY_UPDATE_REPLACING;
     out->last_key_update_ms = DOUBLE_TIME_MS;
+    out->keys_counted = true;
     out->effective_count = 2;
     out->earlier_count = 1;
+    out->mailboxes_counted = true;
     out->encrypted_count = 2;
     out->encrypted_percent = 66;
     FILL(out->keys[0].name, "first");

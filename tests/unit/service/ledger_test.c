@@ -250,8 +250,10 @@ static void creating_a_dep_is_all_or_nothing(void **state)
     world_ready(&world, 60000, RESIDENCY_TOKEN);
     memcpy(request.workload_identity, world.workload.identity,
            sizeof request.workload_identity);
-    snprintf(request.name, sizeof request.name, "second");
     for (uint64_t n = 1; failed; n++) {
+        /* the last few are made: what fails then is their counting */
+        snprintf(request.name, sizeof request.name, "dep-%llu",
+                 (unsigned long long)n);
         size_t deps = count_kind(RECORD_DEP);
         size_t generations = count_kind(RECORD_GENERATION);
         size_t keys = token_fake_keys(world.ak_fake);
