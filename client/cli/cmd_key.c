@@ -24,6 +24,7 @@ const struct column key_columns[KEY_COLUMNS] = {
     {"BITS",         "versions.bits",          NULL,                  COLUMN_TEXT },
     {"WRAP",         "versions.wrapAlgorithm", NULL,                  COLUMN_TEXT },
     {"URI",          "versions.uri",           NULL,                  COLUMN_TEXT },
+    {"LABEL",        "versions.label",         NULL,                  COLUMN_TEXT },
     {"FINGERPRINT",  "versions.fingerprint",   NULL,                  COLUMN_TEXT },
     {"NOT BEFORE",   "versions.notBeforeTime", NULL,                  COLUMN_TEXT },
     {"EXPIRES",      "versions.expireTime",    NULL,                  COLUMN_TEXT },

@@ -32,16 +32,17 @@ static json_t *token_json(const struct token_record *token)
         (json_int_t)token->enrolled_ms);
 }
 
-/* What a key is bound by after a restore: id and fingerprint. */
+/* What a key is bound by after a restore: label, id and fingerprint (R-4.19).
+ */
 static json_t *version_json(const struct key_version_record *version)
 {
     return json_pack(
-        "{s:I s:o s:o s:o s:i s:b s:b s:I s:I s:I}", "version",
+        "{s:I s:o s:s s:o s:o s:i s:b s:b s:I s:I s:I}", "version",
         (json_int_t)version->version, "ckaId",
-        hex_json((struct bytes){version->cka_id, version->cka_id_len}),
-        "fingerprint", hex_json(BYTES_OF(version->fingerprint)), "publicKey",
-        hex_json((struct bytes){version->spki, version->spki_len}), "bits",
-        (int)version->bits, "enabled", version->enabled, "imported",
+        hex_json((struct bytes){version->cka_id, version->cka_id_len}), "label",
+        version->label, "fingerprint", hex_json(BYTES_OF(version->fingerprint)),
+        "publicKey", hex_json((struct bytes){version->spki, version->spki_len}),
+        "bits", (int)version->bits, "enabled", version->enabled, "imported",
         version->imported, "notBeforeMs", (json_int_t)version->not_before_ms,
         "expiresMs", (json_int_t)version->expires_ms, "createdMs",
         (json_int_t)version->created_ms);

@@ -15,7 +15,7 @@ struct key_entry *customer_key_find(struct service *service,
     return key;
 }
 
-/* Without the object's label: it is the token's, and may change. */
+/* Without the object's label if the URI has no room for it. */
 static void fill_uri(const struct token_record *token,
                      const struct key_version_record *version,
                      char out[HF_URI_MAX_BYTES + 1])
@@ -25,6 +25,11 @@ static void fill_uri(const struct token_record *token,
     memcpy(uri.serial, token->serial, sizeof uri.serial);
     memcpy(uri.id, version->cka_id, version->cka_id_len);
     uri.id_len = version->cka_id_len;
+    memcpy(uri.object, version->label, sizeof uri.object);
+    if (pkcs11_uri_format(&uri, out, HF_URI_MAX_BYTES + 1) == HF_OK) {
+        return;
+    }
+    uri.object[0] = '\0';
     if (pkcs11_uri_format(&uri, out, HF_URI_MAX_BYTES + 1) != HF_OK) {
         out[0] = '\0';
     }
@@ -171,10 +176,59 @@ HF_STATUS customer_key_check_name_free(const struct admin *admin,
                : HF_OK;
 }
 
+/* An object is known by its label and id; its key pair by the fingerprint,
+ * whatever became of the object. Those registered in format 1 have no label. */
+static bool same_object(const struct key_version_record *one,
+                        const struct key_version_record *other)
+{
+    return bytes_equal(BYTES_OF(one->fingerprint),
+                       BYTES_OF(other->fingerprint)) ||
+           (bytes_equal((struct bytes){one->cka_id, one->cka_id_len},
+                        (struct bytes){other->cka_id, other->cka_id_len}) &&
+            strcmp(one->label, other->label) == 0);
+}
+
+static const struct key_version_record *
+version_of_object(const struct key_entry *key,
+                  const struct key_version_record *wanted)
+{
+    for (uint32_t i = 0; i < key->record.current_version; i++) {
+        if (same_object(&key->versions[i]->record, wanted)) {
+            return &key->versions[i]->record;
+        }
+    }
+    return NULL;
+}
+
+/* A token is of one tenant, and so are all keys found here. */
+HF_STATUS
+customer_key_check_object_free(const struct admin *admin,
+                               const struct token_entry *token,
+                               const struct key_version_record *fresh)
+{
+    struct catalogue *catalogue = &admin->service->catalogue;
+    const struct key_version_record *taken = NULL;
+    char name[HF_NAME_MAX_BYTES + 1];
+    pthread_rwlock_rdlock(&catalogue->lock);
+    for (const struct key_entry *key = catalogue->keys;
+         key != NULL && taken == NULL; key = key->next) {
+        if (key->token == token && key->record.state != KEY_GONE) {
+            taken = version_of_object(key, fresh);
+            memcpy(name, key->record.name, sizeof name);
+        }
+    }
+    pthread_rwlock_unlock(&catalogue->lock);
+    return taken == NULL
+               ? HF_OK
+               : problem_set(admin->problem, REASON_ALREADY_REGISTERED,
+                             "this key is version %u of customer key %s: an "
+                             "object of a token has one name",
+                             taken->version, name);
+}
+
 HF_STATUS customer_key_may_get_version(const struct admin *admin,
                                        const struct key_entry *key,
-                                       const struct token_entry *token,
-                                       const struct key_version_record *fresh)
+                                       const struct token_entry *token)
 {
     if (key->token != token) {
         return problem_field(admin->problem, "token",
@@ -187,15 +241,6 @@ HF_STATUS customer_key_may_get_version(const struct admin *admin,
                            "customer key %s has %d versions, as many as it "
                            "may",
                            key->record.name, KEY_VERSIONS_MAX);
-    }
-    for (uint32_t i = 0; i < key->record.current_version; i++) {
-        const struct key_version_record *version = &key->versions[i]->record;
-        if (bytes_equal(BYTES_OF(version->fingerprint),
-                        BYTES_OF(fresh->fingerprint))) {
-            return problem_set(admin->problem, REASON_ALREADY_REGISTERED,
-                               "this key pair is version %u of %s",
-                               version->version, key->record.name);
-        }
     }
     return HF_OK;
 }

@@ -27,11 +27,16 @@ void customer_key_preview(const struct admin *admin, const char *name,
  * NAME_TAKEN. */
 HF_STATUS customer_key_check_name_free(const struct admin *admin,
                                        const char *name);
-/* customer_key_may_get_version: same token, room left, not there already. */
+/* customer_key_check_object_free: one token object, one name (R-4.15):
+ * ALREADY_REGISTERED; also for one that is soft-deleted. */
+HF_STATUS
+customer_key_check_object_free(const struct admin *admin,
+                               const struct token_entry *token,
+                               const struct key_version_record *fresh);
+/* customer_key_may_get_version: same token, room left. */
 HF_STATUS customer_key_may_get_version(const struct admin *admin,
                                        const struct key_entry *key,
-                                       const struct token_entry *token,
-                                       const struct key_version_record *fresh);
+                                       const struct token_entry *token);
 
 /* customer_key_note: every attribute of a version that an administrator gives
  * it. */

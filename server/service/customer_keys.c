@@ -1,6 +1,7 @@
 #include "server/service/customer_keys.h"
 
 #include "hsm/base/pkcs11_uri.h"
+#include "hsm/base/text.h"
 
 #include "server/service/customer_key_view.h"
 #include "server/service/key_facts.h"
@@ -89,8 +90,13 @@ static HF_STATUS find_in_token(const struct admin *admin,
 
 /* an elliptic-curve key cannot wrap. */
 static HF_STATUS check_report(const struct admin *admin,
+                              const struct pkcs11_uri *uri,
                               const struct token_key_report *report)
 {
+    if (uri->object[0] != '\0' && strcmp(uri->object, report->label) != 0) {
+        return problem_field(admin->problem, "uri",
+                             "names another object than the key with this id");
+    }
     bool size_is_good =
         report->bits == 2048 || report->bits == 3072 || report->bits == 4096;
     if (report->key.type != TOKEN_KEY_RSA || !size_is_good) {
@@ -124,6 +130,9 @@ static HF_STATUS fill_version(const struct admin *admin,
     version->cka_id_len = report->key.id_len;
     memcpy(version->fingerprint, report->key.fingerprint,
            sizeof version->fingerprint);
+    if (text_is_plain(bytes_of_text(report->label))) { /* else: as none */
+        memcpy(version->label, report->label, sizeof version->label);
+    }
     memcpy(version->spki, report->spki, report->spki_len);
     version->spki_len = report->spki_len;
     version->bits = report->bits;
@@ -213,6 +222,7 @@ static HF_STATUS describe(const struct token_entry *token,
     details_text(details, "token", "", token->record.name);
     details_text(details, "custodyDomain", "", token->record.custody_domain);
     details_text(details, "fingerprint", "", fingerprint);
+    details_text(details, "label", "", version->label);
     details_number(details, "version", 0, version->version);
     details_number(details, "bits", 0, version->bits);
     customer_key_note(details, &none, version);
@@ -232,11 +242,12 @@ static HF_STATUS register_locked(const struct admin *admin,
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(customer_key_check_name_free(admin, request->name));
+    HF_TRY(
+        customer_key_check_object_free(admin, token, &making->version->record));
     making->existing = customer_key_find(service, admin->tenant, request->name);
     if (making->existing != NULL) {
         key = making->existing->record;
-        HF_TRY(customer_key_may_get_version(admin, making->existing, token,
-                                            &making->version->record));
+        HF_TRY(customer_key_may_get_version(admin, making->existing, token));
     } else {
         making->fresh = calloc(1, sizeof *making->fresh);
         if (making->fresh == NULL) {
@@ -303,13 +314,17 @@ HF_STATUS customer_keys_register(struct service *service,
     HF_TRY(customer_key_check_name_free(&admin, request->name));
     HF_TRY(check_uri(&admin, request->uri, &token->record, &uri));
     HF_TRY(find_in_token(&admin, token, &uri, &report));
-    HF_TRY(check_report(&admin, &report));
+    HF_TRY(check_report(&admin, &uri, &report));
     making.version = key_version_entry_new();
     if (making.version == NULL) {
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
     enum hf_status status =
         fill_version(&admin, request, token, &report, &making.version->record);
+    if (status == HF_OK && request->mutation.validate_only) {
+        status = customer_key_check_object_free(&admin, token,
+                                                &making.version->record);
+    }
     if (status == HF_OK && request->mutation.validate_only) {
         customer_key_preview(&admin, request->name, token,
                              &making.version->record, out);

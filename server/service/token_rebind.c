@@ -1,7 +1,7 @@
 /* token_rebind: after a token was restored from its vendor's backup, into other
  * hardware perhaps, its customer keys are bound again: every registered version
- * must be there under its id with the fingerprint of its registration (R-4.19).
- * All of them, or nothing changes. */
+ * must be there under its label and id with the fingerprint of its registration
+ * (R-4.19). All of them, or nothing changes. */
 #include "server/service/token_statement.h"
 
 #include <stdio.h>
@@ -53,6 +53,11 @@ static HF_STATUS check_version(struct looking *looking,
                      BYTES_OF(version->fingerprint))) {
         return refuse(looking, key, version->version,
                       "is another key pair than the registered one");
+    }
+    if (version->label[0] != '\0' && /* none: registered in format 1 */
+        strcmp(version->label, report.label) != 0) {
+        return refuse(looking, key, version->version,
+                      "has another label than the registered one");
     }
     looking->checked++;
     return HF_OK;

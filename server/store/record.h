@@ -82,6 +82,7 @@ struct key_version_record { /* key: customer key | version u32 */
     bool imported;
     int64_t created_ms;
     int64_t updated_ms;
+    char label[HF_LABEL_MAX_BYTES + 1]; /* CKA_LABEL; since format 2 */
 };
 
 struct grant_record { /* key: customer key | SHA-256(identity) */

@@ -3,7 +3,7 @@
 #include "server/store/record.h"
 
 #define CUSTOMER_KEY_FORMAT 2
-#define KEY_VERSION_FORMAT  1
+#define KEY_VERSION_FORMAT  2
 #define GRANT_FORMAT        1
 
 #define PERMISSIONS_ALL     (PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP)
@@ -70,6 +70,9 @@ static void key_version_fields(struct codec *codec,
     code_bool(codec, &version->imported);
     code_time(codec, &version->created_ms);
     code_time(codec, &version->updated_ms);
+    if (codec->format >= 2) {
+        code_text(codec, version->label, sizeof version->label);
+    }
 }
 
 HF_STATUS key_version_encode(const struct key_version_record *in,

@@ -95,8 +95,9 @@ void token_fake_drop_objects(struct token_fake *fake);
 HF_STATUS token_fake_delete_key(struct token_fake *fake, const uint8_t *id,
                                 size_t id_len);
 /* token_fake_edit_key: gives a key other attributes: those of *flags that are
- * booleans, sensitive to unwrap_template (see token_key_report). They count
- * from the next operation on. HF_E_NOT_FOUND. */
+ * booleans, sensitive to unwrap_template (see token_key_report), and its label
+ * unless that is empty. They count from the next operation on.
+ * HF_E_NOT_FOUND. */
 HF_STATUS token_fake_edit_key(struct token_fake *fake, const uint8_t *id,
                               size_t id_len,
                               const struct token_key_report *flags);

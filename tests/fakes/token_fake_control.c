@@ -171,7 +171,9 @@ HF_STATUS token_fake_edit_key(struct token_fake *fake, const uint8_t *id,
         struct token_key_report *there = &key->report;
         edited.key = there->key;
         edited.bits = there->bits;
-        memcpy(edited.label, there->label, sizeof edited.label);
+        if (edited.label[0] == '\0') {
+            memcpy(edited.label, there->label, sizeof edited.label);
+        }
         memcpy(edited.spki, there->spki, sizeof edited.spki);
         edited.spki_len = there->spki_len;
         *there = edited;

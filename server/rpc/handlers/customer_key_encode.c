@@ -45,6 +45,7 @@ encode_version(struct rpc_arena *arena, const struct key_version_record *from,
     encode_residencies(arena, from, to);
     to->imported = from->imported;
     to->create_time = codec_put_timestamp(arena, from->created_ms);
+    to->label = rpc_arena_text(arena, "%s", from->label);
     return to;
 }
 

@@ -148,8 +148,8 @@ static void customer_key(void **state)
                sizeof fingerprint);
     snprintf(expected, sizeof expected,
              "{'after':{'token':'t2','custodyDomain':'west',"
-             "'fingerprint':'%s','version':1,'bits':%u,'enabled':true,"
-             "'notBefore':null,'expires':null}}",
+             "'fingerprint':'%s','label':'ck2','version':1,'bits':%u,"
+             "'enabled':true,'notBefore':null,'expires':null}}",
              fingerprint, view.versions[0].bits);
     assert_details("RegisterCustomerKey", expected);
 

@@ -206,13 +206,28 @@ static enum hf_status revoke_grant(void)
                                 &world.problem);
 }
 
+static void make_object(void)
+{
+    struct token_key_report report;
+    struct token_request request = {
+        .op = TOKEN_OP_GENERATE,
+        .u.generate = {.purpose = TOKEN_FOR_CUSTOMER_KEY_TOKEN,
+                       .bits = 2048,
+                       .label = "new",
+                       .id = "new",
+                       .id_len = 3,
+                       .report = &report},
+    };
+    assert_ok(token_call(&world.customer[0], &request));
+}
+
 static enum hf_status register_key(void)
 {
     const struct customer_key_register request = {
         .tenant = WORLD_TENANT,
         .name = "ck3",
         .token = "t1",
-        .uri = "pkcs11:id=%63%6b%31",
+        .uri = "pkcs11:id=%6e%65%77",
         .mutation = {.cancellation = client},
     };
     struct customer_key_view view;
@@ -299,6 +314,7 @@ static void nothing_is_changed_for_a_client_that_went(void **state)
     };
     (void)state;
     world_key_version(&world, 0, "ck1", 2); /* for the generation to take */
+    make_object();
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         size_t records = world_audit_count(&world, "");
         atomic_store(&gone, true);

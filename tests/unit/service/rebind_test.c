@@ -126,6 +126,29 @@ static void another_key_under_the_id_is_refused(void **state)
     assert_null(strstr(view.uri, OTHER_SERIAL));
 }
 
+/* By label as well. */
+static void another_label_is_refused(void **state)
+{
+    struct token_key_report report = {.label = ""};
+    struct token_request request = {
+        .op = TOKEN_OP_FIND,
+        .u.find = {.key = {.type = TOKEN_KEY_RSA, .id = "ck1", .id_len = 3},
+                   .report = &report},
+    };
+    (void)state;
+    assert_ok(token_fake_restore(world.customer_fake[0], OTHER_SERIAL));
+    assert_ok(token_call(&world.customer[0], &request));
+    memcpy(report.label, "ck9", sizeof "ck9");
+    assert_ok(token_fake_edit_key(world.customer_fake[0],
+                                  (const uint8_t *)"ck1", 3, &report));
+    assert_refused(rebind(), "KEY_MISMATCH");
+    assert_non_null(strstr(world.problem.text, "another label"));
+    memcpy(report.label, "ck1", sizeof "ck1");
+    assert_ok(token_fake_edit_key(world.customer_fake[0],
+                                  (const uint8_t *)"ck1", 3, &report));
+    assert_ok(rebind());
+}
+
 /* Every version, not the current one alone; a deleted key's too. */
 static void every_version_must_be_there(void **state)
 {
@@ -174,6 +197,7 @@ int main(void)
         TEST(a_restored_token_is_bound_again),
         TEST(a_serial_is_of_one_tenant),
         TEST(another_key_under_the_id_is_refused),
+        TEST(another_label_is_refused),
         TEST(every_version_must_be_there),
         TEST(the_custodian_must_say_so),
     };

@@ -103,6 +103,7 @@ static void key_version_fill(void *out, bool largest)
     version->allows_memory = true;
     version->created_ms = 1700000000002;
     version->updated_ms = 1700000000003;
+    fill_text(version->label, sizeof version->label, 'l');
 }
 
 static void grant_fill(void *out, bool largest)
@@ -542,7 +543,7 @@ const struct record_case record_cases[] = {
     CASE("token", TOKEN, struct token_record, token_record, 1),
     CASE("customer_key", CUSTOMER_KEY, struct customer_key_record, customer_key,
          2),
-    CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 1),
+    CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 2),
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 2),
     CASE("generation", GENERATION, struct generation_record, generation, 1),

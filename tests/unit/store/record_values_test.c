@@ -62,6 +62,7 @@ static const struct bad_value numbers[] = {
     BAD("key_version", key_version_record, expires_ms, LONG_PAST),
     BAD("key_version", key_version_record, created_ms, LONG_PAST),
     BAD("key_version", key_version_record, updated_ms, LONG_PAST),
+    BAD("key_version", key_version_record, label[HF_LABEL_MAX_BYTES], 'x'),
     BAD("geo", geo_record, state, GEO_RECOVERING + 1),
     BAD("geo", geo_record, state, GEO_UNREGISTERED),     /* and has a DEP */
     BAD_SMALL("geo", geo_record, state, GEO_REGISTERED), /* and has none */
