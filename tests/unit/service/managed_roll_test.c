@@ -14,7 +14,7 @@
 
 #define BOXES    70 /* more than one step deals with */
 #define PAUSE_US 1000
-#define TRIES    4000
+#define TRIES    30000
 
 static struct world world;
 static struct outcome made[BOXES];

@@ -236,6 +236,21 @@ static void let_pass(int64_t ms)
     usleep(100 * PAUSE_US);
 }
 
+/* The operation's first walk is over and something of it failed: the next one
+ * comes only when the clock goes on. */
+static void wait_for_trouble(const struct operation_view *order)
+{
+    struct operation_view now = {.tenant = ""};
+    char id[HF_ID_TEXT];
+    id_format(&order->record.id, id);
+    for (int i = 0; i < TRIES && now.record.error[0] == '\0'; i++) {
+        assert_ok(operations_get(world.service, &world.admin, WORLD_TENANT, id,
+                                 &now, &world.problem));
+        usleep(PAUSE_US);
+    }
+    assert_int_not_equal(now.record.error[0], '\0');
+}
+
 /* --- tests ---------------------------------------------------------------- */
 
 /* A1, A2: by itself.: existing and new for Exchange. */
@@ -330,7 +345,7 @@ static void a_key_is_not_renewed_under_its_reader(void **state)
     generate(CHAT, &old);
     tokens_are_down(true);
     assert_ok(try_assign(ALL, &operation));
-    usleep(100 * PAUSE_US);
+    wait_for_trouble(&operation);
     tokens_are_down(false);
     for (int i = 0; i < 3; i++) {
         open_workload(CHAT, NULL, &now);
@@ -500,7 +515,7 @@ static void what_is_left_is_counted_and_waited_for(void **state)
     generate(CHAT, &chat);
     token_fake_fail_all(world.ak_fake, TOKEN_OP_SEAL, HF_E_UNREACHABLE);
     assert_ok(try_offboard(&operation));
-    let_pass(0);
+    wait_for_trouble(&operation);
     assert_int_equal(assignment().record.state, ASSIGNMENT_OFFBOARDING);
     assert_int_equal(assignment().remaining, 2);
     token_fake_fail_all(world.ak_fake, TOKEN_OP_SEAL, HF_OK);

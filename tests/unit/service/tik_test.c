@@ -205,7 +205,7 @@ static pthread_t begin_race(struct outcome *out, size_t *out_first)
     token_fake_hold(world.customer_fake[0], TOKEN_OP_UNWRAP);
     token_fake_hold(world.customer_fake[1], TOKEN_OP_UNWRAP);
     assert_int_equal(pthread_create(&thread, NULL, unwrap_thread, out), 0);
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 20000; i++) {
         for (size_t token = 0; token < 2; token++) {
             if (token_fake_held(world.customer_fake[token], TOKEN_OP_UNWRAP) >
                 0) {
@@ -248,7 +248,7 @@ static void the_second_follows_and_the_late_one_is_wiped(void **state)
     assert_memory_equal(out.key, made[0].key, HF_KEY_BYTES);
     uint64_t kept = objects_of(first);
     token_fake_release(world.customer_fake[first], TOKEN_OP_UNWRAP);
-    for (int i = 0; i < 1000 && objects_of(first) != kept; i++) {
+    for (int i = 0; i < 20000 && objects_of(first) != kept; i++) {
         usleep(1000);
     }
     assert_int_equal(objects_of(first), kept); /* none is left of it */
@@ -307,7 +307,7 @@ static void the_window_renews_the_entry(void **state)
     usleep(WAIT_US);
     assert_int_equal(asked_both(), calls);
     geo_pass(1000);
-    for (int i = 0; i < 100 && expires_ms() == before; i++) {
+    for (int i = 0; i < 1000 && expires_ms() == before; i++) {
         usleep(20000);
     }
     assert_int_equal(expires_ms(), before + 22 * HOUR_MS);
@@ -408,7 +408,7 @@ static void a_geo_that_evicts_drops_it_at_once(void **state)
     geo_pass(22 * HOUR_MS);
     token_fake_fail_all(world.customer_fake[0], TOKEN_OP_UNWRAP, HF_E_DENIED);
     token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_DENIED);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 1000; i++) {
         struct geo_view view;
         geo_look(&view);
         if (!view.tik_cached) {
