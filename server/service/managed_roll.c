@@ -8,6 +8,7 @@
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/leases.h"
+#include "server/service/purges.h"
 #include "server/service/resources.h"
 #include "server/service/rewrap.h"
 #include "server/service/wrapped.h"
@@ -133,7 +134,25 @@ HF_STATUS tenants_roll_managed(struct service *service,
 
 /* --- stored keys -------------------------------------------------------- */
 
+/* The resource of a line of the index. */
+static struct record_key resource_of(const struct record *line)
+{
+    struct record_key key = {.len = line->key_len - WRAPPED_PREFIX_BYTES};
+    memcpy(key.bytes, line->key + WRAPPED_PREFIX_BYTES, key.len);
+    return key;
+}
+
+/* What was purged opens under no root: it needs none. */
+static bool is_purged(struct service *service, const struct record_key *key)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool purged = purges_is_tombstoned(service, key);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return purged;
+}
+
 struct batch {
+    struct service *service;
     struct record_key keys[BATCH_MAX]; /* of resources */
     size_t count;
     uint32_t before; /* generations from this on are not looked at */
@@ -144,6 +163,7 @@ static enum hf_status collect(void *context, const struct record *record,
                               const struct stamp *stamp)
 {
     struct batch *batch = context;
+    const struct record_key key = resource_of(record);
     struct byte_reader reader = byte_reader_on((struct bytes){
         record->key + HF_ID_BYTES, record->key_len - HF_ID_BYTES});
     (void)stamp;
@@ -153,9 +173,9 @@ static enum hf_status collect(void *context, const struct record *record,
     if (batch->count == BATCH_MAX) {
         return HF_E_LIMIT;
     }
-    struct record_key *key = &batch->keys[batch->count++];
-    key->len = record->key_len - WRAPPED_PREFIX_BYTES;
-    memcpy(key->bytes, record->key + WRAPPED_PREFIX_BYTES, key->len);
+    if (!is_purged(batch->service, &key)) {
+        batch->keys[batch->count++] = key;
+    }
     memcpy(batch->record->cursor, record->key, record->key_len);
     batch->record->cursor_len = record->key_len;
     return HF_OK;
@@ -201,6 +221,7 @@ static HF_STATUS move_some(struct operation_step *step, bool *out_over)
     if (batch == NULL) {
         return HF_E_NO_MEMORY;
     }
+    batch->service = step->service;
     batch->before = record->number;
     batch->record = record;
     memcpy(cursor, record->cursor, record->cursor_len);
@@ -317,22 +338,49 @@ static HF_STATUS end_locked(struct operation_step *step, struct dep_entry *dep)
     return status;
 }
 
+struct need {
+    struct service *service;
+    uint64_t count;
+};
+
+static enum hf_status see_need(void *context, const struct record *record,
+                               const struct stamp *stamp)
+{
+    struct need *need = context;
+    const struct record_key key = resource_of(record);
+    (void)stamp;
+    need->count += !is_purged(need->service, &key);
+    return HF_OK;
+}
+
+static HF_STATUS count_need(struct service *service,
+                            const struct generation_entry *generation,
+                            uint64_t *out_count)
+{
+    const struct record_key prefix =
+        key_of_numbered(&generation->record.dep, generation->record.generation);
+    const struct store_page page = {
+        .prefix = record_key_view(&prefix),
+        .max = SIZE_MAX,
+    };
+    struct need need = {.service = service};
+    HF_TRY(
+        ledger_each(service->ledger, RECORD_WRAPPED, &page, see_need, &need));
+    *out_count = need.count;
+    return HF_OK;
+}
+
 /* A call that sealed under the generation holds its lease until its record is
  * written: once there is no lease, and none to be had, the index says all. */
 static HF_STATUS close_and_count(struct operation_step *step,
                                  struct generation_entry *generation,
                                  uint64_t *out_count)
 {
-    struct wrapped_counts counts;
     atomic_store(&generation->closed, true);
     struct lease *of_ak = leases_narrow(generation);
     CHECK(of_ak == NULL); /* the built-in DEP has no availability key */
     leases_settle(generation);
-    enum hf_status status =
-        wrapped_count(step->service, &generation->record.dep,
-                      generation->record.generation, &counts);
-    *out_count = status == HF_OK ? counts.here : 1;
-    return status;
+    return count_need(step->service, generation, out_count);
 }
 
 /* Generation and version rise together: one root for each generation. */

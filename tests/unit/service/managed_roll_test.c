@@ -5,7 +5,7 @@
 
 #include "server/service/managed_roll.h"
 
-#include "tests/unit/service/world.h"
+#include "tests/unit/service/purge_world.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -239,9 +239,68 @@ static void one_at_a_time(void **state)
     wait_for_end(&ordered);
 }
 
+static int start_leaving(void **state)
+{
+    (void)state;
+    purge_world_start(&world);
+    return 0;
+}
+
+static struct hf_id built_in_dep(void)
+{
+    pthread_rwlock_rdlock(&world.service->catalogue.lock);
+    const struct hf_id id =
+        catalogue_tenant(&world.service->catalogue, WORLD_TENANT)
+            ->record.service_managed;
+    pthread_rwlock_unlock(&world.service->catalogue.lock);
+    return id;
+}
+
+/* What is purged opens under no root again (R-15.15), so it needs none: a key
+ * that lay under the tenant's own root when its DEP was purged neither keeps
+ * that root nor holds up the roll. */
+static void purged_keys_need_no_root(void **state)
+{
+    static const char name[] = "asleep@contoso.example";
+    struct mailbox_assign assign = {.tenant = WORLD_TENANT,
+                                    .id = "asleep@contoso.example",
+                                    .dep = WORLD_DEP};
+    struct mailbox_view box;
+    struct operation_view ordered;
+    struct purge_view purge;
+    struct outcome made_here;
+    const struct hf_id root = built_in_dep();
+    (void)state;
+    purge_world_mailbox(&world, name, "", &made_here);
+    assert_true(made_here.service_managed);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &assign, &box,
+                               &world.problem));
+    purge_world_revoke(&world);
+    purge_all(&world, WORLD_DEP, true, &purge);
+    assert_int_equal(purge.record.resources, 2);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(order(&ordered));
+        wait_for_end(&ordered);
+        assert_int_equal(purge_ak_objects(&world, &root), 1);
+        assert_ok(world_restart(&world));
+    }
+    assert_int_equal(world_audit_count(&world, "ServiceManagedKeyRolled"), 2);
+    assert_int_equal(
+        world_audit_count(&world, "ServiceManagedGenerationRetired"), 2);
+    const struct call_options open = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = name,
+    };
+    world_call(&world, &open, &made_here);
+    assert_string_equal(reason_word(made_here.problem.reason), "KEY_DESTROYED");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(purged_keys_need_no_root, start_leaving,
+                                        stop),
         cmocka_unit_test_setup_teardown(every_key_goes_over, start, stop),
         cmocka_unit_test_setup_teardown(goes_on_after_a_restart, start, stop),
         cmocka_unit_test_setup_teardown(a_failing_token_only_delays, start,

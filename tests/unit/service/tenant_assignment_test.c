@@ -5,6 +5,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/dep_refresh.h"
+#include "server/service/managed_roll.h"
 #include "server/service/tenant_assignments.h"
 #include "server/service/workloads.h"
 #include "server/service/wrapped.h"
@@ -501,6 +502,56 @@ static void offboarding_leaves_nothing_behind(void **state)
     assert_false(same_key(&now, &chat));
 }
 
+static void roll_own_root(void)
+{
+    const struct managed_roll request = {.tenant = WORLD_TENANT};
+    struct operation_view now;
+    char id[HF_ID_TEXT];
+    assert_ok(tenants_roll_managed(world.service, &world.operator_, &request,
+                                   &now, &world.problem));
+    id_format(&now.record.id, id);
+    for (int i = 0; i < TRIES && now.record.state == OPERATION_RUNNING; i++) {
+        __atomic_fetch_add(&world.now_ms, 200, __ATOMIC_SEQ_CST);
+        usleep(PAUSE_US);
+        assert_ok(operations_get(world.service, &world.operator_, WORLD_TENANT,
+                                 id, &now, &world.problem));
+    }
+    assert_int_equal(now.record.state, OPERATION_SUCCEEDED);
+}
+
+/* R-5.4, R-15.10: data of before the assignment is opened with the copies that
+ * lie beside it. A roll of the tenant's own root leaves the version that they
+ * are under, over restarts and further rolls too; the others go. */
+static void a_roll_keeps_what_an_earlier_key_needs(void **state)
+{
+    struct outcome old;
+    struct outcome fresh;
+    struct outcome now;
+    (void)state;
+    generate(CHAT, &old);
+    assert_true(old.service_managed);
+    assign(ALL);
+    open_workload(CHAT, NULL, &fresh);
+    assert_false(same_key(&fresh, &old));
+    size_t objects = token_fake_keys(world.ak_fake);
+    for (int i = 0; i < 3; i++) {
+        roll_own_root();
+        assert_int_equal(token_fake_keys(world.ak_fake), objects + 1);
+        open_workload(CHAT, &old, &now);
+        assert_true(same_key(&now, &old));
+        open_workload(CHAT, NULL, &now);
+        assert_true(same_key(&now, &fresh));
+        assert_ok(world_restart(&world));
+    }
+    offboard(); /* the newer key comes under the newest version */
+    roll_own_root();
+    open_workload(CHAT, &old, &now);
+    assert_true(same_key(&now, &old));
+    open_workload(CHAT, NULL, &now);
+    assert_true(same_key(&now, &fresh) && now.service_managed);
+    assert_int_equal(token_fake_keys(world.ak_fake), objects + 1);
+}
+
 /* R-9.9: what is left is counted; and A5 waits for the last key, though the
  * walk of the operation has passed. */
 static void what_is_left_is_counted_and_waited_for(void **state)
@@ -789,6 +840,7 @@ int main(void)
         CASE(another_dep_takes_over),
         CASE(the_last_assignment_wins),
         CASE(offboarding_leaves_nothing_behind),
+        CASE(a_roll_keeps_what_an_earlier_key_needs),
         CASE(what_is_left_is_counted_and_waited_for),
         CASE(a_refresh_moves_what_is_under_it),
         CASE(an_assigned_dep_is_not_disabled),
