@@ -3,6 +3,7 @@
 
 #include "server/service/ak_capacity.h"
 #include "server/service/customer_key_view.h"
+#include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/deps.h"
 #include "server/service/key_facts.h"
@@ -142,6 +143,7 @@ static enum dep_event event_of(const struct dep_create *request)
 /* record_lock is held. */
 static HF_STATUS record_locked(const struct admin *admin,
                                const struct dep_create *request,
+                               const struct facts_request *keys,
                                struct making *making)
 {
     struct service *service = admin->service;
@@ -150,7 +152,11 @@ static HF_STATUS record_locked(const struct admin *admin,
     HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(dep_decide_new(admin, event_of(request), request->type, &step));
     making->dep->record.state = step.next;
-    enum hf_status status = describe(request, making, &details);
+    enum hf_status status =
+        customer_keys_still_serve(keys->keys, keys->versions);
+    if (status == HF_OK) {
+        status = describe(request, making, &details);
+    }
     if (status == HF_OK) {
         status = change_new(&change);
     }
@@ -206,7 +212,7 @@ static HF_STATUS make_and_record(const struct admin *admin,
     }
     struct dep_record made = making->dep->record;
     pthread_mutex_lock(&service->record_lock);
-    status = record_locked(admin, request, making);
+    status = record_locked(admin, request, keys, making);
     pthread_mutex_unlock(&service->record_lock);
     if (!making->stored) {
         dep_unmake_keys(service, &made);

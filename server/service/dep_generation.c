@@ -41,6 +41,19 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
     return dep_make_generation(service, &plan);
 }
 
+HF_STATUS customer_keys_still_serve(struct key_entry *const *keys,
+                                    struct key_version_entry *const *versions)
+{
+    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+        if (versions[slot] != NULL &&
+            (!versions[slot]->record.enabled ||
+             keys[slot]->record.state != KEY_ACTIVE)) {
+            return HF_E_CONFLICT;
+        }
+    }
+    return HF_OK;
+}
+
 HF_STATUS generation_may_record(const struct generation_making *making)
 {
     /* while the availability key rolls, a new copy under its older version
@@ -49,15 +62,8 @@ HF_STATUS generation_may_record(const struct generation_making *making)
         making->dep->record.ak_state == AK_ROLLING) {
         return HF_E_CONFLICT;
     }
-    for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
-        const struct key_version_entry *version = making->fresh->versions[slot];
-        const struct key_entry *key = making->fresh->keys[slot];
-        if (version != NULL &&
-            (!version->record.enabled || key->record.state != KEY_ACTIVE)) {
-            return HF_E_CONFLICT;
-        }
-    }
-    return HF_OK;
+    return customer_keys_still_serve(making->fresh->keys,
+                                     making->fresh->versions);
 }
 
 HF_STATUS dep_put(const struct dep_record *next, const struct stamp *current,

@@ -31,6 +31,11 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
                           struct key_entry *const *keys,
                           struct key_version_entry *const *versions,
                           struct generation_making *making);
+/* customer_keys_still_serve: HF_OK; HF_E_CONFLICT: a version (NULL: there is
+ * none) was disabled, or its key soft-deleted, while it was worked with.
+ * record_lock is held. */
+HF_STATUS customer_keys_still_serve(struct key_entry *const *keys,
+                                    struct key_version_entry *const *versions);
 /* generation_may_record: HF_OK; HF_E_CONFLICT: the DEP has changed since, or
  * one of the versions may not be used any more. record_lock is held. */
 HF_STATUS generation_may_record(const struct generation_making *making);

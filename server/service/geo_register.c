@@ -1,5 +1,6 @@
 /* geo_register: a geo gets a DEP: S1, and S8 after a loss. The DEP's key is the
  * TIK; the operation that begins with it brings the site keys under it. */
+#include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/geo_inside.h"
 #include "server/service/key_facts.h"
@@ -201,12 +202,17 @@ static HF_STATUS take_over(struct service *service, struct making *making)
 /* record_lock is held. */
 static HF_STATUS record_locked(const struct admin *admin,
                                const struct geo_register *request,
+                               const struct facts_request *keys,
                                struct making *making, struct hf_id *out_id)
 {
     struct service *service = admin->service;
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_TRY(look(admin, request, making)); /* decided anew, on what is now */
-    enum hf_status status = change_new(&change);
+    enum hf_status status =
+        customer_keys_still_serve(keys->keys, keys->versions);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status == HF_OK) {
         status = make_change(admin, request, making, change);
     }
@@ -240,7 +246,7 @@ static HF_STATUS make_and_record(const struct admin *admin,
     }
     const struct dep_record made = making->dep->record;
     pthread_mutex_lock(&service->record_lock);
-    status = record_locked(admin, request, making, out_id);
+    status = record_locked(admin, request, keys, making, out_id);
     pthread_mutex_unlock(&service->record_lock);
     if (!making->stored) {
         dep_unmake_keys(service, &made);
