@@ -13,12 +13,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEAD_BYTES (4 + 8 + HF_SHA256_BYTES + HF_ID_BYTES + 8 + 4)
+#define LINK_BYTES    (4 + 8 + 2 * HF_SHA256_BYTES)
+#define CONTENT_BYTES (HF_ID_BYTES + 8 + 4) /* before the body */
 
 struct link {
     uint64_t index;
     int64_t time_ms;
     struct hf_id tenant;
+    bool of_others; /* content is what is known of it */
+    uint8_t content[HF_SHA256_BYTES];
     uint8_t previous[HF_SHA256_BYTES];
     uint8_t hash[HF_SHA256_BYTES];
     const char *body;
@@ -103,6 +106,16 @@ static bool read_tenant(const json_t *value, struct hf_id *out)
     return text[0] == '\0' || id_parse(text, out) == HF_OK;
 }
 
+static bool read_content(const json_t *record, struct link *out)
+{
+    const json_t *body = json_object_get(record, "json");
+    out->body = json_string_value(body);
+    out->body_len = json_string_length(body);
+    return out->body != NULL &&
+           read_time(json_object_get(record, "time"), &out->time_ms) &&
+           read_tenant(json_object_get(record, "tenantUid"), &out->tenant);
+}
+
 static enum hf_status read_link(struct audit_chain *chain, const json_t *record,
                                 struct link *out)
 {
@@ -111,15 +124,13 @@ static enum hf_status read_link(struct audit_chain *chain, const json_t *record,
         return problem(chain, near, HF_E_INVALID,
                        "what follows this index is no audit record");
     }
-    const json_t *body = json_object_get(record, "json");
-    out->body = json_string_value(body);
-    out->body_len = json_string_length(body);
     bool fine =
-        out->body != NULL &&
-        read_time(json_object_get(record, "time"), &out->time_ms) &&
         read_hash(json_object_get(record, "previousHash"), out->previous) &&
-        read_hash(json_object_get(record, "hash"), out->hash) &&
-        read_tenant(json_object_get(record, "tenantUid"), &out->tenant);
+        read_hash(json_object_get(record, "hash"), out->hash);
+    const json_t *content = json_object_get(record, "contentHash");
+    out->of_others = json_string_length(content) > 0;
+    fine = fine && (out->of_others ? read_hash(content, out->content)
+                                   : read_content(record, out));
     return fine ? HF_OK
                 : problem(chain, out->index, HF_E_INVALID,
                           "a field is missing or malformed");
@@ -133,26 +144,48 @@ static void digest_freep(EVP_MD_CTX **digest)
     EVP_MD_CTX_free(*digest);
 }
 
-static enum hf_status hash_of(const struct link *link,
-                              uint8_t out[HF_SHA256_BYTES])
+static enum hf_status digest_of(struct bytes head, struct bytes tail,
+                                uint8_t out[HF_SHA256_BYTES])
 {
-    uint8_t head[HEAD_BYTES];
-    struct byte_writer writer = byte_writer_on(head, sizeof head);
-    put_raw(&writer, "HFA1", 4);
-    put_u64(&writer, link->index);
-    put_raw(&writer, link->previous, sizeof link->previous);
-    put_raw(&writer, link->tenant.bytes, sizeof link->tenant.bytes);
-    put_u64(&writer, (uint64_t)link->time_ms);
-    put_u32(&writer, (uint32_t)link->body_len);
     HF_OWNED(digest_freep) EVP_MD_CTX *digest = EVP_MD_CTX_new();
-    if (digest == NULL || writer.overrun ||
-        EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1 ||
-        EVP_DigestUpdate(digest, head, writer.len) != 1 ||
-        EVP_DigestUpdate(digest, link->body, link->body_len) != 1 ||
+    if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1 ||
+        EVP_DigestUpdate(digest, head.data, head.len) != 1 ||
+        EVP_DigestUpdate(digest, tail.data, tail.len) != 1 ||
         EVP_DigestFinal_ex(digest, out, NULL) != 1) {
         return HF_E_INTERNAL;
     }
     return HF_OK;
+}
+
+static enum hf_status content_of(const struct link *link,
+                                 uint8_t out[HF_SHA256_BYTES])
+{
+    uint8_t head[CONTENT_BYTES];
+    struct byte_writer writer = byte_writer_on(head, sizeof head);
+    if (link->of_others) {
+        memcpy(out, link->content, HF_SHA256_BYTES);
+        return HF_OK;
+    }
+    put_raw(&writer, link->tenant.bytes, sizeof link->tenant.bytes);
+    put_u64(&writer, (uint64_t)link->time_ms);
+    put_u32(&writer, (uint32_t)link->body_len);
+    return digest_of(
+        (struct bytes){head, writer.len},
+        (struct bytes){(const uint8_t *)link->body, link->body_len}, out);
+}
+
+static enum hf_status hash_of(const struct link *link,
+                              uint8_t out[HF_SHA256_BYTES])
+{
+    uint8_t head[LINK_BYTES];
+    uint8_t content[HF_SHA256_BYTES];
+    struct byte_writer writer = byte_writer_on(head, sizeof head);
+    HF_TRY(content_of(link, content));
+    put_raw(&writer, "HFA2", 4);
+    put_u64(&writer, link->index);
+    put_raw(&writer, link->previous, sizeof link->previous);
+    put_raw(&writer, content, sizeof content);
+    return digest_of((struct bytes){head, writer.len}, BYTES_NONE, out);
 }
 
 static bool same(const uint8_t a[HF_SHA256_BYTES],
@@ -180,14 +213,88 @@ static enum hf_status check_link(struct audit_chain *chain,
         return problem(chain, link->index, HF_E_CORRUPT,
                        "does not link to the record before it");
     }
+    if (link->index > chain->last_index + 1 && chain->absent_from == 0) {
+        chain->absent_from = chain->last_index + 1;
+    }
     chain->links += adjoins || first ? 1 : 0;
     return HF_OK;
+}
+
+/* --- checkpoints -----------------------------------------------------------
+ */
+
+/* What is signed is the hash of the last record, which holds all those before;
+ * if one of them is missing here, that is not to be seen. */
+static enum hf_status check_signed(struct audit_chain *chain,
+                                   const struct checkpoint *checkpoint)
+{
+    if (checkpoint->audit_index > chain->last_index) {
+        return problem(chain, chain->last_index + 1, HF_E_CORRUPT,
+                       "is missing, and what a checkpoint behind it covers: "
+                       "the end was cut off");
+    }
+    if (checkpoint->audit_index < chain->last_index) {
+        return problem(chain, checkpoint->audit_index, HF_E_INVALID,
+                       "was signed, but its checkpoint does not stand behind "
+                       "it");
+    }
+    if (!same(checkpoint->audit_hash, chain->last_hash)) {
+        return problem(chain, checkpoint->audit_index, HF_E_CORRUPT,
+                       "is not the record that was signed");
+    }
+    if (chain->absent_from > 0) {
+        return problem(chain, chain->absent_from, HF_E_CORRUPT,
+                       "is missing, though a checkpoint covers it");
+    }
+    chain->checkpoints++;
+    chain->covered = checkpoint->audit_index;
+    return HF_OK;
+}
+
+static enum hf_status add_checkpoint(struct audit_chain *chain,
+                                     const json_t *line)
+{
+    struct checkpoint checkpoint;
+    enum hf_status status =
+        checkpoint_read(line, chain->public_key, &checkpoint);
+    if (status == HF_E_DENIED) {
+        return problem(chain, chain->last_index, HF_E_CORRUPT,
+                       "has a checkpoint behind it that this key did not sign");
+    }
+    if (status != HF_OK) {
+        return problem(chain, chain->last_index, status,
+                       "has a checkpoint behind it that is malformed");
+    }
+    return check_signed(chain, &checkpoint);
+}
+
+/* One kept elsewhere is looked at when its record has come by. */
+static enum hf_status meet_kept(struct audit_chain *chain, bool ended)
+{
+    const struct checkpoint_set *kept = chain->kept;
+    while (kept != NULL && chain->kept_met < kept->count) {
+        const struct checkpoint *next = &kept->items[chain->kept_met];
+        if (next->audit_index > chain->last_index && !ended) {
+            break;
+        }
+        HF_TRY(check_signed(chain, next));
+        chain->kept_met++;
+    }
+    return HF_OK;
+}
+
+HF_STATUS audit_chain_end(struct audit_chain *chain)
+{
+    return meet_kept(chain, true);
 }
 
 HF_STATUS audit_chain_add(struct audit_chain *chain, const json_t *record)
 {
     struct link link = {0};
     uint8_t hash[HF_SHA256_BYTES];
+    if (checkpoint_is_one(record)) {
+        return add_checkpoint(chain, record);
+    }
     HF_TRY(read_link(chain, record, &link));
     HF_TRY(check_link(chain, &link));
     HF_TRY(hash_of(&link, hash));
@@ -196,7 +303,8 @@ HF_STATUS audit_chain_add(struct audit_chain *chain, const json_t *record)
                        "was changed: its hash does not fit its content");
     }
     chain->records++;
+    chain->others += link.of_others ? 1 : 0;
     chain->last_index = link.index;
     memcpy(chain->last_hash, link.hash, sizeof chain->last_hash);
-    return HF_OK;
+    return meet_kept(chain, false);
 }

@@ -136,4 +136,6 @@ extern const struct command_set commands_of_data;
 extern const struct command_set commands_of_operation;
 extern const struct command_set commands_of_audit;
 extern const struct command_set commands_of_audit_stream;
+extern const struct command_set commands_of_audit_verify;
+extern const struct command_set commands_of_checkpoint;
 extern const struct command_set commands_of_status;

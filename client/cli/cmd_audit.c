@@ -1,18 +1,12 @@
-/* audit: who did what (specification 10), and whether the log was touched. */
+/* audit: who did what (specification 10). */
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
-#include "client/cli/audit_chain.h"
 #include "client/cli/cli.h"
 #include "client/cli/json.h"
 #include "client/cli/values.h"
 
 #include "holdfast/v1/audit_service.pb-c.h"
-
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LIMIT_MAX 1000000000
 
@@ -50,20 +44,6 @@ static enum cli_exit listing_begin(struct cli *cli, struct listing *listing)
     return CLI_OK;
 }
 
-static enum cli_exit show_lines(struct cli *cli, const json_t *records)
-{
-    size_t index = 0;
-    const json_t *record = NULL;
-    json_array_foreach(records, index, record)
-    {
-        if (json_dumpf(record, cli->out, JSON_COMPACT) != 0 ||
-            fputc('\n', cli->out) == EOF) {
-            return CLI_OTHER;
-        }
-    }
-    return fflush(cli->out) == 0 ? CLI_OK : CLI_OTHER;
-}
-
 static enum cli_exit run_list(struct cli *cli, const struct args *args)
 {
     struct listing listing = {0};
@@ -87,139 +67,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
     if (code != CLI_OK) {
         return error.code != HF_CODE_OK ? cli_error(cli, &error) : code;
     }
-    return show_lines(cli, records);
-}
-
-/* --- verify ----------------------------------------------------------------
- */
-
-static enum cli_exit bad(struct cli *cli, const struct audit_chain *chain)
-{
-    return cli_fail(cli, CLI_DATA_LOSS,
-                    "the audit chain is broken: index %" PRIu64 " %s",
-                    chain->bad_index, chain->problem);
-}
-
-static enum cli_exit verify_server(struct cli *cli, struct audit_chain *chain)
-{
-    struct listing listing = {0};
-    HF_OWNED(hf_error_free) struct hf_error error = {0};
-    HF_OWNED(json_freep) json_t *records = NULL;
-    enum cli_exit code = listing_begin(cli, &listing);
-    if (code == CLI_OK) {
-        code = cli_gather(cli, &listing.list, &records, &error);
-    }
-    if (code != CLI_OK) {
-        return error.code != HF_CODE_OK ? cli_error(cli, &error) : code;
-    }
-    size_t index = 0;
-    const json_t *record = NULL;
-    json_array_foreach(records, index, record)
-    {
-        if (audit_chain_add(chain, record) != HF_OK) {
-            return bad(cli, chain);
-        }
-    }
-    return CLI_OK;
-}
-
-static void stream_closep(FILE **stream)
-{
-    if (*stream != NULL && *stream != stdin) {
-        (void)fclose(*stream);
-    }
-}
-
-struct bytes_line {
-    const char *text;
-    size_t len;
-    size_t number;
-};
-
-/* verify_line: one line of JSON. */
-static enum cli_exit verify_line(struct cli *cli, const char *path,
-                                 struct bytes_line line,
-                                 struct audit_chain *chain)
-{
-    json_error_t where;
-    HF_OWNED(json_freep)
-    json_t *record =
-        json_loadb(line.text, line.len, JSON_REJECT_DUPLICATES, &where);
-    if (record == NULL) {
-        return cli_fail(cli, CLI_DATA_LOSS, "%s:%zu: no JSON: %s", path,
-                        line.number, where.text);
-    }
-    return audit_chain_add(chain, record) == HF_OK ? CLI_OK : bad(cli, chain);
-}
-
-static void text_freep(char **text)
-{
-    free(*text);
-}
-
-static enum cli_exit verify_file(struct cli *cli, const char *path,
-                                 struct audit_chain *chain)
-{
-    HF_OWNED(stream_closep)
-    FILE *stream = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (stream == NULL) {
-        return cli_usage(cli, "%s: %s", path, strerror(errno));
-    }
-    HF_OWNED(text_freep) char *text = NULL;
-    size_t cap = 0;
-    size_t number = 0;
-    for (;;) {
-        ssize_t len = getline(&text, &cap, stream);
-        if (len < 0) {
-            break;
-        }
-        number++;
-        if (text[strspn(text, " \t\r\n")] == '\0') {
-            continue;
-        }
-        enum cli_exit code = verify_line(
-            cli, path, (struct bytes_line){text, (size_t)len, number}, chain);
-        if (code != CLI_OK) {
-            return code;
-        }
-    }
-    return ferror(stream) == 0
-               ? CLI_OK
-               : cli_fail(cli, CLI_OTHER, "%s: %s", path, strerror(errno));
-}
-
-static enum cli_exit run_verify(struct cli *cli, const struct args *args)
-{
-    struct audit_chain chain = {0};
-    const char *path = args->operands[0];
-    enum cli_exit code = path != NULL ? verify_file(cli, path, &chain)
-                                      : verify_server(cli, &chain);
-    if (code != CLI_OK) {
-        return code;
-    }
-    /* indexes count from 1 and only go up */
-    uint64_t absent = chain.last_index - chain.records;
-    if (cli->json) {
-        HF_OWNED(json_freep)
-        json_t *value = json_pack(
-            "{sbsIsIsIsI}", "intact", 1, "records", (json_int_t)chain.records,
-            "links", (json_int_t)chain.links, "lastIndex",
-            (json_int_t)chain.last_index, "absent", (json_int_t)absent);
-        return output_json(cli->out, value);
-    }
-    (void)fprintf(cli->out,
-                  "intact: %" PRIu64 " records, every hash fits; %" PRIu64
-                  " links to the record before checked; last index %" PRIu64
-                  "\n",
-                  chain.records, chain.links, chain.last_index);
-    if (absent > 0) {
-        (void)fprintf(cli->out,
-                      "absent: %" PRIu64
-                      " up to there; they belong to others, or were left out: "
-                      "this cannot tell\n",
-                      absent);
-    }
-    return CLI_OK;
+    return json_lines(cli->out, records) ? CLI_OK : CLI_OTHER;
 }
 
 static const struct option list_options[] = {
@@ -230,11 +78,6 @@ static const struct option list_options[] = {
     {"service",  NULL,   "the service's own records (role operator)",    false,
      false                                                                           },
 };
-static const struct option verify_options[] = {
-    {"service", NULL, "the service's own records (role operator)", false,
-     false},
-};
-
 static const struct command list_command = {
     .group = "audit",
     .verb = "list",
@@ -245,18 +88,5 @@ static const struct command list_command = {
     .run = run_list,
 };
 
-static const struct command verify_command = {
-    .group = "audit",
-    .verb = "verify",
-    .summary = "Recompute the hash chain, from a file (offline) or from the "
-               "server. Exit code 7 when it is broken.",
-    .operands = "[FILE]",
-    .options = verify_options,
-    .option_count = HF_COUNT(verify_options),
-    .example = "holdfast audit verify audit.jsonl",
-    .run = run_verify,
-};
-
-static const struct command *const commands[] = {&list_command,
-                                                 &verify_command};
+static const struct command *const commands[] = {&list_command};
 const struct command_set commands_of_audit = {commands, HF_COUNT(commands)};

@@ -19,8 +19,13 @@ struct reading {
     struct cli *cli;
     FILE *to;
     bool lines; /* JSON lines, as verify reads them */
+    bool whole_chain;
     uint64_t count;
+    uint64_t others; /* told of by their hashes alone */
     uint64_t last_index;
+    json_t *checkpoints;    /* of an export: newest first; what is left */
+    size_t checkpoint_left; /* of it */
+    uint64_t checkpoint_count;
     bool told; /* since the server was asked last */
     bool failed;
 
@@ -60,14 +65,41 @@ static bool write_text(struct reading *reading, const ProtobufCMessage *message)
     return value != NULL && fputc('\n', reading->to) != EOF;
 }
 
+/* Each stands behind the record that it covers. */
+static bool write_checkpoints(struct reading *reading, bool all)
+{
+    while (reading->checkpoint_left > 0) {
+        const json_t *next =
+            json_array_get(reading->checkpoints, reading->checkpoint_left - 1);
+        const char *index =
+            json_string_value(json_object_get(next, "auditIndex"));
+        if (!all && (index == NULL ||
+                     strtoull(index, NULL, 10) > reading->last_index)) {
+            return true;
+        }
+        reading->checkpoint_left--;
+        reading->checkpoint_count++;
+        if (json_dumpf(next, reading->to, JSON_COMPACT) != 0 ||
+            fputc('\n', reading->to) == EOF) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool take(void *context, const ProtobufCMessage *message)
 {
     struct reading *reading = context;
+    const Holdfast__V1__AuditRecord *record =
+        (const Holdfast__V1__AuditRecord *)message;
     bool written = reading->lines ? write_json(reading, message)
                                   : write_text(reading, message);
-    reading->count++;
-    reading->last_index = ((const Holdfast__V1__AuditRecord *)message)->index;
+    bool of_others = record->content_hash.len > 0;
+    reading->count += of_others ? 0 : 1;
+    reading->others += of_others ? 1 : 0;
+    reading->last_index = record->index;
     reading->told = true;
+    written = written && write_checkpoints(reading, false);
     reading->failed = !written || fflush(reading->to) != 0;
     return !reading->failed;
 }
@@ -126,7 +158,8 @@ static enum hf_code query_once(struct reading *reading, struct hf_error *error)
     Holdfast__V1__QueryAuditRecordsRequest request =
         HOLDFAST__V1__QUERY_AUDIT_RECORDS_REQUEST__INIT;
     request.parent = reading->parent;
-    request.filter = &reading->filter;
+    request.whole_chain = reading->whole_chain;
+    request.filter = reading->whole_chain ? NULL : &reading->filter;
     const struct hf_unary call = {
         .method = "holdfast.v1.AuditService/QueryAuditRecords",
         .request = &request.base,
@@ -220,36 +253,79 @@ static void file_closep(FILE **file)
     }
 }
 
-static enum cli_exit run_export(struct cli *cli, const struct args *args)
+/* Asked for first: what they cover is then in what follows. */
+static enum cli_exit fetch_checkpoints(struct reading *reading)
 {
-    const char *path = args->operands[0];
-    struct reading reading = {.lines = true};
-    HF_OWNED(file_closep) FILE *file = NULL;
-    enum cli_exit code = reading_begin(cli, &reading);
-    if (code != CLI_OK) {
-        return code;
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    Holdfast__V1__ListCheckpointsRequest request =
+        HOLDFAST__V1__LIST_CHECKPOINTS_REQUEST__INIT;
+    const struct cli_list list = {
+        .method = {"holdfast.v1.AuditService/ListCheckpoints",
+                   &holdfast__v1__list_checkpoints_response__descriptor},
+        .request = &request.base,
+        .items = "checkpoints",
+    };
+    request.parent = reading->parent;
+    request.page_size = 200;
+    enum cli_exit code =
+        cli_gather(reading->cli, &list, &reading->checkpoints, &error);
+    if (code != CLI_OK && error.code != HF_CODE_OK) {
+        return cli_error(reading->cli, &error);
     }
-    file = fopen(path, "wxe");
-    if (file == NULL) {
-        return cli_usage(cli, "%s: %s", path, strerror(errno));
-    }
-    reading.to = file;
-    code = query(&reading);
-    if (code != CLI_OK) {
-        return code;
-    }
+    reading->checkpoint_left = json_array_size(reading->checkpoints);
+    return code;
+}
+
+static enum cli_exit show_export(struct cli *cli, const struct reading *reading,
+                                 const char *path)
+{
     if (cli->json) {
         HF_OWNED(json_freep)
         json_t *value =
-            json_pack("{sIsI}", "records", (json_int_t)reading.count,
-                      "lastIndex", (json_int_t)reading.last_index);
+            json_pack("{sI sI sI sI}", "records", (json_int_t)reading->count,
+                      "others", (json_int_t)reading->others, "checkpoints",
+                      (json_int_t)reading->checkpoint_count, "lastIndex",
+                      (json_int_t)reading->last_index);
         return output_json(cli->out, value);
     }
     (void)fprintf(cli->out,
-                  "%" PRIu64 " records written; check them with \"holdfast "
-                  "audit verify %s\"\n",
-                  reading.count, path);
+                  "%" PRIu64 " records written, the hashes of %" PRIu64
+                  " that are others', and %" PRIu64
+                  " signed checkpoints; check them with \"holdfast audit "
+                  "verify %s --public-key FILE\"\n",
+                  reading->count, reading->others, reading->checkpoint_count,
+                  path);
     return CLI_OK;
+}
+
+static enum cli_exit export(struct reading *reading, const char *path) {
+    HF_OWNED(file_closep) FILE *file = NULL;
+    enum cli_exit code = reading_begin(reading->cli, reading);
+    if (code == CLI_OK){code = fetch_checkpoints(reading);}
+if (code != CLI_OK)
+{
+    return code;
+}
+file = fopen(path, "wxe");
+if (file == NULL) {
+    return cli_usage(reading->cli, "%s: %s", path, strerror(errno));
+}
+reading->to = file;
+code = query(reading);
+if (code == CLI_OK &&
+    (!write_checkpoints(reading, true) || fflush(file) != 0)) {
+    code = cli_fail(reading->cli, CLI_OTHER, "%s: %s", path, strerror(errno));
+}
+return code;
+}
+
+static enum cli_exit run_export(struct cli *cli, const struct args *args)
+{
+    const char *path = args->operands[0];
+    struct reading reading = {.cli = cli, .lines = true, .whole_chain = true};
+    enum cli_exit code = export(&reading, path);
+    json_decref(reading.checkpoints);
+    return code == CLI_OK ? show_export(cli, &reading, path) : code;
 }
 
 #define OPTION_SERVICE                                                         \
@@ -301,8 +377,8 @@ static const struct command tail_command = {
 static const struct command export_command = {
     .group = "audit",
     .verb = "export",
-    .summary = "Write every audit record to a new file, one JSON object a "
-               "line, for \"audit verify\".",
+    .summary = "Write every audit record and signed checkpoint to a new file, "
+               "one JSON object a line, for \"audit verify\".",
     .operands = "FILE",
     .options = export_options,
     .option_count = HF_COUNT(export_options),

@@ -284,3 +284,16 @@ json_t *message_json(const ProtobufCMessage *message)
     }
     return HF_GIVE(root);
 }
+
+bool json_lines(FILE *to, const json_t *array)
+{
+    size_t index = 0;
+    const json_t *item = NULL;
+    json_array_foreach(array, index, item)
+    {
+        if (json_dumpf(item, to, JSON_COMPACT) != 0 || fputc('\n', to) == EOF) {
+            return false;
+        }
+    }
+    return fflush(to) == 0;
+}

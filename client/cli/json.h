@@ -10,6 +10,9 @@
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
 
+#include <stdbool.h>
+#include <stdio.h>
+
 static inline void json_freep(json_t **value)
 {
     json_decref(*value);
@@ -19,6 +22,9 @@ static inline void json_freep(json_t **value)
 /* json_text: a JSON text of what may be anything, cleaned. Never NULL while
  * there is memory. */
 json_t *json_text(const char *text);
+
+/* json_lines: each item of an array as one line, and flushed. */
+bool json_lines(FILE *to, const json_t *array);
 
 /* message_json: a new object; NULL without memory, or for a message deeper
  * than any of the contract. */

@@ -107,6 +107,7 @@ static HF_STATUS start_service(struct app *app)
         .attempt_ms = limits->attempt_timeout_ms,
         .probe_ms = limits->probe_interval_ms,
         .scrub_ms = DAY_MS,
+        .checkpoints = true,
         .encryption_overdue_ms = limits->encryption_overdue_days * DAY_MS,
         .ak_roll_ms = limits->ak_roll_interval_days * DAY_MS,
         .verifier = can_verify ? &app->verifier.port : NULL,

@@ -163,6 +163,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
     [VERB_QUERY_AUDIT_RECORDS] =   {SUBJECT_OWN,     "T..........AOa"},
     [VERB_TAIL_AUDIT_RECORDS] =    {SUBJECT_OWN,     "T..........AOa"},
+    [VERB_LIST_CHECKPOINTS] =      {SUBJECT_OWN,     "T..........AOa"},
 };
 /* clang-format on */
 

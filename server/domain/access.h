@@ -115,7 +115,8 @@ enum role {
     X(GET_PURGE_CERTIFICATE, "GetPurgeCertificate")                            \
     X(LIST_AUDIT_RECORDS, "ListAuditRecords")                                  \
     X(QUERY_AUDIT_RECORDS, "QueryAuditRecords")                                \
-    X(TAIL_AUDIT_RECORDS, "TailAuditRecords")
+    X(TAIL_AUDIT_RECORDS, "TailAuditRecords")                                  \
+    X(LIST_CHECKPOINTS, "ListCheckpoints")
 
 enum verb {
 #define X(word, method) VERB_##word,

@@ -64,9 +64,7 @@ static void recycle(struct rpc_call *call)
         atomic_fetch_sub_explicit(&rpc->in_work, 1, memory_order_relaxed);
     }
     if (call->counted) {
-        enum admission kind = lane_admission(slot->method->lane);
-        rpc->in_flight[kind]--;
-        rpc->in_flight_of[kind][call->share]--;
+        rpc->in_flight[lane_admission(slot->method->lane)]--;
         call->counted = false;
     }
     call_clear(call);

@@ -1,6 +1,7 @@
 #include "server/service/audit.h"
 
 #include "server/service/admin.h"
+#include "server/service/chain_end.h"
 
 #include <jansson.h>
 
@@ -55,6 +56,8 @@ static bool is_asked_for(const struct audit_filter *filter,
 struct walk {
     const struct audit_filter *filter;
     audit_record_fn *each;
+    audit_stub_fn *each_stub; /* NULL: what is not the owner's is left out */
+    const struct hf_id *owner;
     void *context;
     size_t shown_max;
     uint64_t looked_at_max;
@@ -63,6 +66,17 @@ struct walk {
     uint64_t last; /* index */
     bool more;
 };
+
+/* What is not for this reader: how the chain goes through it, no more. */
+static HF_STATUS step_over(struct walk *walk, const struct audit_link *link)
+{
+    struct audit_stub stub = {.index = link->index};
+    memcpy(stub.previous, link->previous, sizeof stub.previous);
+    memcpy(stub.hash, link->hash, sizeof stub.hash);
+    HF_TRY(audit_content_hash(link, stub.content));
+    walk->shown++;
+    return walk->each_stub(walk->context, &stub);
+}
 
 static enum hf_status step(void *context, const struct audit_link *link)
 {
@@ -74,6 +88,9 @@ static enum hf_status step(void *context, const struct audit_link *link)
     }
     walk->looked_at++;
     walk->last = link->index;
+    if (!id_equal(&link->tenant, walk->owner)) {
+        return step_over(walk, link);
+    }
     if (!is_asked_for(walk->filter, link)) {
         return HF_OK;
     }
@@ -87,8 +104,10 @@ static HF_STATUS walk_behind(struct service *service, const struct hf_id *owner,
 {
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     HF_TRY(store_begin(service->settings.store, STORE_READ, &txn));
+    walk->owner = owner;
     enum hf_status status =
-        store_audit_list(txn, owner, walk->last + 1, SIZE_MAX, step, walk);
+        store_audit_list(txn, walk->each_stub == NULL ? owner : NULL,
+                         walk->last + 1, SIZE_MAX, step, walk);
     return status == HF_E_LIMIT && walk->more ? HF_OK : status;
 }
 
@@ -159,6 +178,7 @@ HF_STATUS audit_read(struct service *service, const struct caller *caller,
     struct walk walk = {
         .filter = &reading->filter,
         .each = each,
+        .each_stub = reading->each_stub,
         .context = context,
         .shown_max = reading->max,
         .looked_at_max = READING_LOOKED_AT_MAX,
@@ -172,52 +192,18 @@ HF_STATUS audit_read(struct service *service, const struct caller *caller,
     return problem_of_status(problem, status);
 }
 
-static enum hf_status found(void *context, const struct audit_link *link)
-{
-    (void)link;
-    *(bool *)context = true;
-    return HF_OK;
-}
-
-static HF_STATUS has_from(struct store_txn *txn, uint64_t index, bool *out)
-{
-    *out = false;
-    return store_audit_list(txn, NULL, index, 1, found, out);
-}
-
-/* Indexes have no gaps, so the last one is found by halving. */
-static HF_STATUS last_index(struct store_txn *txn, uint64_t *out)
-{
-    uint64_t there = 0;
-    uint64_t beyond = 1;
-    bool found_one = true;
-    while (beyond < INT64_MAX / 2) {
-        HF_TRY(has_from(txn, beyond, &found_one));
-        if (!found_one) {
-            break;
-        }
-        there = beyond;
-        beyond *= 2;
-    }
-    while (beyond - there > 1) {
-        uint64_t middle = there + (beyond - there) / 2;
-        HF_TRY(has_from(txn, middle, &found_one));
-        *(found_one ? &there : &beyond) = middle;
-    }
-    *out = there;
-    return HF_OK;
-}
-
 HF_STATUS audit_end(struct service *service, const struct caller *caller,
                     struct audit_reading *reading, struct problem *problem)
 {
+    struct audit_link end = {.index = 0};
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     HF_TRY(admit(service, caller, reading->verb, reading->tenant,
                  &reading->owner, problem));
     enum hf_status status =
         store_begin(service->settings.store, STORE_READ, &txn);
     if (status == HF_OK) {
-        status = last_index(txn, &reading->after);
+        status = chain_end(txn, &end);
     }
+    reading->after = end.index;
     return problem_of_status(problem, status);
 }

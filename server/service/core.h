@@ -21,6 +21,7 @@ struct purge_book;
 struct rows;
 struct scheduler;
 struct chronicle;
+struct checkpoints;
 
 struct service {
     struct service_settings settings;
@@ -32,6 +33,7 @@ struct service {
     struct purge_book *purges;
     struct scheduler *scheduler;
     struct chronicle *chronicle;
+    struct checkpoints *checkpoints;
     /* Held from the last look at the facts to the change of the catalogue by
      * every administrative change: what was decided is what is recorded. Token
      * work is done before it. */
@@ -48,6 +50,7 @@ struct service {
     atomic_uint_fast64_t hot_calls;
     atomic_uint_fast64_t slow_calls;
     atomic_uint_fast64_t overloaded;
+    atomic_uint_fast64_t checkpoint_count;
     atomic_uint_fast64_t leases;
     atomic_uint_fast64_t tik_answers_due; /* of races, the late ones too */
 };

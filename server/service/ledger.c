@@ -2,12 +2,14 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/chain_end.h"
 #include "server/service/change.h"
 #include "server/service/epoch.h"
 #include "server/service/seals.h"
 #include "server/store/record.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@ struct ledger {
     pthread_mutex_t watch_lock; /* innermost; held while the watcher is told */
     topic_fn *changed;
     void *changed_context;
+    atomic_uint_fast64_t last_index; /* of the audit chain */
 };
 
 const struct store *ledger_store(struct ledger *ledger)
@@ -120,6 +123,21 @@ HF_STATUS ledger_load(struct ledger *ledger, ledger_each_fn *each,
     return status;
 }
 
+static HF_STATUS find_end(struct ledger *ledger)
+{
+    struct audit_link end;
+    HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
+    HF_TRY(store_begin(ledger->store, STORE_READ, &txn));
+    HF_TRY(chain_end(txn, &end));
+    atomic_store(&ledger->last_index, end.index);
+    return HF_OK;
+}
+
+uint64_t ledger_last_index(const struct ledger *ledger)
+{
+    return atomic_load(&ledger->last_index);
+}
+
 static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
                             struct problem *problem)
 {
@@ -137,7 +155,7 @@ static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
     }
     HF_TRY(epoch_agree(ledger->store, &ledger->seals, &ledger->epoch, problem));
     ledger->epoch_in_token = true;
-    return HF_OK;
+    return problem_of_status(problem, find_end(ledger));
 }
 
 HF_STATUS ledger_open(const struct store *store, const struct token *token,
@@ -321,8 +339,20 @@ static struct hf_id id_behind_owner(const struct record *record)
     return id;
 }
 
+static void note_end(struct ledger *ledger, const struct change *change)
+{
+    uint64_t end = change->audit_count == 0
+                       ? 0
+                       : change->audits[change->audit_count - 1].index;
+    uint_fast64_t known = atomic_load(&ledger->last_index);
+    while (known < end &&
+           !atomic_compare_exchange_weak(&ledger->last_index, &known, end)) {
+    }
+}
+
 static void tell_topics(struct ledger *ledger, const struct change *change)
 {
+    note_end(ledger, change);
     pthread_mutex_lock(&ledger->watch_lock);
     for (size_t i = 0; ledger->changed != NULL && i < change->step_count; i++) {
         const struct record *record = &change->steps[i].record;

@@ -3,6 +3,7 @@
 #include "server/domain/lease.h"
 
 #include "server/service/availability_roll.h"
+#include "server/service/checkpoints.h"
 #include "server/service/chronicle.h"
 #include "server/service/key_retention.h"
 #include "server/service/mailbox_moves.h"
@@ -278,6 +279,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     key_retention_round(service, round->now_ms);
     check_scrub(scheduler, round->now_ms);
     chronicle_round(service, round->now_ms);
+    checkpoints_round(service, round->now_ms);
     purges_round(service, round->now_ms);
     check_overdue(scheduler, round->now_ms);
     look(round);

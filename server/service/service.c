@@ -1,6 +1,7 @@
 #include "server/service/service.h"
 
 #include "server/service/ak_capacity.h"
+#include "server/service/checkpoints.h"
 #include "server/service/chronicle.h"
 #include "server/service/core.h"
 #include "server/service/keys.h"
@@ -60,6 +61,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
     HF_TRY(catalogue_load(service, problem));
+    HF_TRY(checkpoints_open(service, problem));
     HF_TRY(purges_open(service, problem));
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));
@@ -116,8 +118,10 @@ void service_stop(struct service *service)
     end_all_leases(service);
     leases_wait_for_all(service);
     denials_flush(service);
+    checkpoints_end(service);
     operations_close(service->operations);
     chronicle_close(service->chronicle);
+    checkpoints_close(service->checkpoints);
     purges_close(service->purges);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);
@@ -138,6 +142,7 @@ void service_counters_get(struct service *service, struct service_counters *out)
         .slow_calls = atomic_load(&service->slow_calls),
         .overloaded = atomic_load(&service->overloaded),
         .leases = atomic_load(&service->leases),
+        .checkpoints = atomic_load(&service->checkpoint_count),
     };
 }
 

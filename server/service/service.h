@@ -57,6 +57,7 @@ struct service_settings {
     int64_t ak_lease_ms;     /* R-15.4a: 0 to HF_AK_LEASE_MAX_MS */
     int64_t attempt_ms;      /* 0: HF_TOKEN_ROOT_DEADLINE_MS */
     int64_t scrub_ms;        /* between looks at all stored copies; 0: none */
+    bool checkpoints;        /* of the audit chains are signed */
     int64_t ak_roll_ms;      /* between rolls of availability keys; 0: none */
     int64_t probe_ms;        /* 0: 300000; INT64_MAX: by no time */
     /* NULL: no purge is executed */
@@ -89,8 +90,9 @@ struct service_counters {
     uint64_t ak_uses;
     uint64_t hot_calls; /* served by the hot lane */
     uint64_t slow_calls;
-    uint64_t overloaded; /* refused by admission */
-    uint64_t leases;     /* live now */
+    uint64_t overloaded;  /* refused by admission */
+    uint64_t leases;      /* live now */
+    uint64_t checkpoints; /* signed and recorded */
 };
 void service_counters_get(struct service *service,
                           struct service_counters *out);

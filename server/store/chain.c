@@ -5,20 +5,32 @@
 
 #include <string.h>
 
-HF_STATUS audit_link_hash(const struct audit_link *link,
-                          uint8_t out_hash[HF_SHA256_BYTES])
+HF_STATUS audit_content_hash(const struct audit_link *link,
+                             uint8_t out_hash[HF_SHA256_BYTES])
 {
-    uint8_t input[RECORD_BODY_MAX_BYTES + 128];
+    uint8_t input[RECORD_BODY_MAX_BYTES + 64];
     struct byte_writer writer = byte_writer_on(input, sizeof input);
     if (link->body_len > RECORD_BODY_MAX_BYTES) {
         return HF_E_INVALID;
     }
-    put_raw(&writer, "HFA1", 4);
-    put_u64(&writer, link->index);
-    put_raw(&writer, link->previous, HF_SHA256_BYTES);
     put_raw(&writer, link->tenant.bytes, HF_ID_BYTES);
     put_u64(&writer, (uint64_t)link->time_ms);
     put_lp(&writer, link->body, link->body_len);
+    CHECK(!writer.overrun);
+    return sha256((struct bytes){input, writer.len}, out_hash);
+}
+
+HF_STATUS audit_link_hash(const struct audit_link *link,
+                          uint8_t out_hash[HF_SHA256_BYTES])
+{
+    uint8_t input[4 + 8 + 2 * HF_SHA256_BYTES];
+    uint8_t content[HF_SHA256_BYTES];
+    struct byte_writer writer = byte_writer_on(input, sizeof input);
+    HF_TRY(audit_content_hash(link, content));
+    put_raw(&writer, "HFA2", 4);
+    put_u64(&writer, link->index);
+    put_raw(&writer, link->previous, HF_SHA256_BYTES);
+    put_raw(&writer, content, sizeof content);
     CHECK(!writer.overrun);
     return sha256((struct bytes){input, writer.len}, out_hash);
 }

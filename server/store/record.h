@@ -460,6 +460,25 @@ HF_STATUS tombstone_encode(const struct tombstone_record *in,
                            struct record *out);
 HF_STATUS tombstone_decode(const struct record *in,
                            struct tombstone_record *out);
+/* The heads of both audit chains, as signed (R-15.24). Of one head of the chain
+ * in the store the newest checkpoint is kept. Key: what is left of UINT64_MAX
+ * behind audit_index, so that the newest comes first. */
+struct checkpoint_record {
+    uint64_t audit_index; /* 0: nothing was chained yet */
+    uint8_t audit_hash[HF_SHA256_BYTES];
+    struct hf_id spool;     /* nil: there is none */
+    uint64_t spool_records; /* so many it has had */
+    uint8_t spool_hash[HF_SHA256_BYTES];
+    int64_t signed_ms;
+    uint8_t key_fingerprint[HF_SHA256_BYTES];
+    uint8_t signature[80]; /* ECDSA P-256 with SHA-256, DER */
+    size_t signature_len;
+};
+HF_STATUS checkpoint_encode(const struct checkpoint_record *in,
+                            struct record *out);
+HF_STATUS checkpoint_decode(const struct record *in,
+                            struct checkpoint_record *out);
+
 HF_STATUS certificate_encode(const struct certificate_record *in,
                              struct record *out);
 HF_STATUS certificate_decode(const struct record *in,
@@ -518,6 +537,7 @@ struct record_key key_of_id(const struct hf_id *id);
 struct record_key key_of_pair(const struct hf_id *owner,
                               const struct hf_id *id);
 struct record_key key_of_numbered(const struct hf_id *owner, uint32_t number);
+struct record_key key_of_checkpoint(uint64_t audit_index);
 struct record_key key_of_grant(const struct hf_id *customer_key,
                                const char *identity);
 struct record_key key_of_resource(const struct hf_id *tenant,

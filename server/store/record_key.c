@@ -44,6 +44,14 @@ struct record_key key_of_numbered(const struct hf_id *owner, uint32_t number)
     return made(&key, &writer);
 }
 
+struct record_key key_of_checkpoint(uint64_t audit_index)
+{
+    struct record_key key = {0};
+    struct byte_writer writer = byte_writer_on(key.bytes, sizeof key.bytes);
+    put_u64(&writer, UINT64_MAX - audit_index);
+    return made(&key, &writer);
+}
+
 /* Without a hash there is no key, and no caller could go on: a digest of a few
  * hundred bytes fails only when the process has no memory left at all. */
 static void hash_text(const char *text, uint8_t out[HF_SHA256_BYTES])

@@ -54,6 +54,7 @@
     X(APPROVAL, 19, SEALED)    /* an officer's signature                   */  \
     X(TOMBSTONE, 20, ROW)      /* a purged resource; PURGE seals the set   */  \
     X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */    \
+    X(CHECKPOINT, 24, ROW)     /* the signed heads of the audit chains   */    \
     X(MOVE, 22, ROW)           /* index: moves queued and running        */
 
 enum record_kind {
@@ -83,10 +84,11 @@ struct record {
     uint8_t body[RECORD_BODY_MAX_BYTES];
 };
 
-/* One link of the audit chain. hash = SHA-256("HFA1" | index u64 | previous
- * hash | tenant | time_ms u64 | body as length-prefixed bytes); index from 1,
- * the first link's previous hash is all zero. body is the record itself as
- * canonical JSON text. */
+/* One link of the audit chain. hash = SHA-256("HFA2" | index u64 | previous
+ * hash | content hash), content hash = SHA-256(tenant | time_ms u64 | body as
+ * length-prefixed bytes): whoever may not read a record can still follow the
+ * chain through it. index from 1, the first link's previous hash is all zero.
+ * body is the record itself as canonical JSON text. */
 struct audit_link {
     uint64_t index;
     struct hf_id tenant; /* nil: the service's own */
@@ -216,7 +218,10 @@ void store_rollbackp(struct store_txn **txn);
 uint64_t store_writes(const struct store *store);
 void store_close(struct store *store);
 
-/* audit_link_hash: the hash of a link, from its other fields. */
+/* audit_content_hash: of what a link says, without its place in the chain.
+ * audit_link_hash: the hash of a link, from its other fields. */
+HF_STATUS audit_content_hash(const struct audit_link *link,
+                             uint8_t out_hash[HF_SHA256_BYTES]);
 HF_STATUS audit_link_hash(const struct audit_link *link,
                           uint8_t out_hash[HF_SHA256_BYTES]);
 /* record_mac_input: the canonical bytes a record's MAC is computed over: kind,

@@ -71,6 +71,8 @@ bool store_memory_erase(struct store_memory *memory, enum record_kind kind,
  * there is none. */
 bool store_memory_overwrite_audit(struct store_memory *memory,
                                   const struct audit_link *link);
+/* store_memory_cut_audit: the links behind this index are gone. */
+void store_memory_cut_audit(struct store_memory *memory, uint64_t last_index);
 struct store_memory *store_memory_save(struct store_memory *memory);
 void store_memory_restore(struct store_memory *memory,
                           struct store_memory *image);

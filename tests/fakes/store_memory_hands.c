@@ -65,6 +65,17 @@ bool store_memory_overwrite_audit(struct store_memory *memory,
     return is_there;
 }
 
+void store_memory_cut_audit(struct store_memory *memory, uint64_t last_index)
+{
+    CHECK(memory_writer_take(memory) == HF_OK);
+    CHECK(last_index <= memory->state->audit_count);
+    struct state *state = memory_state_copy(memory->state);
+    memory_links_drop(&memory->log, last_index, state->audit_count);
+    state->audit_count = last_index;
+    publish(memory, state);
+    memory_writer_give(memory);
+}
+
 /* to's contents become from's; to must be empty of links */
 static void image_copy(struct store_memory *to, struct store_memory *from)
 {

@@ -6,6 +6,7 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/method.h"
+#include "server/service/checkpoints.h"
 
 #include <holdfast/v1/audit_service.pb-c.h>
 #include <string.h>
@@ -116,6 +117,68 @@ static HF_STATUS list(struct admin_work *work)
     return HF_OK;
 }
 
+static Holdfast__V1__Checkpoint *
+put_checkpoint(struct rpc_arena *arena, const struct checkpoint_view *view)
+{
+    Holdfast__V1__Checkpoint *out =
+        codec_new(arena, Holdfast__V1__Checkpoint, holdfast__v1__checkpoint);
+    if (out == NULL) {
+        return NULL;
+    }
+    out->audit_index = view->record.audit_index;
+    out->create_time = codec_put_timestamp(arena, view->record.signed_ms);
+    out->statement =
+        codec_put_bytes(arena, (struct bytes){view->text, view->text_len});
+    out->signature =
+        codec_put_bytes(arena, (struct bytes){view->record.signature,
+                                              view->record.signature_len});
+    return out;
+}
+
+static HF_STATUS put_checkpoints(struct rpc_arena *arena,
+                                 const struct checkpoint_list *list,
+                                 Holdfast__V1__ListCheckpointsResponse *out)
+{
+    out->checkpoints = rpc_arena_alloc(arena, list->count * sizeof(void *));
+    for (size_t i = 0; out->checkpoints != NULL && i < list->count; i++) {
+        out->checkpoints[i] = put_checkpoint(arena, &list->views[i]);
+        if (out->checkpoints[i] == NULL) {
+            return HF_E_NO_MEMORY;
+        }
+        out->n_checkpoints++;
+    }
+    out->next_page_token = rpc_arena_text(arena, "%s", list->next);
+    out->public_key = codec_put_bytes(
+        arena, (struct bytes){list->public_key, list->public_key_len});
+    return out->n_checkpoints == list->count ? HF_OK : HF_E_NO_MEMORY;
+}
+
+static HF_STATUS checkpoints(struct admin_work *work)
+{
+    const Holdfast__V1__ListCheckpointsRequest *in =
+        (const Holdfast__V1__ListCheckpointsRequest *)work->request;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    struct page_request page;
+    HF_TRY(decode_parent(in->parent, tenant, work->problem));
+    HF_TRY(codec_page(in->page_size, in->page_token, PAGE_MAX_HERE, &page,
+                      work->problem));
+    struct checkpoint_list list = {
+        .views = rpc_arena_alloc(work->arena, page.size * sizeof *list.views),
+        .cap = page.size,
+    };
+    Holdfast__V1__ListCheckpointsResponse *out =
+        codec_new(work->arena, Holdfast__V1__ListCheckpointsResponse,
+                  holdfast__v1__list_checkpoints_response);
+    if (list.views == NULL || out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(checkpoints_list(work->service, work->caller, tenant, &page, &list,
+                            work->problem));
+    HF_TRY(put_checkpoints(work->arena, &list, out));
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 /* --- streams ------------------------------------------------------------ */
 
 static HF_STATUS decode_filter(const Holdfast__V1__AuditFilter *in,
@@ -153,6 +216,22 @@ static HF_STATUS tell(void *context, const struct audit_link *link)
     return HF_OK;
 }
 
+static HF_STATUS tell_stub(void *context, const struct audit_stub *stub)
+{
+    struct stream_work *work = context;
+    Holdfast__V1__AuditRecord *out = codec_new(
+        work->arena, Holdfast__V1__AuditRecord, holdfast__v1__audit_record);
+    if (out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    out->index = stub->index;
+    out->content_hash = codec_put_bytes(work->arena, BYTES_OF(stub->content));
+    out->previous_hash = codec_put_bytes(work->arena, BYTES_OF(stub->previous));
+    out->hash = codec_put_bytes(work->arena, BYTES_OF(stub->hash));
+    work->messages[work->message_count++] = &out->base;
+    return HF_OK;
+}
+
 /* position: the index of the last record looked at. */
 static HF_STATUS read_on(struct stream_work *work,
                          struct audit_reading *reading)
@@ -173,6 +252,12 @@ static HF_STATUS query(struct stream_work *work)
     struct audit_reading reading = {.verb = VERB_QUERY_AUDIT_RECORDS};
     HF_TRY(decode_parent(in->parent, reading.tenant, work->problem));
     HF_TRY(decode_filter(in->filter, &reading.filter, work->problem));
+    if (in->whole_chain && in->filter != NULL) {
+        return problem_field(
+            work->problem, "filter",
+            "goes not with whole_chain, which leaves none out");
+    }
+    reading.each_stub = in->whole_chain ? tell_stub : NULL;
     HF_TRY(read_on(work, &reading));
     work->next = reading.more ? STREAM_AGAIN : STREAM_END;
     return HF_OK;
@@ -230,6 +315,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_LIST_AUDIT_RECORDS,
      .request = &holdfast__v1__list_audit_records_request__descriptor,
      .admin = list,
+     },
+    {
+     .path = PATH "ListCheckpoints",
+     .lane = LANE_ADMIN,
+     .verb = VERB_LIST_CHECKPOINTS,
+     .request = &holdfast__v1__list_checkpoints_request__descriptor,
+     .admin = checkpoints,
      },
 };
 const struct method_list audit_methods = {

@@ -37,10 +37,12 @@ static bool counters(void *context, struct bytes request, uint8_t *reply,
     int len = snprintf(
         (char *)reply, reply_cap,
         "{\"store_writes\": %llu, \"root_ops\": %llu, \"ak_uses\": %llu, "
-        "\"hot_calls\": %llu, \"slow_calls\": %llu, \"overloaded\": %llu}",
+        "\"hot_calls\": %llu, \"slow_calls\": %llu, \"overloaded\": %llu, "
+        "\"checkpoints\": %llu}",
         (unsigned long long)now.store_writes, (unsigned long long)now.root_ops,
         (unsigned long long)now.ak_uses, (unsigned long long)now.hot_calls,
-        (unsigned long long)now.slow_calls, (unsigned long long)now.overloaded);
+        (unsigned long long)now.slow_calls, (unsigned long long)now.overloaded,
+        (unsigned long long)now.checkpoints);
     *out_len = (size_t)len;
     return len > 0 && (size_t)len < reply_cap;
 }

@@ -888,9 +888,11 @@ class AuditTest(Case):
             body = json.dumps({"n": index, "t": text},
                               ensure_ascii=False).encode()
             ms = 1764000000123 + index
+            content = hashlib.sha256(
+                tenant + struct.pack(">QI", ms, len(body)) + body).digest()
             digest = hashlib.sha256(
-                b"HFA1" + struct.pack(">Q", index) + previous + tenant
-                + struct.pack(">QI", ms, len(body)) + body).digest()
+                b"HFA2" + struct.pack(">Q", index) + previous
+                + content).digest()
             text = "" if index % 3 == 0 else \
                 "11111111-1111-1111-1111-111111111111"
             seconds, part = divmod(ms, 1000)
@@ -973,6 +975,7 @@ class AuditTest(Case):
         service = "holdfast.v1.AuditService/"
         self.script({
             service + "QueryAuditRecords": [{"stream": records}],
+            service + "ListCheckpoints": [{"response": {"checkpoints": []}}],
             service + "TailAuditRecords": [
                 {"stream": records[:3], "code": 14, "message": "going"},
                 {"stream": records[3:]}],
@@ -1003,6 +1006,198 @@ class AuditTest(Case):
         self.assertEqual(
             self.run_holdfast("audit", "query", "--since", "soon").returncode,
             2)
+
+    def new_key(self):
+        if not (self.folder / "audit.key").exists():
+            subprocess.run(
+                ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+                 "ec_paramgen_curve:P-256", "-out", self.folder / "audit.key"],
+                check=True, capture_output=True)
+            for form in ("PEM", "DER"):
+                subprocess.run(
+                    ["openssl", "pkey", "-in", self.folder / "audit.key",
+                     "-pubout", "-outform", form, "-out",
+                     self.folder / ("audit." + form.lower())], check=True)
+        return str(self.folder / "audit.pem")
+
+    def checkpoint(self, record, hash_of=None):
+        """As the service signs it, by openssl's command."""
+        key = hashlib.sha256((self.folder / "audit.der").read_bytes())
+        digest = base64.b64decode(hash_of or record["hash"]).hex()
+        text = (f"holdfast-checkpoint-v1\naudit_index={record['index']}\n"
+                f"audit_hash={digest}\nspool=none\nspool_records=0\n"
+                f"spool_hash={'0' * 64}\nkey={key.hexdigest()}\n"
+                "signed_at=2025-11-24T16:00:00Z\n")
+        (self.folder / "text").write_text(text)
+        subprocess.run(["openssl", "dgst", "-sha256", "-sign",
+                        self.folder / "audit.key", "-out",
+                        self.folder / "sig", self.folder / "text"], check=True)
+        return {"auditIndex": record["index"],
+                "createTime": "2025-11-24T16:00:00Z",
+                "statement": base64.b64encode(text.encode()).decode(),
+                "signature": base64.b64encode(
+                    (self.folder / "sig").read_bytes()).decode()}
+
+    def stubs(self, records):
+        """As an export shows another tenant's: every third."""
+        out = []
+        for record in records:
+            if int(record["index"]) % 3:
+                out.append(record)
+                continue
+            body = record["json"].encode()
+            content = hashlib.sha256(
+                b"\0" * 16 + struct.pack(
+                    ">QI", 1764000000123 + int(record["index"]), len(body))
+                + body).digest()
+            out.append({"index": record["index"], "time": None, "json": "",
+                        "tenantUid": "",
+                        "contentHash": base64.b64encode(content).decode(),
+                        "previousHash": record["previousHash"],
+                        "hash": record["hash"]})
+        return out
+
+    def signed_export(self, count=12, covered=(4, 10)):
+        self.new_key()
+        records = self.chain(count)
+        lines = []
+        for record in self.stubs(records):
+            lines.append(record)
+            if int(record["index"]) in covered:
+                lines.append(self.checkpoint(record))
+        return records, lines
+
+    def assert_broken(self, lines, text, *more):
+        done = self.verify_with(lines, *more)
+        self.assertEqual(done.returncode, 7, done.stdout + done.stderr)
+        self.assertIn(text, done.stderr)
+
+    def verify_with(self, lines, *more):
+        path = self.folder / "audit.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return self.run_holdfast("audit", "verify", str(path), "--public-key",
+                                 self.new_key(), *more)
+
+    def test_r15_24_checkpoints(self):
+        """R-15.24: what the service signed holds, offline, with its public
+        key; the records of others count by their hashes."""
+        _, lines = self.signed_export()
+        done = self.verify_with(lines, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        shown = json.loads(done.stdout)
+        self.assertEqual(
+            {name: shown[name] for name in (
+                "records", "others", "links", "absent", "checkpoints",
+                "covered", "signed")},
+            {"records": 12, "others": 4, "links": 12, "absent": 0,
+             "checkpoints": 2, "covered": 10, "signed": True})
+        self.assertIn("all up to index 10", self.verify_with(lines).stdout)
+        path = self.folder / "audit.jsonl"
+        self.assertIn("not checked: who signed its 2 checkpoints",
+                      self.good("audit", "verify", str(path)))
+
+    def test_n40_what_a_checkpoint_covers(self):
+        """N40: cut in the middle, cut at the end, edited, reordered, forked,
+        each by somebody who makes every hash and link fit again."""
+        records, lines = self.signed_export()
+        at = [line.get("index") for line in lines].index
+        # cut out of the middle: a list of one tenant has such gaps, this not
+        self.assert_broken(lines[:at("6")] + lines[at("7"):], "index 6 is missing")
+        # off the end, before the last checkpoint
+        cut = [line for line in lines if "statement" in line
+               or int(line["index"]) < 9]
+        self.assert_broken(cut, "index 9 is missing")
+        # behind the last checkpoint nobody promises anything
+        self.assertEqual(self.verify_with(lines[:-1]).returncode, 0)
+        # another history with good links
+        forged = self.chain(12, "forged")
+        swap = {record["index"]: record for record in self.stubs(forged)}
+        self.assert_broken([swap.get(line.get("index"), line)
+                            for line in lines],
+                           "index 4 is not the record that was signed")
+        fork = [swap[line["index"]] if int(line.get("index", 0)) > 7 else line
+                for line in lines]
+        self.assert_broken(fork, "index 8 does not link")
+        # a stub that hides an edit
+        stub = dict(lines[at("6")], contentHash="A" * 43 + "=")
+        self.assert_broken(lines[:at("6")] + [stub] + lines[at("7"):],
+                           "index 6 was changed")
+        # a checkpoint in another place
+        moved = [line for line in lines if "statement" not in line]
+        self.assert_broken(moved + [lines[at("4") + 1]],
+                           "index 4 was signed, but")
+
+    def test_n40_who_signed(self):
+        """N40: a checkpoint that another key signed, one that was edited, and
+        none at all."""
+        records, lines = self.signed_export()
+        for change in ({"signature": "MAA="},
+                       {"statement": lines[-3]["statement"]},
+                       {"statement": "aGVsbG8K"}):
+            place = [i for i, line in enumerate(lines)
+                     if "statement" in line][0]
+            changed = lines[:place] + [dict(lines[place], **change)] \
+                + lines[place + 1:]
+            if change.get("statement") == lines[place]["statement"]:
+                continue
+            self.assert_broken(changed, "index 4 has a checkpoint behind it")
+        bare = [line for line in lines if "statement" not in line]
+        self.assert_broken(bare, "no checkpoint is there")
+        (self.folder / "audit.key").unlink()
+        self.assert_broken(lines, "this key did not sign")
+
+    def test_n40_a_checkpoint_kept_elsewhere(self):
+        """N40: who can write the store can drop checkpoints with the records;
+        one that was shipped tells."""
+        records, lines = self.signed_export()
+        kept = self.folder / "kept.jsonl"
+        kept.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        more = ("--checkpoints", str(kept))
+        done = self.verify_with(lines, *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        at = [line.get("index") for line in lines].index
+        self.assert_broken(lines[:at("8")], "index 8 is missing", *more)
+        bare = self.verify_with(
+            [line for line in lines if "statement" not in line], *more)
+        self.assertEqual(bare.returncode, 0, bare.stderr)
+        forged = self.stubs(self.chain(12, "forged"))
+        self.assert_broken(forged, "index 4 is not the record", *more)
+        path = self.folder / "audit.jsonl"
+        done = self.run_holdfast("audit", "verify", str(path), *more)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--public-key", done.stderr)
+
+    def test_export_with_checkpoints(self):
+        self.new_key()
+        records = self.chain(6)
+        service = "holdfast.v1.AuditService/"
+        signed = [self.checkpoint(records[4]), self.checkpoint(records[1])]
+        public = base64.b64encode(
+            (self.folder / "audit.der").read_bytes()).decode()
+        self.script({
+            service + "QueryAuditRecords": [{"stream": self.stubs(records)}],
+            service + "ListCheckpoints": [
+                {"response": {"checkpoints": signed, "publicKey": public}}],
+        })
+        path = self.folder / "all.jsonl"
+        self.assertIn("4 records written, the hashes of 2 that are others', "
+                      "and 2 signed", self.good("audit", "export", str(path)))
+        self.assertTrue(self.calls()[-1]["request"]["wholeChain"])
+        order = [line.get("index", "signed " + line.get("auditIndex", ""))
+                 for line in map(json.loads, path.read_text().splitlines())]
+        self.assertEqual(order, ["1", "2", "signed 2", "3", "4", "5",
+                                 "signed 5", "6"])
+        self.assertIn("2 checkpoints", self.good(
+            "audit", "verify", str(path), "--public-key", self.new_key()))
+        self.assertEqual(len(self.good("audit", "checkpoints",
+                                       "--lines").splitlines()), 2)
+        self.assertIn("SIGNED", self.good("audit", "checkpoints"))
+        prefix = self.folder / "head"
+        self.assertIn("audit_index=5",
+                      self.good("audit", "checkpoints", "--out", str(prefix)))
+        subprocess.run(["openssl", "dgst", "-sha256", "-verify",
+                        f"{prefix}.pem", "-signature", f"{prefix}.sig",
+                        f"{prefix}.txt"], check=True, capture_output=True)
 
     def test_from_the_server_and_by_export(self):
         records = self.chain(4)

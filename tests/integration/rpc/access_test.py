@@ -125,6 +125,7 @@ REQUESTS = {
     "GetPurgeCertificate": dict(name="tenants/{t}/purges/absent"),
     "ListAuditRecords": dict(parent="tenants/{t}"),
     "QueryAuditRecords": dict(parent="tenants/{t}"),
+    "ListCheckpoints": dict(parent="tenants/{t}"),
     "TailAuditRecords": dict(parent="tenants/{t}", from_index=1),
     "RegisterGeo": dict(parent="tenants/{t}", geo_id="never",
                         primary=VersionRef(
@@ -265,6 +266,7 @@ MAY = {
         "CreateSiteKey", "UnwrapSiteKey", "WrapBlobKey", "UnwrapBlobKey")},
     "ListAuditRecords": {"admin", "looker"},
     "QueryAuditRecords": {"admin", "looker"},
+    "ListCheckpoints": {"admin", "looker"},
     "TailAuditRecords": {"admin", "looker"},
 }
 

@@ -56,6 +56,7 @@ static const enum verb tenant_admin[] = {
     VERB_LIST_AUDIT_RECORDS,
     VERB_QUERY_AUDIT_RECORDS,
     VERB_TAIL_AUDIT_RECORDS,
+    VERB_LIST_CHECKPOINTS,
     VERB_SET_PURGE_APPROVERS,
     VERB_PAUSE_PURGE,
     VERB_REQUEST_PURGE,
@@ -255,6 +256,7 @@ static const enum verb auditor[] = {
     VERB_WAIT_OPERATION,
     VERB_QUERY_AUDIT_RECORDS,
     VERB_TAIL_AUDIT_RECORDS,
+    VERB_LIST_CHECKPOINTS,
     VERB_LIST_PURGE_APPROVERS,
     VERB_GET_PURGE,
     VERB_LIST_PURGES,
@@ -304,7 +306,8 @@ static const enum verb workload_sharepoint[] = {
     VERB_UNWRAP_BLOB_KEY,
 };
 static const enum verb of_the_service[] = {
-    VERB_LIST_AUDIT_RECORDS, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS};
+    VERB_LIST_AUDIT_RECORDS, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS,
+    VERB_LIST_CHECKPOINTS};
 
 #define LIST(verbs) (verbs), HF_COUNT(verbs)
 #define NOTHING     NULL, 0

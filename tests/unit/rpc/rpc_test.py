@@ -345,7 +345,8 @@ class Identity(Case):
 class Administration(Case):
     def test_every_method_has_a_handler(self):
         """Called with nothing in it, each says which field is wrong."""
-        lists_without = {"ListTenants", "ListAuditRecords"}
+        lists_without = {"ListTenants", "ListAuditRecords",
+                         "ListCheckpoints"}
         reads_without = {"QueryAuditRecords", "TailAuditRecords"}
         streams = {"WatchOperation"}
         for path, method in API.methods("holdfast.v1"):
@@ -874,6 +875,22 @@ class Administration(Case):
                          (1750000000, 123000000))
         self.assertEqual(reply.next_page_token, "more")
 
+    def test_checkpoints(self):
+        reply = self.call("/holdfast.v1.AuditService/ListCheckpoints",
+                          parent="tenants/acme", page_size=3)
+        self.assertEqual([one.audit_index for one in reply.checkpoints],
+                         [1000, 999, 998])
+        one = reply.checkpoints[0]
+        self.assertEqual((one.statement, one.signature),
+                         (b"t" * 640, b"\x5a" * 80))
+        self.assertEqual((one.create_time.seconds, one.create_time.nanos),
+                         (1750000000, 123000000))
+        self.assertEqual(set(reply.public_key), {0x30})
+        self.assertEqual(reply.next_page_token, "more")
+        most = self.call("/holdfast.v1.AuditService/ListCheckpoints",
+                         parent="tenants/acme", page_size=1000)
+        self.assertEqual(len(most.checkpoints), 200)
+
     def test_mailbox_under_the_service_managed_root(self):
         path = "/holdfast.v1.AssignmentService/GetMailbox"
         box = self.call(path, name=BOX + "managed")
@@ -1137,7 +1154,7 @@ class Refusing(Case):
 class Limits(Case):
     def test_deadline_that_has_passed(self):
         refusal = self.refused(KEYS + "UnwrapKey", timeout=0.0001,
-                               resource=BOX + "wait-50")
+                               resource=BOX + "later")
         self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
 
     def test_data_plane_admission(self):
@@ -1676,6 +1693,27 @@ class Streams(unittest.TestCase):
                                filter={"activity": "sparse"}))
         self.assertEqual([record.index for record in got],
                          list(range(100, 1001, 100)))
+
+    def test_query_of_the_whole_chain(self):
+        """Of another tenant's records nothing is told but their hashes."""
+        self.server.command("audit + 7")
+        got = list(self.stream(self.AUDIT + "QueryAuditRecords",
+                               parent="tenants/acme", whole_chain=True))
+        self.assertEqual([record.index for record in got], list(range(1, 8)))
+        for record in got:
+            other = record.index % 3 == 0
+            self.assertEqual(record.content_hash,
+                             b"\2" * 32 if other else b"")
+            self.assertEqual(record.json == "", other)
+            self.assertEqual(record.HasField("time"), not other)
+            if other:
+                self.assertEqual((record.previous_hash, record.hash),
+                                 (b"\1" * 32, b"\3" * 32))
+        refusal = self.refusal_of(self.stream(
+            self.AUDIT + "QueryAuditRecords", whole_chain=True,
+            filter={"activity": "A"}))
+        self.assertEqual((refusal.reason, refusal.field),
+                         ("FIELD_INVALID", "filter"))
 
     def test_query_of_nothing(self):
         self.assertEqual(list(self.stream(self.AUDIT + "QueryAuditRecords")),

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/audit.h"
+#include "server/service/checkpoints.h"
 #include "server/service/customer_keys.h"
 #include "server/service/deps.h"
 #include "server/service/mailbox_moves.h"
@@ -571,6 +572,30 @@ HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
     for (size_t i = 0; i < out->count; i++) {
         fill_mailbox(&out->views[i], request->tenant, "box");
     }
+    return HF_OK;
+}
+
+HF_STATUS checkpoints_list(struct service *service, const struct caller *caller,
+                           const char *tenant, const struct page_request *page,
+                           struct checkpoint_list *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "checkpoints_list", tenant, page->token,
+                           problem));
+    out->count = page->size;
+    for (size_t i = 0; i < out->count; i++) {
+        struct checkpoint_view *view = &out->views[i];
+        *view = (struct checkpoint_view){
+            .record = {.audit_index = 1000 - i, .signed_ms = DOUBLE_TIME_MS},
+        };
+        memset(view->text, 't', sizeof view->text);
+        view->text_len = sizeof view->text;
+        memset(view->record.signature, 0x5a, sizeof view->record.signature);
+        view->record.signature_len = sizeof view->record.signature;
+    }
+    memset(out->public_key, 0x30, sizeof out->public_key);
+    out->public_key_len = sizeof out->public_key;
+    FILL(out->next, "more");
     return HF_OK;
 }
 

@@ -36,8 +36,12 @@ static void the_hash_of_a_link_is_the_documented_one(void **state)
     uint8_t hash[HF_SHA256_BYTES];
     assert_ok(audit_link_hash(&link, hash));
     assert_hex(hash, sizeof hash,
-               "63f21454d27b956f5c423a47d46173c6"
-               "e2535a060c5a61b2ffcbcacf36c08e90");
+               "cda95a3f2d121b761a04b2e8f70ae205"
+               "b792cba40fdcad850114ccc50546f319");
+    assert_ok(audit_content_hash(&link, hash));
+    assert_hex(hash, sizeof hash,
+               "1a7b01c2225bf079a0a7f675d5142fc1"
+               "623b4f4c13da7e51510429744b59531d");
     link.body_len = RECORD_BODY_MAX_BYTES;
     assert_ok(audit_link_hash(&link, hash));
     link.body_len = RECORD_BODY_MAX_BYTES + 1;
@@ -83,12 +87,12 @@ static void a_chain_starts_from_zero_and_has_an_end(void **state)
     assert_ok(audit_link_chain(&link, 0, NULL));
     assert_int_equal(link.index, 1);
     assert_hex(link.hash, HF_SHA256_BYTES,
-               "4744085cd2448f328402927ad736c623"
-               "b18444b6f6a8ef39e3e9146cc7780603");
+               "2226154373ea59722a8ae7223261b39a"
+               "6fdde6a4c251c8121a35ae967fbb2efb");
     assert_ok(audit_link_chain(&link, 6, last));
     assert_hex(link.hash, HF_SHA256_BYTES,
-               "63f21454d27b956f5c423a47d46173c6"
-               "e2535a060c5a61b2ffcbcacf36c08e90");
+               "cda95a3f2d121b761a04b2e8f70ae205"
+               "b792cba40fdcad850114ccc50546f319");
     struct audit_link before = link;
     assert_status(audit_link_chain(&link, (uint64_t)INT64_MAX, last),
                   HF_E_LIMIT);

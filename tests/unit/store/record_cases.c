@@ -484,6 +484,24 @@ static void certificate_fill(void *out, bool largest)
     certificate->public_key_len = sizeof certificate->public_key;
 }
 
+static void checkpoint_fill(void *out, bool largest)
+{
+    struct checkpoint_record *checkpoint = out;
+    if (!largest) {
+        return;
+    }
+    checkpoint->audit_index = UINT64_MAX;
+    fill_bytes(checkpoint->audit_hash, sizeof checkpoint->audit_hash, 121);
+    checkpoint->spool = id_of(0x21);
+    checkpoint->spool_records = UINT64_MAX;
+    fill_bytes(checkpoint->spool_hash, sizeof checkpoint->spool_hash, 131);
+    checkpoint->signed_ms = INT64_MAX;
+    fill_bytes(checkpoint->key_fingerprint, sizeof checkpoint->key_fingerprint,
+               141);
+    fill_bytes(checkpoint->signature, sizeof checkpoint->signature, 151);
+    checkpoint->signature_len = sizeof checkpoint->signature;
+}
+
 /* The name itself is in the key alone. */
 static enum hf_status name_to_record(const void *in, struct record *out)
 {
@@ -523,6 +541,7 @@ BOTH_WAYS(approval)
 BOTH_WAYS(tombstone)
 BOTH_WAYS(certificate)
 BOTH_WAYS(geo)
+BOTH_WAYS(checkpoint)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -562,6 +581,7 @@ const struct record_case record_cases[] = {
     CASE("tombstone", TOMBSTONE, struct tombstone_record, tombstone, 1),
     CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
     CASE("geo", GEO, struct geo_record, geo, 1),
+    CASE("checkpoint", CHECKPOINT, struct checkpoint_record, checkpoint, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];

@@ -1,0 +1,142 @@
+/* audit checkpoints: the signed heads of the audit chains. */
+#include "hsm/base/check.h"
+#include "hsm/base/own.h"
+
+#include "client/cli/cli.h"
+#include "client/cli/file.h"
+#include "client/cli/json.h"
+#include "client/cli/purge_sign.h"
+#include "client/lib/message.h"
+
+#include "holdfast/v1/audit_service.pb-c.h"
+
+#include <inttypes.h>
+
+static const struct cli_method method = {
+    "holdfast.v1.AuditService/ListCheckpoints",
+    &holdfast__v1__list_checkpoints_response__descriptor};
+
+static const struct column columns[] = {
+    {"INDEX",  "auditIndex", NULL, COLUMN_RIGHT},
+    {"SIGNED", "createTime", NULL, COLUMN_TEXT },
+};
+
+static enum cli_exit write_part(struct cli *cli, const char *prefix,
+                                const char *suffix, struct bytes data)
+{
+    char path[4096];
+    int len = snprintf(path, sizeof path, "%s%s", prefix, suffix);
+    if (len < 0 || (size_t)len >= sizeof path) {
+        return cli_usage(cli, "--out is too long");
+    }
+    enum hf_status status = file_create(path, data.data, data.len);
+    return status == HF_OK
+               ? CLI_OK
+               : cli_fail(cli, CLI_OTHER, "%s: %s", path, file_problem(status));
+}
+
+static enum cli_exit
+write_newest(struct cli *cli, const char *prefix,
+             const Holdfast__V1__ListCheckpointsResponse *reply)
+{
+    HF_OWNED(file_data_clear) struct file_data pem = {0};
+    if (reply->n_checkpoints == 0) {
+        return cli_fail(cli, CLI_MISSING, "nothing was signed yet");
+    }
+    const Holdfast__V1__Checkpoint *newest = reply->checkpoints[0];
+    if (purge_key_to_pem(
+            (struct bytes){reply->public_key.data, reply->public_key.len},
+            &pem) != HF_OK) {
+        return cli_fail(cli, CLI_OTHER, "the public key cannot be written");
+    }
+    const struct {
+        const char *suffix;
+        struct bytes data;
+    } parts[] = {
+        {".txt", {newest->statement.data, newest->statement.len}},
+        {".sig", {newest->signature.data, newest->signature.len}},
+        {".pem", {pem.bytes, pem.len}                           },
+    };
+    for (size_t i = 0; i < HF_COUNT(parts); i++) {
+        enum cli_exit code =
+            write_part(cli, prefix, parts[i].suffix, parts[i].data);
+        if (code != CLI_OK) {
+            return code;
+        }
+    }
+    (void)fwrite(newest->statement.data, 1, newest->statement.len,
+                 cli->json ? cli->err : cli->out);
+    return CLI_OK;
+}
+
+static enum cli_exit write_out(struct cli *cli, const char *prefix,
+                               Holdfast__V1__ListCheckpointsRequest *request)
+{
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    ProtobufCMessage *reply = NULL;
+    request->page_size = 1;
+    enum cli_exit code = cli_ask(cli, &method, &request->base, &reply, &error);
+    if (code != CLI_OK) {
+        return cli_error(cli, &error);
+    }
+    code = write_newest(cli, prefix,
+                        (const Holdfast__V1__ListCheckpointsResponse *)reply);
+    hf_message_free(reply);
+    return code;
+}
+
+static enum cli_exit run_checkpoints(struct cli *cli, const struct args *args)
+{
+    char parent[NAME_TEXT] = "";
+    Holdfast__V1__ListCheckpointsRequest request =
+        HOLDFAST__V1__LIST_CHECKPOINTS_REQUEST__INIT;
+    const struct cli_list list = {
+        .method = method,
+        .request = &request.base,
+        .items = "checkpoints",
+    };
+    enum cli_exit code =
+        args_flag(args, "service") ? CLI_OK : cli_parent(cli, parent);
+    if (code != CLI_OK) {
+        return code;
+    }
+    request.parent = parent;
+    request.page_size = 200;
+    const char *prefix = args_text(args, "out");
+    if (prefix != NULL) {
+        return write_out(cli, prefix, &request);
+    }
+    if (!args_flag(args, "lines")) {
+        return cli_show_list(cli, &list, columns, HF_COUNT(columns));
+    }
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    HF_OWNED(json_freep) json_t *checkpoints = NULL;
+    code = cli_gather(cli, &list, &checkpoints, &error);
+    if (code != CLI_OK) {
+        return error.code != HF_CODE_OK ? cli_error(cli, &error) : code;
+    }
+    return json_lines(cli->out, checkpoints) ? CLI_OK : CLI_OTHER;
+}
+
+static const struct option checkpoint_options[] = {
+    {"out",     "PREFIX",
+     "write the newest to PREFIX.txt, PREFIX.sig and, with the key, PREFIX.pem", false, false},
+    {"lines",   NULL,     "one JSON object a line, to be kept elsewhere",        false,
+     false                                                                                   },
+    {"service", NULL,     "as one of the service's own people (role operator)",
+     false,                                                                             false},
+};
+static const struct command checkpoint_command = {
+    .group = "audit",
+    .verb = "checkpoints",
+    .summary = "List what the service signed of its audit chains, newest "
+               "first. \"openssl dgst -sha256 -verify\" checks one alone.",
+    .options = checkpoint_options,
+    .option_count = HF_COUNT(checkpoint_options),
+    .example = "holdfast --as auditor audit checkpoints --out audit",
+    .run = run_checkpoints,
+};
+
+static const struct command *const commands[] = {&checkpoint_command};
+const struct command_set commands_of_checkpoint = {commands,
+                                                   HF_COUNT(commands)};
