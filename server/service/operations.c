@@ -307,13 +307,16 @@ static void run_step(void *argument)
         return;
     }
     move_on(&step, &before);
+    /* whoever reads that it has ended may order the next one at once */
+    pthread_mutex_lock(&service->record_lock);
     enum hf_status status = record_step(&step, &current, &next);
+    end_step(&step, entry, status, &next);
+    pthread_mutex_unlock(&service->record_lock);
     if (status != HF_OK && hf_status_class(status) != HF_CLASS_CONFLICT) {
         log_event(LOG_WARN, "operation.step_not_recorded",
                   LOG_TEXT("kind", operation_kind_text(step.record.kind)),
                   LOG_TEXT("status", hf_status_name(status)));
     }
-    end_step(&step, entry, status, &next);
     free(job);
 }
 
