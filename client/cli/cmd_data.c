@@ -1,10 +1,12 @@
 /* data: the workload's calls, one at a time: generate-key, unwrap, wrap,
- * rewrap. */
+ * rewrap, renew, retire. */
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
 #include "client/cli/access.h"
 #include "client/cli/cli.h"
+
+#include "holdfast/v1/key_service.pb-c.h"
 
 /* answer: the end of each of them. Takes the answer. */
 static enum cli_exit answer(struct cli *cli, const struct access *access,
@@ -120,6 +122,74 @@ static enum cli_exit run_rewrap(struct cli *cli, const struct args *args)
     return answer(cli, &access, &got, asked, &error);
 }
 
+/* The old key's envelope first: with the new key alone nothing old opens. */
+static enum cli_exit keep_replaced(struct cli *cli,
+                                   const struct hf_key_answer *answer)
+{
+    const char *path = args_text(cli->args, "replaced-out");
+    if (path == NULL) {
+        return CLI_OK;
+    }
+    enum hf_status status =
+        file_create(path, answer->replaced_key, answer->replaced_len);
+    return status == HF_OK ? CLI_OK
+                           : cli_fail(cli, CLI_OTHER, "--replaced-out %s: %s",
+                                      path, file_problem(status));
+}
+
+static enum cli_exit run_renew(struct cli *cli, const struct args *args)
+{
+    HF_OWNED(access_clear) struct access access = {0};
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    struct hf_key_answer got = {0};
+    enum cli_exit code = key_place_check(cli, false);
+    if (code == CLI_OK) {
+        code = access_begin(cli, args->operands[0], &access);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    enum hf_code asked =
+        hf_renew_key(cli->client, &access.request, &got, &error);
+    enum cli_exit kept = CLI_OK;
+    if (asked == HF_CODE_OK) {
+        kept = keep_replaced(cli, &got);
+    }
+    enum cli_exit done = answer(cli, &access, &got, asked, &error);
+    return kept == CLI_OK ? done : kept;
+}
+
+static const struct cli_method retire_method = {
+    "holdfast.v1.KeyService/RetireEarlierKeys",
+    &holdfast__v1__retire_earlier_keys_response__descriptor};
+static const struct column retire_columns[] = {
+    {"RETIRED KEYS", "retiredCount", NULL, COLUMN_RIGHT},
+    {"DEP",          "dep",          NULL, COLUMN_LEAF },
+    {"GENERATION",   "generation",   NULL, COLUMN_RIGHT},
+};
+
+static enum cli_exit run_retire(struct cli *cli, const struct args *args)
+{
+    HF_OWNED(access_clear) struct access access = {0};
+    enum cli_exit code = access_begin(cli, args->operands[0], &access);
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__AccessContext context = HOLDFAST__V1__ACCESS_CONTEXT__INIT;
+    context.initiator = (Holdfast__V1__Initiator)access.request.initiator;
+    context.system_purpose =
+        (Holdfast__V1__SystemPurpose)access.request.purpose;
+    context.request_id = access.request_id;
+    Holdfast__V1__RetireEarlierKeysRequest request =
+        HOLDFAST__V1__RETIRE_EARLIER_KEYS_REQUEST__INIT;
+    request.resource = access.mailbox;
+    request.confirm = args_flag(args, "confirm");
+    request.validate_only = args_flag(args, "validate-only");
+    request.access = &context;
+    return cli_show(cli, &retire_method, &request.base, retire_columns,
+                    HF_COUNT(retire_columns));
+}
+
 #define OPTION_OUT                                                             \
     {                                                                          \
         "out", "FILE", "write the wrapped key to a new file", false, false     \
@@ -143,6 +213,23 @@ static const struct option wrap_options[] = {
 };
 static const struct option rewrap_options[] = {OPTION_WRAPPED, OPTION_OUT,
                                                OPTIONS_OF_AN_ACCESS};
+
+static const struct option renew_options[] = {
+    OPTION_OUT,
+    {"replaced-out", "FILE",
+      "write the wrapped key that was stored until now to a new file", false,
+      false},
+    OPTIONS_OF_A_KEY,
+    OPTIONS_OF_AN_ACCESS
+};
+static const struct option retire_options[] = {
+    {"confirm",       NULL,
+     "everything is encrypted under the stored key: what only an earlier key "
+     "opens is lost",                                                        false, false},
+    {"validate-only", NULL, "change nothing; say how many would be retired",
+     false,                                                                         false},
+    OPTIONS_OF_AN_ACCESS
+};
 
 static const struct command generate_key_command = {
     .group = "mailbox",
@@ -195,6 +282,34 @@ static const struct command rewrap_command = {
     .run = run_rewrap,
 };
 
+static const struct command renew_key_command = {
+    .group = "mailbox",
+    .verb = "renew-key",
+    .summary =
+        "Give a mailbox, or workloads/WORKLOAD, a new key. The one before "
+        "opens until you retire it: encrypt everything again meanwhile.",
+    .operands = "MAILBOX",
+    .options = renew_options,
+    .option_count = HF_COUNT(renew_options),
+    .example = "holdfast --as workload mailbox renew-key alice --key-out "
+               "alice.key --out alice.hfe --replaced-out alice-old.hfe",
+    .run = run_renew,
+};
+
+static const struct command retire_keys_command = {
+    .group = "mailbox",
+    .verb = "retire-keys",
+    .summary = "Let the earlier keys of a mailbox, or of workloads/WORKLOAD, "
+               "open nothing any more.",
+    .operands = "MAILBOX",
+    .options = retire_options,
+    .option_count = HF_COUNT(retire_options),
+    .example = "holdfast --as workload mailbox retire-keys alice --confirm",
+    .run = run_retire,
+};
+
 static const struct command *const commands[] = {
-    &generate_key_command, &unwrap_command, &wrap_command, &rewrap_command};
+    &generate_key_command, &unwrap_command,    &wrap_command,
+    &rewrap_command,       &renew_key_command, &retire_keys_command,
+};
 const struct command_set commands_of_data = {commands, HF_COUNT(commands)};

@@ -243,18 +243,22 @@ struct hf_key_request {
 };
 
 struct hf_key_answer {
-    struct hf_secret *key; /* generate, unwrap: 32 bytes; else NULL */
-    /* generate, wrap, rewrap: the wrapped key. unwrap: the new one, when this
-     * access moved the key to another DEP or generation; else wrapped_len 0 */
+    struct hf_secret *key; /* generate, unwrap, renew: 32 bytes; else NULL */
+    /* generate, wrap, rewrap, renew: the wrapped key. unwrap: the new one, when
+     * this access moved the key to another DEP or generation; else wrapped_len
+     * 0 */
     uint8_t wrapped_key[HF_WRAPPED_MAX_BYTES];
     size_t wrapped_len;
+    /* renew: the wrapped key that was stored until now */
+    uint8_t replaced_key[HF_WRAPPED_MAX_BYTES];
+    size_t replaced_len;
     char dep[HF_DEP_NAME_TEXT]; /* "": service-managed */
     uint32_t generation;
     char request_id[HF_REQUEST_ID_TEXT]; /* the one that was sent */
 };
 
-/* hf_generate_key, hf_unwrap_key, hf_wrap_key, hf_rewrap_key: one call each of
- * holdfast.v1.KeyService.
+/* hf_generate_key, hf_unwrap_key, hf_wrap_key, hf_rewrap_key, hf_renew_key: one
+ * call each of holdfast.v1.KeyService.
  *
  * Gives     *out_answer, cleared with hf_key_answer_clear; untouched on
  *           failure.
@@ -277,6 +281,9 @@ HF_CALL hf_wrap_key(struct hf_client *client,
 HF_CALL hf_rewrap_key(struct hf_client *client,
                       const struct hf_key_request *request,
                       struct hf_key_answer *out_answer, struct hf_error *error);
+HF_CALL hf_renew_key(struct hf_client *client,
+                     const struct hf_key_request *request,
+                     struct hf_key_answer *out_answer, struct hf_error *error);
 /* hf_key_answer_clear: frees the key, zeroes the rest. NULL-safe. */
 HF_API void hf_key_answer_clear(struct hf_key_answer *answer);
 

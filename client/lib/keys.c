@@ -19,7 +19,7 @@ _Static_assert((int)HF_PURPOSE_REWRAP ==
                    (int)HOLDFAST__V1__SYSTEM_PURPOSE__SYSTEM_PURPOSE_REWRAP,
                "the numbers of the contract");
 
-/* What the four calls have in common while they run. */
+/* What the calls have in common while they run. */
 struct key_call {
     struct hf_client *client;
     const struct hf_key_request *request;
@@ -28,11 +28,12 @@ struct key_call {
     struct hf_error *error;
 };
 
-/* What the four replies have in common. */
+/* What the replies have in common. */
 struct key_reply {
     const ProtobufCBinaryData *key;     /* NULL: this call gives none */
     const ProtobufCBinaryData *wrapped; /* may be empty only after unwrap */
     bool wrapped_optional;
+    const ProtobufCBinaryData *replaced; /* NULL: this call replaces none */
     const char *dep;
     uint32_t generation;
 };
@@ -88,6 +89,23 @@ static enum hf_code send(struct key_call *call, struct hf_unary unary,
     return hf_call(call->client, &unary, out_reply, call->error);
 }
 
+static enum hf_code take_replaced(struct key_call *call,
+                                  const struct key_reply *reply)
+{
+    const ProtobufCBinaryData *replaced = reply->replaced;
+    if (replaced == NULL) {
+        return HF_CODE_OK;
+    }
+    if (replaced->len == 0 || replaced->len > HF_WRAPPED_MAX_BYTES) {
+        return bad_answer(call->error,
+                          "the service answered with a replaced key of a "
+                          "length that cannot be");
+    }
+    memcpy(call->answer.replaced_key, replaced->data, replaced->len);
+    call->answer.replaced_len = replaced->len;
+    return HF_CODE_OK;
+}
+
 static enum hf_code take(struct key_call *call, const struct key_reply *reply)
 {
     struct hf_key_answer *answer = &call->answer;
@@ -107,16 +125,16 @@ static enum hf_code take(struct key_call *call, const struct key_reply *reply)
     }
     answer->wrapped_len = reply->wrapped->len;
     answer->generation = reply->generation;
-    if (reply->key == NULL) {
-        return HF_CODE_OK;
+    enum hf_code code = take_replaced(call, reply);
+    if (code != HF_CODE_OK || reply->key == NULL) {
+        return code;
     }
     if (reply->key->len != HF_RESOURCE_KEY_BYTES) {
         return bad_answer(call->error,
                           "the service answered with a key that is not 32 "
                           "bytes long");
     }
-    enum hf_code code =
-        hf_secret_new(reply->key->data, reply->key->len, &answer->key);
+    code = hf_secret_new(reply->key->data, reply->key->len, &answer->key);
     if (code != HF_CODE_OK) {
         return error_set(call->error, code, "CLIENT_RESOURCES",
                          "no locked memory left");
@@ -296,6 +314,40 @@ enum hf_code hf_rewrap_key(struct hf_client *client,
     const Holdfast__V1__RewrapKeyResponse *reply =
         (const Holdfast__V1__RewrapKeyResponse *)got;
     const struct key_reply common = {.wrapped = &reply->wrapped_key,
+                                     .dep = reply->dep,
+                                     .generation = reply->generation};
+    return finish(&call, &common, got, out_answer);
+}
+
+enum hf_code hf_renew_key(struct hf_client *client,
+                          const struct hf_key_request *request,
+                          struct hf_key_answer *out_answer,
+                          struct hf_error *error)
+{
+    struct key_call call = key_call_of(client, request, error);
+    enum hf_code code = prepare(&call);
+    if (code != HF_CODE_OK) {
+        return code;
+    }
+    Holdfast__V1__RenewKeyRequest message =
+        HOLDFAST__V1__RENEW_KEY_REQUEST__INIT;
+    message.resource = resource_of(&call);
+    message.access = &call.access;
+    ProtobufCMessage *got = NULL;
+    code = send(&call,
+                (struct hf_unary){
+                    .method = "holdfast.v1.KeyService/RenewKey",
+                    .request = &message.base,
+                    .response = &holdfast__v1__renew_key_response__descriptor},
+                &got);
+    if (code != HF_CODE_OK) {
+        return code;
+    }
+    const Holdfast__V1__RenewKeyResponse *reply =
+        (const Holdfast__V1__RenewKeyResponse *)got;
+    const struct key_reply common = {.key = &reply->plaintext_key,
+                                     .wrapped = &reply->wrapped_key,
+                                     .replaced = &reply->replaced_wrapped_key,
                                      .dep = reply->dep,
                                      .generation = reply->generation};
     return finish(&call, &common, got, out_answer);

@@ -109,6 +109,8 @@ static const struct row table[VERB_COUNT] = {
     [VERB_WRAP_KEY] =              {SUBJECT_TENANT,  ".......W.MY..."},
     [VERB_UNWRAP_KEY] =            {SUBJECT_TENANT,  ".......W.MY..."},
     [VERB_REWRAP_KEY] =            {SUBJECT_TENANT,  ".......W.MY..."},
+    [VERB_RENEW_KEY] =             {SUBJECT_TENANT,  ".......W.M...."},
+    [VERB_RETIRE_EARLIER_KEYS] =   {SUBJECT_TENANT,  ".......W.M...."},
 
     [VERB_REWRAP_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_REFRESH_DEP] =           {SUBJECT_TENANT,  "TCE..........."},
@@ -271,9 +273,10 @@ bool access_is_denial(enum reason reason, bool of_another_tenant)
 bool access_is_data_plane(enum verb verb)
 {
     static const enum verb verbs[] = {
-        VERB_GENERATE_KEY,  VERB_WRAP_KEY,        VERB_UNWRAP_KEY,
-        VERB_REWRAP_KEY,    VERB_CREATE_SITE_KEY, VERB_UNWRAP_SITE_KEY,
-        VERB_WRAP_BLOB_KEY, VERB_UNWRAP_BLOB_KEY,
+        VERB_GENERATE_KEY,        VERB_WRAP_KEY,        VERB_UNWRAP_KEY,
+        VERB_REWRAP_KEY,          VERB_CREATE_SITE_KEY, VERB_UNWRAP_SITE_KEY,
+        VERB_WRAP_BLOB_KEY,       VERB_UNWRAP_BLOB_KEY, VERB_RENEW_KEY,
+        VERB_RETIRE_EARLIER_KEYS,
     };
     for (size_t i = 0; i < HF_COUNT(verbs); i++) {
         if (verbs[i] == verb) {

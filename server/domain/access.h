@@ -58,6 +58,8 @@ enum role {
     X(WRAP_KEY, "WrapKey")                                                     \
     X(UNWRAP_KEY, "UnwrapKey")                                                 \
     X(REWRAP_KEY, "RewrapKey")                                                 \
+    X(RENEW_KEY, "RenewKey")                                                   \
+    X(RETIRE_EARLIER_KEYS, "RetireEarlierKeys")                                \
     X(REWRAP_DEP, "RewrapDep")                                                 \
     X(REFRESH_DEP, "RefreshDep")                                               \
     X(REPLACE_DEP_KEYS, "ReplaceDepKeys")                                      \

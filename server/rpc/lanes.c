@@ -205,6 +205,9 @@ static void key_call_prepare(struct rpc_call *call)
     key->plaintext = NULL;
     key->site_key = NULL;
     key->blob[0] = '\0';
+    key->confirm = false;
+    key->validate_only = false;
+    key->retired = 0;
     key->initiator = INITIATOR_USER;
     key->purpose = SYSTEM_PURPOSE_NONE;
     key->request_id[0] = '\0';

@@ -167,6 +167,12 @@ static void take_stored(struct key_call *call, const struct row *row)
     }
 }
 
+static bool is_stored(struct key_call *call, const struct row *row)
+{
+    return bytes_equal(envelope_to_open(call),
+                       (struct bytes){row->envelope, row->envelope_len});
+}
+
 /* The catalogue's lock is held. */
 static enum lane look_up(struct service *service, struct key_call *call,
                          int64_t now_ms)
@@ -191,6 +197,9 @@ static enum lane look_up(struct service *service, struct key_call *call,
         return LANE_SLOW;
     }
     take_stored(call, row);
+    if (row->retired && !is_stored(call, row)) {
+        return LANE_SLOW; /* where a retired key is known */
+    }
     /* only what is wrapped as the stored key is hot; older copies are rare */
     if (envelope_parse(envelope_to_open(call), HF_KEY_BYTES, &envelope) !=
             HF_OK ||

@@ -31,7 +31,8 @@ typedef void key_call_done_fn(struct key_call *call);
 /* One call; owned by the edge until done was called, exactly once, on any
  * thread, possibly before submit returns. */
 struct key_call {
-    /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY; of sites CREATE_SITE_KEY,
+    /* GENERATE_KEY, WRAP_KEY, UNWRAP_KEY, REWRAP_KEY, RENEW_KEY,
+     * RETIRE_EARLIER_KEYS; of sites CREATE_SITE_KEY,
      * UNWRAP_SITE_KEY, REWRAP_KEY, WRAP_BLOB_KEY, UNWRAP_BLOB_KEY */
     enum verb verb;
     const struct caller *caller;
@@ -44,6 +45,8 @@ struct key_call {
     struct secret *plaintext; /* WRAP: in. UNWRAP, GENERATE: result.
                                  WRAP_BLOB: in, or NULL: made here. The edge
                                  frees it. */
+    bool confirm;             /* RETIRE_EARLIER_KEYS */
+    bool validate_only;       /* RETIRE_EARLIER_KEYS */
     enum initiator initiator;
     enum system_purpose purpose;
     char request_id[HF_ID_TEXT]; /* the client's; "": none */
@@ -59,6 +62,9 @@ struct key_call {
     uint8_t envelope[ENVELOPE_KEY_BYTES]; /* GENERATE, WRAP, REWRAP; UNWRAP
                                              only when the access rewrapped */
     size_t envelope_len;
+    /* RENEW: the envelope of the key that was replaced */
+    uint8_t replaced[ENVELOPE_KEY_BYTES];
+    uint32_t retired; /* RETIRE_EARLIER_KEYS: so many */
     struct hf_id dep; /* what it is wrapped by */
     bool dep_is_service_managed;
     uint32_t generation;

@@ -5,11 +5,11 @@
 #include "hsm/sys/log.h"
 
 #include "server/service/blob.h"
+#include "server/service/keys_renew.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/slow.h"
-#include "server/store/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,21 +71,13 @@ static enum step rewrap_on_access(struct slow *slow, const struct secret *key)
     return STEP_ON;
 }
 
-static void refuse_keyless(struct slow *slow)
-{
-    slow_refuse(slow, REASON_STATE_CONFLICT,
-                slow->call->type == RESOURCE_SITE
-                    ? "this site has no key yet: CreateSiteKey makes one"
-                    : "this resource has no key yet: GenerateKey makes one");
-}
-
 static void run_unwrap(struct slow *slow)
 {
     struct key_call *call = slow->call;
     HF_OWNED(secret_freep) struct secret *key = NULL;
     struct bytes blob = blob_of(slow);
     if (blob.len == 0) {
-        refuse_keyless(slow);
+        slow_refuse_keyless(slow);
         return;
     }
     if (slow_open_envelope(slow, blob, &key) == STEP_OVER) {
@@ -114,7 +106,7 @@ static void run_blob(struct slow *slow)
     const struct bytes stored = {slow->view.record.envelope,
                                  slow->view.record.envelope_len};
     if (stored.len == 0) {
-        refuse_keyless(slow);
+        slow_refuse_keyless(slow);
         return;
     }
     if (slow_open_envelope(slow, stored, &key) == STEP_OVER) {
@@ -141,21 +133,6 @@ static void run_blob(struct slow *slow)
 }
 
 /* --- GenerateKey -------------------------------------------------------- */
-
-/* The content of a GenerateKey is its verb and resource. */
-static HF_STATUS generate_mutation(const struct slow *slow,
-                                   struct mutation *mutation)
-{
-    uint8_t input[HF_RESOURCE_ID_MAX_BYTES + HF_ID_BYTES + 16];
-    struct byte_writer writer = byte_writer_on(input, sizeof input);
-    put_u32(&writer, (uint32_t)slow->call->verb);
-    put_raw(&writer, slow->view.record.tenant.bytes, HF_ID_BYTES);
-    put_text(&writer, slow->view.record.id);
-    CHECK(!writer.overrun);
-    memcpy(mutation->request_id, slow->call->request_id,
-           sizeof mutation->request_id);
-    return sha256((struct bytes){input, writer.len}, mutation->content);
-}
 
 static enum step generate_repeated(struct slow *slow,
                                    const struct repeat *repeat)
@@ -224,17 +201,12 @@ static void run_generate(struct slow *slow)
     struct mutation mutation = {.validate_only = false};
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     HF_OWNED(secret_freep) struct secret *key = NULL;
-    enum hf_status status = generate_mutation(slow, &mutation);
+    struct repeat repeat;
+    enum hf_status status = slow_repeat(slow, &mutation, &repeat);
     if (status != HF_OK) {
         slow_fail(slow, status);
         return;
     }
-    const struct repeat repeat = {
-        .caller = call->caller,
-        .verb = call->verb,
-        .tenant = slow->view.record.tenant,
-        .mutation = &mutation,
-    };
     if (generate_repeated(slow, &repeat) == STEP_OVER ||
         may_have_key(slow) == STEP_OVER) {
         return;
@@ -322,6 +294,9 @@ static void run_wrap(struct slow *slow)
                     "plaintext_key must have 32 bytes");
         return;
     }
+    if (slow_check_retired(slow, key) == STEP_OVER) {
+        return; /* it would never open */
+    }
     if (slow_seal_wanted(slow, key, envelope) == STEP_OVER) {
         return;
     }
@@ -349,22 +324,32 @@ static void record_stored(struct slow *slow, enum hf_status status,
 
 /* R-5.4: only the operation of an assignment makes the new key; whoever else
  * asks gets the key it has, where it is. */
-static void run_renew(struct slow *slow)
+static void run_new_for_new(struct slow *slow, const struct secret *replaced)
 {
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     HF_OWNED(secret_freep) struct secret *key = NULL;
+    HF_OWNED(change_freep) struct change *change = NULL;
     if (slow->call->caller != &service_itself) {
         memcpy(envelope, slow->view.record.envelope, sizeof envelope);
         hand_out_from(slow, slow->view.effective, envelope);
         return;
     }
     enum hf_status status = secret_random(HF_KEY_BYTES, &key);
+    if (status == HF_OK) {
+        status = change_new(&change);
+    }
     if (status != HF_OK) {
         slow_fail(slow, status);
         return;
     }
     if (slow_seal_wanted(slow, key, envelope) == STEP_ON) {
-        record_stored(slow, slow_record_new_key(slow, envelope), envelope);
+        const struct new_key made = {
+            .envelope = envelope,
+            .replaced = replaced,
+            .activity = "NewWorkloadKey",
+            .change = change,
+        };
+        record_stored(slow, slow_record_new_key(slow, &made), envelope);
     }
 }
 
@@ -375,7 +360,7 @@ static void run_rewrap(struct slow *slow)
     bool stored = is_stored(slow, blob);
     HF_OWNED(secret_freep) struct secret *key = NULL;
     if (blob.len == 0) {
-        refuse_keyless(slow);
+        slow_refuse_keyless(slow);
         return;
     }
     /* opened even where nothing moves: the caller's grants decide */
@@ -383,7 +368,7 @@ static void run_rewrap(struct slow *slow)
         return;
     }
     if (stored && resource_renews(&slow->view)) {
-        run_renew(slow);
+        run_new_for_new(slow, key);
         return;
     }
     if (stored && !mailbox_needs_rewrap(&slow->view.facts)) {
@@ -462,6 +447,10 @@ static void run_verb(struct slow *slow)
         run_blob(slow);
     } else if (verb == VERB_WRAP_KEY) {
         run_wrap(slow);
+    } else if (verb == VERB_RENEW_KEY) {
+        keys_renew(slow);
+    } else if (verb == VERB_RETIRE_EARLIER_KEYS) {
+        keys_retire(slow);
     } else {
         CHECK(verb == VERB_REWRAP_KEY);
         run_rewrap(slow);

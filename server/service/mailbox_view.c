@@ -74,6 +74,7 @@ void mailbox_fill_view(struct service *service,
     facts.move = move_now(service, &view->record);
     out->state = mailbox_state_of(&facts);
     out->overdue = mailbox_overdue(service, &view->record).overdue;
+    out->service_managed = view->tenant->record.service_managed;
     out->effective_is_service_managed = id_equal(
         &view->record.effective.dep, &view->tenant->record.service_managed);
     etag_write(&view->stamp, out->etag);

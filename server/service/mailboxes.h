@@ -13,7 +13,8 @@ struct mailbox_view {
     struct resource_record record;
     enum mailbox_state state;
     bool effective_is_service_managed;
-    bool overdue; /* */
+    struct hf_id service_managed; /* the tenant's built-in DEP */
+    bool overdue;                 /* */
     char etag[ETAG_BYTES];
 };
 

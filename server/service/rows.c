@@ -101,6 +101,7 @@ static bool fill(struct catalogue *catalogue, struct row *row,
     resource_hash(resource->id, row->resource_hash);
     row->workload = resource_workload(resource->type, resource->id);
     row->covered = resource_is_covered(resource);
+    row->retired = resource->retired_count > 0;
     row->envelope_len = resource->envelope_len;
     memcpy(row->envelope, resource->envelope, resource->envelope_len);
     if (resource->type == RESOURCE_SITE) {

@@ -22,6 +22,7 @@ struct row {
     size_t wrap_count;
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     size_t envelope_len;
+    bool retired;      /* some of its keys are no more */
     uint16_t workload; /* its wraps are bound to */
     bool covered;      /* a multi-workload DEP applies to it */
     uint32_t place;    /* in the cache's ring */

@@ -2,10 +2,12 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/mac.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
 #include "server/service/rows.h"
 #include "server/service/seal_budget.h"
+#include "server/store/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +52,60 @@ bool slow_is_tombstoned(const struct slow *slow)
     return purges_resource_is_tombstoned(
         slow->service, &slow->view.record.tenant, slow->view.record.type,
         slow->view.record.id);
+}
+
+enum step slow_refuse_keyless(struct slow *slow)
+{
+    return slow_refuse(
+        slow, REASON_STATE_CONFLICT,
+        slow->call->type == RESOURCE_SITE
+            ? "this site has no key yet: CreateSiteKey makes one"
+            : "this resource has no key yet: GenerateKey makes one");
+}
+
+HF_STATUS slow_repeat(const struct slow *slow, struct mutation *mutation,
+                      struct repeat *out)
+{
+    const struct key_call *call = slow->call;
+    uint8_t input[HF_RESOURCE_ID_MAX_BYTES + HF_ID_BYTES + 16];
+    struct byte_writer writer = byte_writer_on(input, sizeof input);
+    put_u32(&writer, (uint32_t)call->verb);
+    put_raw(&writer, slow->view.record.tenant.bytes, HF_ID_BYTES);
+    put_text(&writer, slow->view.record.id);
+    CHECK(!writer.overrun);
+    memcpy(mutation->request_id, call->request_id, sizeof mutation->request_id);
+    *out = (struct repeat){
+        .caller = call->caller,
+        .verb = call->verb,
+        .tenant = slow->view.record.tenant,
+        .mutation = mutation,
+    };
+    return sha256((struct bytes){input, writer.len}, mutation->content);
+}
+
+/* --- retired keys ------------------------------------------------------- */
+
+HF_STATUS slow_mark(const struct secret *key, uint8_t out[HF_SHA256_BYTES])
+{
+    return mac_compute(key, bytes_of_text("holdfast: which key this is"), out);
+}
+
+static HF_STATUS is_retired(const struct slow *slow, const struct secret *key,
+                            bool *out_retired)
+{
+    const struct resource_record *record = &slow->view.record;
+    uint8_t mark[HF_SHA256_BYTES];
+    *out_retired = false;
+    if (record->retired_count == 0) {
+        return HF_OK;
+    }
+    HF_TRY(slow_mark(key, mark));
+    for (size_t i = 0; i < record->retired_count; i++) {
+        if (equal_constant_time(mark, record->retired[i].mark, sizeof mark)) {
+            *out_retired = true;
+        }
+    }
+    return HF_OK;
 }
 
 /* --- opening and sealing ------------------------------------------------ */
@@ -123,6 +179,20 @@ static enum step open_failed(struct slow *slow, struct lease *lease,
     return STEP_OVER;
 }
 
+/* A good envelope of a key that is no more. */
+enum step slow_check_retired(struct slow *slow, const struct secret *key)
+{
+    bool retired = false;
+    enum hf_status status = is_retired(slow, key, &retired);
+    if (status != HF_OK) {
+        return slow_fail(slow, status);
+    }
+    return retired ? slow_refuse(slow, REASON_KEY_RETIRED,
+                                 "this key was retired when the key of its "
+                                 "resource was renewed")
+                   : STEP_ON;
+}
+
 /* Opens an envelope of this resource into *out_key. Every kind of bad envelope
  * is refused alike (N10 to N19). */
 enum step slow_open_envelope(struct slow *slow, struct bytes blob,
@@ -158,6 +228,9 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
                         secret_writable(key));
     if (status != HF_OK) {
         return open_failed(slow, lease, status);
+    }
+    if (slow_check_retired(slow, key) == STEP_OVER) {
+        return STEP_OVER;
     }
     slow_tell_where(slow->call, generation);
     slow_hold(slow, HF_GIVE(lease));
@@ -305,27 +378,29 @@ void slow_set_effective(struct slow *slow,
 
 /* The stored key makes room for another, and stays openable: its generation is
  * among those of the resource. */
-static void keep_earlier(struct slow *slow)
+static HF_STATUS keep_earlier(struct slow *slow, const struct secret *replaced)
 {
     struct resource_record *record = &slow->view.record;
-    struct earlier_key *earlier = &record->earlier[record->earlier_count++];
+    struct earlier_key *earlier = &record->earlier[record->earlier_count];
+    CHECK(record->earlier_count < RESOURCE_EARLIER_MAX);
+    HF_TRY(slow_mark(replaced, earlier->mark));
     earlier->by = record->effective;
     earlier->replaced_ms = service_wall_ms(slow->service);
     memcpy(earlier->envelope, record->envelope, sizeof earlier->envelope);
+    record->earlier_count++;
+    return HF_OK;
 }
 
-/* a new key for new data; on failure the view is as before. */
-HF_STATUS slow_record_new_key(struct slow *slow,
-                              const uint8_t envelope[ENVELOPE_KEY_BYTES])
+/* A new key for new data; on failure the view is as before. */
+HF_STATUS slow_record_new_key(struct slow *slow, const struct new_key *made)
 {
-    HF_OWNED(change_freep) struct change *change = NULL;
     struct resource_record before = slow->view.record;
-    HF_TRY(change_new(&change));
     HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
-    keep_earlier(slow);
-    slow_set_effective(slow, envelope);
-    enum hf_status status =
-        slow_record_resource(slow, change, "NewWorkloadKey");
+    enum hf_status status = keep_earlier(slow, made->replaced);
+    if (status == HF_OK) {
+        slow_set_effective(slow, made->envelope);
+        status = slow_record_resource(slow, made->change, made->activity);
+    }
     if (status != HF_OK) {
         slow->view.record = before;
     }

@@ -68,7 +68,26 @@ HF_STATUS slow_record_resource(struct slow *slow, struct change *change,
                                const char *activity);
 HF_STATUS slow_record_rewrap(struct slow *slow,
                              const uint8_t envelope[ENVELOPE_KEY_BYTES]);
-/* slow_record_new_key: the same with a key that takes the stored one's place;
- * that stays among the earlier ones (R-5.4). */
-HF_STATUS slow_record_new_key(struct slow *slow,
-                              const uint8_t envelope[ENVELOPE_KEY_BYTES]);
+/* slow_record_new_key: the same with a key that takes the place of the stored
+ * one, which is `replaced` and stays among the earlier ones (R-5.4, R-15.15).
+ * The change may hold more. */
+struct new_key {
+    const uint8_t *envelope; /* ENVELOPE_KEY_BYTES */
+    const struct secret *replaced;
+    const char *activity;
+    struct change *change;
+};
+HF_STATUS slow_record_new_key(struct slow *slow, const struct new_key *made);
+
+/* slow_mark: what tells a key from every other without telling it.
+ * slow_check_retired: KEY_RETIRED for one that its resource has retired
+ * (R-15.15). */
+HF_STATUS slow_mark(const struct secret *key, uint8_t out[HF_SHA256_BYTES]);
+enum step slow_check_retired(struct slow *slow, const struct secret *key);
+
+/* slow_repeat: what is kept of a call that makes a key, so that its repeat is
+ * known; its content is its verb and resource. The mutation is the caller's. */
+HF_STATUS slow_repeat(const struct slow *slow, struct mutation *mutation,
+                      struct repeat *out);
+/* slow_refuse_keyless: there is no key yet. */
+enum step slow_refuse_keyless(struct slow *slow);

@@ -21,6 +21,7 @@ static HF_STATUS fill_registered(const struct resource_view *view,
     out->registered = true;
     out->record = view->record;
     out->state = mailbox_state_of(&view->facts);
+    out->service_managed = view->tenant->record.service_managed;
     out->effective_is_service_managed = id_equal(
         &view->record.effective.dep, &view->tenant->record.service_managed);
     etag_write(&view->stamp, out->etag);

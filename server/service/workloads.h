@@ -19,6 +19,7 @@ struct workload_view {
     struct resource_record record; /* of one that is registered */
     enum mailbox_state state;      /* the same states, of its key */
     bool effective_is_service_managed;
+    struct hf_id service_managed; /* the tenant's built-in DEP */
     struct workload_progress_record progress;
     char etag[ETAG_BYTES];
 };

@@ -8,8 +8,8 @@ static bool is_same(const struct dep_ref *a, const struct dep_ref *b)
     return a->generation == b->generation && id_equal(&a->dep, &b->dep);
 }
 
-/* An earlier key (R-5.4) needs its generation as the stored one does: its line
- * was written when it was the stored one, and stays. */
+/* An earlier key (R-5.4, R-15.15) needs its generation as the stored one does:
+ * its line was written when it was the stored one, and stays. */
 static bool is_needed_by_earlier(const struct resource_record *resource,
                                  const struct dep_ref *ref)
 {
@@ -61,6 +61,22 @@ HF_STATUS wrapped_move(struct change *change,
     if (status == HF_OK) {
         status = add(change, resource, scratch);
     }
+    free(scratch);
+    return status;
+}
+
+HF_STATUS wrapped_let_go(struct change *change,
+                         const struct resource_record *resource,
+                         const struct dep_ref *from)
+{
+    if (is_same(from, &resource->effective)) {
+        return HF_OK;
+    }
+    struct record *scratch = calloc(1, sizeof *scratch);
+    if (scratch == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = take_away(change, resource, from, scratch);
     free(scratch);
     return status;
 }

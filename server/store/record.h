@@ -136,12 +136,22 @@ struct generation_record { /* key: dep | generation u32 */
 /* Every (DEP, generation) that ever wrapped the resource's current key
  * (R-15.15). */
 #define RESOURCE_WRAPS_MAX 32
-/* A key that another one took the place of, for new data alone. */
+/* A key that another one took the place of: for new data alone (R-5.4), or
+ * until what it encrypted is encrypted again (R-15.15). mark tells it from
+ * every other key and is of no use else; zero: of a version that made none. */
 #define RESOURCE_EARLIER_MAX 8
 struct earlier_key {
     struct dep_ref by; /* wrapped by */
     uint8_t envelope[ENVELOPE_KEY_BYTES];
     int64_t replaced_ms;
+    uint8_t mark[HF_SHA256_BYTES];
+};
+/* A key that is no more: copies of it may be about that a generation which
+ * still opens this resource's envelopes would open. */
+#define RESOURCE_RETIRED_MAX 8
+struct retired_key {
+    struct dep_ref under; /* where its resource was when it was retired */
+    uint8_t mark[HF_SHA256_BYTES];
 };
 struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     struct hf_id tenant;
@@ -169,6 +179,9 @@ struct resource_record { /* key: tenant | type u8 | SHA-256(resource id) */
     struct hf_id claim;          /* the mover's; nil unless MOVING */
     int64_t claim_ends_ms;       /* 0 unless MOVING */
     bool overdue_alerted;        /* once */
+    /* since format 4 */
+    struct retired_key retired[RESOURCE_RETIRED_MAX];
+    size_t retired_count;
 };
 
 /* The multi-workload DEP of a tenant (3.3). */

@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define RESOURCE_FORMAT 3
+#define RESOURCE_FORMAT 4
 #define REQUEST_FORMAT  1
 
 static void wraps_fields(struct codec *codec, struct resource_record *resource)
@@ -37,6 +37,28 @@ static void earlier_fields(struct codec *codec,
         code_refuse_unless(codec, !id_is_nil(&earlier->by.dep));
         code_raw(codec, earlier->envelope, sizeof earlier->envelope);
         code_time(codec, &earlier->replaced_ms);
+        if (codec->format >= 4) {
+            code_raw(codec, earlier->mark, sizeof earlier->mark);
+        }
+    }
+}
+
+static void retired_fields(struct codec *codec,
+                           struct resource_record *resource)
+{
+    int count = resource->retired_count > RESOURCE_RETIRED_MAX
+                    ? RESOURCE_RETIRED_MAX + 1
+                    : (int)resource->retired_count;
+    resource->retired_count =
+        (size_t)code_choice(codec, count, 0, RESOURCE_RETIRED_MAX);
+    if (codec->refused) {
+        return;
+    }
+    for (size_t i = 0; i < resource->retired_count; i++) {
+        struct retired_key *retired = &resource->retired[i];
+        code_dep_ref(codec, &retired->under);
+        code_refuse_unless(codec, !id_is_nil(&retired->under.dep));
+        code_raw(codec, retired->mark, sizeof retired->mark);
     }
 }
 
@@ -92,6 +114,9 @@ static void resource_fields(struct codec *codec,
     }
     if (codec->format >= 3) {
         move_fields(codec, resource);
+    }
+    if (codec->format >= 4) {
+        retired_fields(codec, resource);
     }
 }
 

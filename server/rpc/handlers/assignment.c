@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/earlier_keys.h"
 #include "server/rpc/method.h"
 #include "server/service/mailbox_moves.h"
 
@@ -60,6 +61,10 @@ static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
     out->etag = rpc_arena_text(arena, "%s", view->etag);
     out->revision = codec_put_revision(view->etag);
     encode_move(arena, view, out);
+    const struct earlier_keys earlier = {view->tenant, &view->service_managed,
+                                         record};
+    out->earlier_keys =
+        earlier_keys_encode(arena, &earlier, &out->n_earlier_keys);
     return out;
 }
 

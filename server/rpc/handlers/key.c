@@ -114,6 +114,26 @@ static HF_STATUS rewrap_decode(const ProtobufCMessage *message,
     return key_decode_access(request->access, call, problem);
 }
 
+static HF_STATUS renew_decode(const ProtobufCMessage *message,
+                              struct key_call *call, struct problem *problem)
+{
+    const Holdfast__V1__RenewKeyRequest *request =
+        (const Holdfast__V1__RenewKeyRequest *)message;
+    HF_TRY(decode_resource(request->resource, call, problem));
+    return key_decode_access(request->access, call, problem);
+}
+
+static HF_STATUS retire_decode(const ProtobufCMessage *message,
+                               struct key_call *call, struct problem *problem)
+{
+    const Holdfast__V1__RetireEarlierKeysRequest *request =
+        (const Holdfast__V1__RetireEarlierKeysRequest *)message;
+    HF_TRY(decode_resource(request->resource, call, problem));
+    call->confirm = request->confirm;
+    call->validate_only = request->validate_only;
+    return key_decode_access(request->access, call, problem);
+}
+
 void key_dep_name(const struct key_call *call, char out[DEP_NAME_BYTES])
 {
     out[0] = '\0';
@@ -189,6 +209,33 @@ static uint8_t *rewrap_encode(const struct key_call *call, size_t *out_len)
     return reply_pack(&reply.base, out_len);
 }
 
+static uint8_t *renew_encode(const struct key_call *call, size_t *out_len)
+{
+    char dep[DEP_NAME_BYTES];
+    key_dep_name(call, dep);
+    Holdfast__V1__RenewKeyResponse reply =
+        HOLDFAST__V1__RENEW_KEY_RESPONSE__INIT;
+    reply.plaintext_key = key_plaintext_of(call);
+    reply.wrapped_key = key_view_of(call->envelope, call->envelope_len);
+    reply.replaced_wrapped_key =
+        key_view_of(call->replaced, sizeof call->replaced);
+    reply.dep = dep;
+    reply.generation = call->generation;
+    return reply_pack(&reply.base, out_len);
+}
+
+static uint8_t *retire_encode(const struct key_call *call, size_t *out_len)
+{
+    char dep[DEP_NAME_BYTES];
+    key_dep_name(call, dep);
+    Holdfast__V1__RetireEarlierKeysResponse reply =
+        HOLDFAST__V1__RETIRE_EARLIER_KEYS_RESPONSE__INIT;
+    reply.retired_count = call->retired;
+    reply.dep = dep;
+    reply.generation = call->generation;
+    return reply_pack(&reply.base, out_len);
+}
+
 static const struct rpc_method methods[] = {
     {
      .path = PATH "UnwrapKey",
@@ -222,6 +269,22 @@ static const struct rpc_method methods[] = {
      .request = &holdfast__v1__rewrap_key_request__descriptor,
      .decode = rewrap_decode,
      .encode = rewrap_encode,
+     },
+    {
+     .path = PATH "RenewKey",
+     .lane = LANE_DATA,
+     .verb = VERB_RENEW_KEY,
+     .request = &holdfast__v1__renew_key_request__descriptor,
+     .decode = renew_decode,
+     .encode = renew_encode,
+     },
+    {
+     .path = PATH "RetireEarlierKeys",
+     .lane = LANE_DATA,
+     .verb = VERB_RETIRE_EARLIER_KEYS,
+     .request = &holdfast__v1__retire_earlier_keys_request__descriptor,
+     .decode = retire_decode,
+     .encode = retire_encode,
      },
 };
 const struct method_list key_methods = {

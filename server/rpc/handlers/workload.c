@@ -4,6 +4,7 @@
 #include "server/domain/dep.h"
 
 #include "server/rpc/codec.h"
+#include "server/rpc/handlers/earlier_keys.h"
 #include "server/rpc/method.h"
 #include "server/service/workloads.h"
 
@@ -21,34 +22,6 @@ static char *dep_name(struct rpc_arena *arena, const struct workload_view *view,
                               service_managed ? &nil : &by->dep);
 }
 
-/* Only a key under the service-managed root has another take its place. */
-static void encode_earlier(struct rpc_arena *arena,
-                           const struct workload_view *view,
-                           Holdfast__V1__TenantWorkload *out)
-{
-    const struct resource_record *record = &view->record;
-    Holdfast__V1__EarlierKey **keys =
-        rpc_arena_alloc(arena, RESOURCE_EARLIER_MAX * sizeof *keys);
-    if (keys == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < record->earlier_count; i++) {
-        const struct earlier_key *earlier = &record->earlier[i];
-        keys[i] = codec_new(arena, Holdfast__V1__EarlierKey,
-                            holdfast__v1__earlier_key);
-        if (keys[i] == NULL) {
-            return;
-        }
-        keys[i]->wrapped_key = codec_put_bytes(
-            arena, (struct bytes){earlier->envelope, sizeof earlier->envelope});
-        keys[i]->generation = earlier->by.generation;
-        keys[i]->replace_time =
-            codec_put_timestamp(arena, earlier->replaced_ms);
-    }
-    out->earlier_keys = keys;
-    out->n_earlier_keys = record->earlier_count;
-}
-
 static void encode_key(struct rpc_arena *arena,
                        const struct workload_view *view,
                        Holdfast__V1__TenantWorkload *out)
@@ -62,7 +35,10 @@ static void encode_key(struct rpc_arena *arena,
                                   view->effective_is_service_managed);
     out->effective_generation = record->effective.generation;
     out->effective_time = codec_put_timestamp(arena, record->effective_ms);
-    encode_earlier(arena, view, out);
+    const struct earlier_keys earlier = {view->tenant, &view->service_managed,
+                                         record};
+    out->earlier_keys =
+        earlier_keys_encode(arena, &earlier, &out->n_earlier_keys);
 }
 
 static Holdfast__V1__TenantWorkload *encode(struct rpc_arena *arena,

@@ -63,6 +63,14 @@ class KeyServer(Server):
             self.stored[request.resource] = self.wrap(request.resource, key)
             values["plaintext_key"] = key
             values["wrapped_key"] = self.stored[request.resource]
+        elif verb == "RenewKey":
+            key = secrets.token_bytes(32)
+            values["replaced_wrapped_key"] = self.stored[request.resource]
+            self.stored[request.resource] = self.wrap(request.resource, key)
+            values["plaintext_key"] = key
+            values["wrapped_key"] = self.stored[request.resource]
+        elif verb == "RetireEarlierKeys":
+            values["retired_count"] = 1 if request.confirm else 0
         elif verb == "WrapKey":
             values["wrapped_key"] = self.wrap(request.resource,
                                               request.plaintext_key)
@@ -624,6 +632,28 @@ class KeysTest(Case):
         self.assertEqual(
             self.run_holdfast("wrap", name, "--key-file",
                               str(key)).returncode, 2)
+
+    def test_renew_and_retire(self):
+        """R-15.15: the new key, and what still opens by the one before."""
+        name = secrets.token_hex(4)
+        paths = [self.folder / ("renew." + word)
+                 for word in ("old", "new", "replaced", "key")]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        old, new, replaced, key = paths
+        self.good("mailbox", "generate-key", name, "--out", str(old))
+        out = json.loads(self.good(
+            "--json", "mailbox", "renew-key", name, "--key-out", str(key),
+            "--out", str(new), "--replaced-out", str(replaced)))
+        self.assertEqual(base64.b64decode(out["wrappedKey"]),
+                         new.read_bytes())
+        self.assertEqual(replaced.read_bytes(), old.read_bytes())
+        self.assertEqual(self.server.wraps[new.read_bytes()][1],
+                         key.read_bytes())
+        for words, count in ((["--validate-only"], 0), (["--confirm"], 1)):
+            out = json.loads(self.good("--json", "mailbox", "retire-keys",
+                                       name, *words))
+            self.assertEqual(out["retiredCount"], count)
 
     def test_system_access_says_why(self):
         self.run_holdfast("unwrap", "nobody", "--raw", "--initiator",

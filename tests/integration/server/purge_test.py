@@ -182,6 +182,76 @@ class Purge(unittest.TestCase):
         self.reached(purge, "PURGED")
         self.all_gone()
 
+    def test_n28_a_renewed_key_holds_no_purge_up(self):
+        """R-15.15: EARLIER_WRAPS while an envelope of before opens the key
+        that is stored; with another key, and the earlier one retired, none."""
+        self.server.cli("admin", "mailbox", "register", "early",
+                        "--licensed")
+        box = f"{PARENT}/mailboxes/early"
+        kept = self.server.call("workload", "GenerateKey", resource=box)
+        self.server.cli("admin", "mailbox", "assign", "early", "--dep",
+                        "leave")
+        moved = self.server.call("workload", "UnwrapKey", resource=box)
+        self.assertEqual(len(moved.rewrapped_key), 85)
+        purge = self.request()
+        name = f"{PARENT}/purges/{purge}"
+        self.server.cli("ada", "purge", "approve", purge, "--key",
+                        self.server.home / "ada.officer.key")
+        refused = self.server.outcome("operator", "ExecutePurge", name=name,
+                                      confirm=True)
+        self.assertEqual(refused.reason, "EARLIER_WRAPS")
+        # the workload gets at its keys again; it encrypts with another one
+        for token in (EAST, WEST):
+            self.server.grant("l-" + token)
+        refused = self.server.outcome("workload", "RenewKey", resource=box)
+        self.assertEqual(refused.reason, "DEP_NOT_ENABLED")
+        self.server.call("workload", "UnwrapKey", resource=box,
+                         wrapped_key=kept.wrapped_key)
+
+    def test_a_renewed_key_is_purged_alone(self):
+        """R-15.15: renewed, retired, then asked for: nothing of before opens,
+        and the certificate has nothing residual to name."""
+        self.server.cli("admin", "mailbox", "register", "early",
+                        "--licensed")
+        box = f"{PARENT}/mailboxes/early"
+        kept = self.server.call("workload", "GenerateKey", resource=box)
+        self.server.cli("admin", "mailbox", "assign", "early", "--dep",
+                        "leave")
+        moved = self.server.call("workload", "UnwrapKey", resource=box)
+        new = self.server.call("workload", "RenewKey", resource=box)
+        self.assertEqual(new.replaced_wrapped_key, moved.rewrapped_key)
+        old = (kept.wrapped_key, moved.rewrapped_key)
+        for blob in old:
+            self.assertEqual(self.server.call(
+                "workload", "UnwrapKey", resource=box,
+                wrapped_key=blob).plaintext_key, kept.plaintext_key)
+        shown = self.server.cli("admin", "mailbox", "get", "early")
+        self.assertEqual(len(shown["earlierKeys"]), 1)
+        done = self.server.cli("workload", "mailbox", "retire-keys", "early",
+                               "--confirm")
+        self.assertEqual(done["retiredCount"], 1)
+        for start_again in (False, True):
+            if start_again:
+                self.server.end()
+                self.server.start()
+            self.assertEqual([self.server.unwrap(
+                "early", wrapped_key=blob).reason for blob in old],
+                ["BLOB_INVALID", "KEY_RETIRED"])
+            self.assertEqual(self.server.call(
+                "workload", "UnwrapKey", resource=box).plaintext_key,
+                new.plaintext_key)
+        purge = self.execute()
+        self.server.advance(hours=72)
+        self.reached(purge, "PURGED")
+        self.blobs["early"] = new.wrapped_key
+        self.all_gone()
+        for blob in old:
+            self.assertEqual(self.server.unwrap(
+                "early", wrapped_key=blob).reason, "KEY_DESTROYED")
+        certificate = self.server.call(
+            "admin", "GetPurgeCertificate", name=f"{PARENT}/purges/{purge}")
+        self.assertIn(b"\nresidual_wrap=none\n", certificate.certificate)
+
     def test_n21_n22_a_store_of_before(self):
         """R-15.22: a store from before the purge is refused at the start."""
         self.server.end()

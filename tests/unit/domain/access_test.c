@@ -209,11 +209,22 @@ static const enum verb purge_approver[] = {
     VERB_GET_PURGE_CERTIFICATE,
 };
 static const enum verb workload_exchange[] = {
-    VERB_GET_TENANT,    VERB_REGISTER_MAILBOX,  VERB_GET_MAILBOX,
-    VERB_GENERATE_KEY,  VERB_WRAP_KEY,          VERB_UNWRAP_KEY,
-    VERB_REWRAP_KEY,    VERB_REGISTER_WORKLOAD, VERB_REPORT_WORKLOAD_PROGRESS,
-    VERB_GET_WORKLOAD,  VERB_LIST_WORKLOADS,    VERB_CLAIM_MOVE,
-    VERB_COMPLETE_MOVE, VERB_FAIL_MOVE,
+    VERB_GET_TENANT,
+    VERB_REGISTER_MAILBOX,
+    VERB_GET_MAILBOX,
+    VERB_GENERATE_KEY,
+    VERB_WRAP_KEY,
+    VERB_UNWRAP_KEY,
+    VERB_REWRAP_KEY,
+    VERB_REGISTER_WORKLOAD,
+    VERB_REPORT_WORKLOAD_PROGRESS,
+    VERB_GET_WORKLOAD,
+    VERB_LIST_WORKLOADS,
+    VERB_CLAIM_MOVE,
+    VERB_COMPLETE_MOVE,
+    VERB_FAIL_MOVE,
+    VERB_RENEW_KEY,
+    VERB_RETIRE_EARLIER_KEYS,
 };
 static const enum verb workload_m365[] = {
     VERB_GET_TENANT,
@@ -225,6 +236,8 @@ static const enum verb workload_m365[] = {
     VERB_REPORT_WORKLOAD_PROGRESS,
     VERB_GET_WORKLOAD,
     VERB_LIST_WORKLOADS,
+    VERB_RENEW_KEY,
+    VERB_RETIRE_EARLIER_KEYS,
 };
 static const enum verb system_workload[] = {
     VERB_GET_TENANT,      VERB_GENERATE_KEY,  VERB_WRAP_KEY,
@@ -375,7 +388,8 @@ static bool is_data_plane(int verb)
     return verb == VERB_GENERATE_KEY || verb == VERB_WRAP_KEY ||
            verb == VERB_UNWRAP_KEY || verb == VERB_REWRAP_KEY ||
            verb == VERB_CREATE_SITE_KEY || verb == VERB_UNWRAP_SITE_KEY ||
-           verb == VERB_WRAP_BLOB_KEY || verb == VERB_UNWRAP_BLOB_KEY;
+           verb == VERB_WRAP_BLOB_KEY || verb == VERB_UNWRAP_BLOB_KEY ||
+           verb == VERB_RENEW_KEY || verb == VERB_RETIRE_EARLIER_KEYS;
 }
 
 static void expect(const struct access_facts *facts, enum reason expected)

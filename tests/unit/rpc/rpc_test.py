@@ -157,6 +157,21 @@ class DataPlane(Case):
         reply = self.call(KEYS + "RewrapKey", resource=BOX + "later")
         self.assertEqual(reply.generation, 7)
 
+    def test_renewal(self):
+        """R-15.15: what is replaced is told with what replaces it."""
+        reply = self.call(KEYS + "RenewKey", resource=BOX + "later")
+        self.assertEqual((reply.plaintext_key, reply.wrapped_key,
+                          reply.replaced_wrapped_key),
+                         (b"\x5a" * 32, b"\xe1" * 85, b"\xe0" * 85))
+        self.assertEqual((reply.dep, reply.generation),
+                         ("tenants/acme/deps/" + DEP, 7))
+        for confirm, count in ((True, 2), (False, 0)):
+            reply = self.call(KEYS + "RetireEarlierKeys",
+                              resource=BOX + "later", confirm=confirm,
+                              validate_only=not confirm)
+            self.assertEqual((reply.retired_count, reply.generation),
+                             (count, 7))
+
     def test_files(self):
         site = "tenants/acme/sites/"
         reply = self.call(FILES + "CreateSiteKey", resource=site + "later")

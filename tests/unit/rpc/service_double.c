@@ -140,6 +140,7 @@ static void finish(struct key_call *call)
                    call->verb == VERB_UNWRAP_BLOB_KEY;
     bool makes = call->verb == VERB_GENERATE_KEY ||
                  call->verb == VERB_CREATE_SITE_KEY ||
+                 call->verb == VERB_RENEW_KEY ||
                  (call->verb == VERB_WRAP_BLOB_KEY && call->plaintext == NULL);
     if (unwraps || makes) {
         CHECK(secret_new(HF_KEY_BYTES, &call->plaintext) == HF_OK);
@@ -149,6 +150,8 @@ static void finish(struct key_call *call)
         memset(call->envelope, 0xe1, sizeof call->envelope);
         call->envelope_len = sizeof call->envelope;
     }
+    memset(call->replaced, 0xe0, sizeof call->replaced);
+    call->retired = call->confirm ? 2 : 0;
     call->dep = double_dep;
     call->dep_is_service_managed = strcmp(call->resource, "managed") == 0;
     call->generation = 7;

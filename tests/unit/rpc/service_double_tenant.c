@@ -98,6 +98,7 @@ static void fill(struct workload_view *out, const char *tenant,
     FILL(out->tenant, tenant);
     out->record.switched_on = true;
     out->record.effective = (struct dep_ref){double_dep, 4};
+    out->service_managed = double_dep;
     out->record.earlier_count = 1;
     out->record.earlier[0].by = (struct dep_ref){double_dep, 2};
     memset(out->record.earlier[0].envelope, 0xea, ENVELOPE_KEY_BYTES);

@@ -519,6 +519,8 @@ void world_call(struct world *world, const struct call_options *options,
         memcpy(secret_writable(call->plaintext), options->plaintext,
                HF_KEY_BYTES);
     }
+    call->confirm = options->confirm;
+    call->validate_only = options->validate_only;
     call->cancelled = call_cancelled;
     call->done = call_done;
     call->owner = &waiting;
@@ -536,6 +538,8 @@ void world_call(struct world *world, const struct call_options *options,
     out->service_managed = call->dep_is_service_managed;
     memcpy(out->envelope, call->envelope, call->envelope_len);
     out->envelope_len = call->envelope_len;
+    memcpy(out->replaced, call->replaced, sizeof out->replaced);
+    out->retired = call->retired;
     if (call->plaintext != NULL && options->verb != VERB_WRAP_KEY) {
         memcpy(out->key, secret_bytes(call->plaintext), HF_KEY_BYTES);
         out->has_key = true;

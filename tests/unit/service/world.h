@@ -121,6 +121,8 @@ struct outcome {
     struct hf_id dep;
     uint32_t generation;
     bool service_managed;
+    uint8_t replaced[ENVELOPE_KEY_BYTES]; /* RENEW_KEY */
+    uint32_t retired;                     /* RETIRE_EARLIER_KEYS */
 };
 struct call_options {
     const struct caller *caller;
@@ -134,6 +136,8 @@ struct call_options {
     size_t wrapped_len;
     const uint8_t *plaintext;
     const char *request_id;
+    bool confirm;
+    bool validate_only;
     bool cancelled;
     const atomic_bool *cancel; /* NULL, or: cancelled once it is true */
 };

@@ -205,6 +205,7 @@ static void resource_fill(void *out, bool largest)
         fill_bytes(earlier->envelope, sizeof earlier->envelope,
                    (uint8_t)(11 * i));
         earlier->replaced_ms = 1700000000009 + (int64_t)i;
+        fill_bytes(earlier->mark, sizeof earlier->mark, (uint8_t)(7 * i));
     }
     resource->earlier_count = RESOURCE_EARLIER_MAX;
     resource->move = MOVE_MOVING;
@@ -214,6 +215,13 @@ static void resource_fill(void *out, bool largest)
     resource->claim = id_of(0x8f);
     resource->claim_ends_ms = 1700000000009;
     resource->overdue_alerted = true;
+    for (size_t i = 0; i < RESOURCE_RETIRED_MAX; i++) {
+        struct retired_key *retired = &resource->retired[i];
+        retired->under = (struct dep_ref){.dep = id_of((uint8_t)(0xd0 + i)),
+                                          .generation = UINT32_MAX};
+        fill_bytes(retired->mark, sizeof retired->mark, (uint8_t)(5 * i));
+    }
+    resource->retired_count = RESOURCE_RETIRED_MAX;
 }
 
 static void tenant_assignment_fill(void *out, bool largest)
@@ -566,7 +574,7 @@ const struct record_case record_cases[] = {
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 2),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
-    CASE("resource", RESOURCE, struct resource_record, resource, 3),
+    CASE("resource", RESOURCE, struct resource_record, resource, 4),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
     CASE("onboarding", ONBOARDING, struct onboarding_record, onboarding, 1),

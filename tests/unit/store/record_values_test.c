@@ -110,6 +110,7 @@ static const struct bad_value numbers[] = {
     BAD("workload_progress", workload_progress_record, total, 1),
     BAD("resource", resource_record, earlier_count, RESOURCE_EARLIER_MAX + 1),
     BAD("resource", resource_record, earlier[3].replaced_ms, -1),
+    BAD("resource", resource_record, retired_count, RESOURCE_RETIRED_MAX + 1),
     BAD("resource", resource_record, kind, 0),
     BAD("resource", resource_record, move, MOVE_MOVING + 1),
     BAD("resource", resource_record, move, MOVE_QUEUED), /* but a claim */
