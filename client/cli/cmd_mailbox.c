@@ -114,6 +114,41 @@ static enum cli_exit run_assign(struct cli *cli, const struct args *args)
                     HF_COUNT(columns));
 }
 
+static const struct cli_method delete_method = {
+    "holdfast.v1.AssignmentService/DeleteResource",
+    &holdfast__v1__deleted_resource__descriptor};
+static const struct column delete_columns[] = {
+    {"NAME",    "name",       NULL, COLUMN_TEXT},
+    {"DELETED", "deleteTime", NULL, COLUMN_TEXT},
+};
+
+static enum cli_exit run_delete(struct cli *cli, const struct args *args)
+{
+    static const char sites[] = "sites/";
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    const char *id = args->operands[0];
+    bool is_site = strncmp(id, sites, sizeof sites - 1) == 0;
+    enum cli_exit code =
+        is_site ? cli_name(cli, "sites", id + sizeof sites - 1, name)
+                : cli_name(cli, "mailboxes", id, name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__DeleteResourceRequest request =
+        HOLDFAST__V1__DELETE_RESOURCE_REQUEST__INIT;
+    request.name = name;
+    request.confirm = args_flag(args, "confirm");
+    request.etag = proto_text(args_text(args, "etag"));
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &delete_method, &request.base, delete_columns,
+                    HF_COUNT(delete_columns));
+}
+
 static enum cli_exit run_claim(struct cli *cli, const struct args *args)
 {
     char parent[NAME_TEXT];
@@ -287,6 +322,25 @@ static const struct command get_command = {
     .run = run_get,
 };
 
+static const struct option delete_options[] = {
+    {"confirm", NULL,   "nothing of it opens any more; there is no way back",
+     false,                                                                          false},
+    {"etag",    "ETAG", "only if it is still this version",                   false, false},
+    OPTIONS_OF_A_CHANGE
+};
+
+static const struct command delete_command = {
+    .group = "mailbox",
+    .verb = "delete",
+    .summary = "Delete a mailbox, or sites/SITE, for ever: no wrapped key of "
+               "it opens any more.",
+    .operands = "MAILBOX",
+    .options = delete_options,
+    .option_count = HF_COUNT(delete_options),
+    .example = "holdfast --as admin mailbox delete alice --confirm",
+    .run = run_delete,
+};
+
 static const struct command list_command = {
     .group = "mailbox",
     .verb = "list",
@@ -332,6 +386,6 @@ static const struct command fail_command = {
 };
 
 static const struct command *const commands[] = {
-    &register_command, &assign_command,   &get_command, &list_command,
-    &claim_command,    &complete_command, &fail_command};
+    &register_command, &assign_command, &get_command,      &list_command,
+    &delete_command,   &claim_command,  &complete_command, &fail_command};
 const struct command_set commands_of_mailbox = {commands, HF_COUNT(commands)};

@@ -100,6 +100,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W......"},
     [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},
     [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W...A.."},
+    [VERB_DELETE_RESOURCE] =       {SUBJECT_TENANT,  "T............."},
     [VERB_LIST_MAILBOXES] =        {SUBJECT_TENANT,  "T.E........A.."},
     [VERB_CLAIM_MOVE] =            {SUBJECT_TENANT,  ".......W......"},
     [VERB_COMPLETE_MOVE] =         {SUBJECT_TENANT,  ".......W......"},

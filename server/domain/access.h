@@ -50,6 +50,7 @@ enum role {
     X(REGISTER_MAILBOX, "RegisterMailbox")                                     \
     X(ASSIGN_MAILBOX, "AssignMailbox")                                         \
     X(GET_MAILBOX, "GetMailbox")                                               \
+    X(DELETE_RESOURCE, "DeleteResource")                                       \
     X(LIST_MAILBOXES, "ListMailboxes")                                         \
     X(CLAIM_MOVE, "ClaimMove")                                                 \
     X(COMPLETE_MOVE, "CompleteMove")                                           \

@@ -456,6 +456,7 @@ static enum hf_status load_one(void *context, const struct record *record,
         [RECORD_PURGE] = {purges_load,        "purge"               },
         [RECORD_APPROVAL] = {purges_load,        "approval"            },
         [RECORD_CERTIFICATE] = {purges_load,        "certificate"         },
+        [RECORD_DELETION] = {purges_load,        "deletion"            },
         [RECORD_GEO] = {catalogue_load_geo, "geo"                 },
     };
     const struct loading *loading = context;

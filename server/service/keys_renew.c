@@ -177,45 +177,20 @@ static HF_STATUS keep_marks(struct resource_record *record)
     return HF_OK;
 }
 
-static bool is_repeated(const struct earlier_key *keys, size_t at)
-{
-    for (size_t i = 0; i < at; i++) {
-        if (keys[i].by.generation == keys[at].by.generation &&
-            id_equal(&keys[i].by.dep, &keys[at].by.dep)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static HF_STATUS let_go(struct change *change,
-                        const struct resource_record *record,
-                        const struct earlier_key *keys, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!is_repeated(keys, i)) {
-            HF_TRY(wrapped_let_go(change, record, &keys[i].by));
-        }
-    }
-    return HF_OK;
-}
-
 /* From now on what wrapped the earlier keys opens no envelope of the resource,
  * unless it wraps the stored one; there a retired key is known by its mark. */
 static HF_STATUS retire(struct slow *slow)
 {
     struct resource_record *record = &slow->view.record;
-    struct earlier_key keys[RESOURCE_EARLIER_MAX];
-    size_t count = record->earlier_count;
+    const struct resource_record before = *record;
     HF_OWNED(change_freep) struct change *change = NULL;
-    memcpy(keys, record->earlier, sizeof keys);
     HF_TRY(change_new(&change));
     HF_TRY(keep_marks(record));
     memset(record->earlier, 0, sizeof record->earlier);
     record->earlier_count = 0;
     record->wraps[0] = record->effective;
     record->wrap_count = 1;
-    HF_TRY(let_go(change, record, keys, count));
+    HF_TRY(wrapped_forget_earlier(change, &before, &record->effective));
     return slow_record_resource(slow, change, verb_method(slow->call->verb));
 }
 

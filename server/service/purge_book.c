@@ -227,6 +227,19 @@ static enum hf_status load_tombstone(void *context, const struct record *record,
     return purge_book_add_tombstone(service->purges, &key);
 }
 
+/* Sealed by itself: it is there, or the epoch does not fit. */
+static enum hf_status load_deletion(void *context, const struct record *record,
+                                    const struct stamp *stamp)
+{
+    struct service *service = context;
+    struct deletion_record deletion;
+    (void)stamp;
+    HF_TRY(deletion_decode(record, &deletion));
+    struct record_key key = {.len = record->key_len};
+    memcpy(key.bytes, record->key, record->key_len);
+    return purge_book_add_tombstone(service->purges, &key);
+}
+
 struct sum_walk {
     struct service *service;
     const struct hf_id *purge;
@@ -317,6 +330,7 @@ enum hf_status purges_load(void *context, const struct record *record,
         {RECORD_OFFICER,  load_officer },
         {RECORD_PURGE,    load_purge   },
         {RECORD_APPROVAL, load_approval},
+        {RECORD_DELETION, load_deletion},
     };
     for (size_t i = 0; i < HF_COUNT(kinds); i++) {
         if (kinds[i].kind == record->kind) {

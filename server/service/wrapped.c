@@ -21,6 +21,15 @@ static bool is_needed_by_earlier(const struct resource_record *resource,
     return false;
 }
 
+static HF_STATUS remove_line(struct change *change,
+                             const struct resource_record *resource,
+                             const struct dep_ref *from, struct record *scratch)
+{
+    HF_TRY(wrapped_encode(from, resource, scratch));
+    return change_remove(change, RECORD_WRAPPED,
+                         (struct bytes){scratch->key, scratch->key_len}, 1);
+}
+
 static HF_STATUS take_away(struct change *change,
                            const struct resource_record *resource,
                            const struct dep_ref *from, struct record *scratch)
@@ -28,9 +37,7 @@ static HF_STATUS take_away(struct change *change,
     if (id_is_nil(&from->dep) || is_needed_by_earlier(resource, from)) {
         return HF_OK;
     }
-    HF_TRY(wrapped_encode(from, resource, scratch));
-    return change_remove(change, RECORD_WRAPPED,
-                         (struct bytes){scratch->key, scratch->key_len}, 1);
+    return remove_line(change, resource, from, scratch);
 }
 
 static HF_STATUS add(struct change *change,
@@ -65,18 +72,31 @@ HF_STATUS wrapped_move(struct change *change,
     return status;
 }
 
-HF_STATUS wrapped_let_go(struct change *change,
-                         const struct resource_record *resource,
-                         const struct dep_ref *from)
+static bool is_repeated(const struct earlier_key *keys, size_t at)
 {
-    if (is_same(from, &resource->effective)) {
-        return HF_OK;
+    for (size_t i = 0; i < at; i++) {
+        if (is_same(&keys[i].by, &keys[at].by)) {
+            return true;
+        }
     }
+    return false;
+}
+
+HF_STATUS wrapped_forget_earlier(struct change *change,
+                                 const struct resource_record *before,
+                                 const struct dep_ref *except)
+{
     struct record *scratch = calloc(1, sizeof *scratch);
     if (scratch == NULL) {
         return HF_E_NO_MEMORY;
     }
-    enum hf_status status = take_away(change, resource, from, scratch);
+    enum hf_status status = HF_OK;
+    for (size_t i = 0; i < before->earlier_count && status == HF_OK; i++) {
+        const struct dep_ref *by = &before->earlier[i].by;
+        if (!is_same(by, except) && !is_repeated(before->earlier, i)) {
+            status = remove_line(change, before, by, scratch);
+        }
+    }
     free(scratch);
     return status;
 }

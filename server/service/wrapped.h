@@ -17,11 +17,11 @@ HF_STATUS wrapped_move(struct change *change,
                        const struct resource_record *resource,
                        const struct dep_ref *from);
 
-/* wrapped_let_go: nor does an earlier key of it need this generation any more:
- * the record has forgotten that key. Once for each generation. */
-HF_STATUS wrapped_let_go(struct change *change,
-                         const struct resource_record *resource,
-                         const struct dep_ref *from);
+/* wrapped_forget_earlier: the earlier keys that the record had before this
+ * change need their generations no more; `except` is seen to otherwise. */
+HF_STATUS wrapped_forget_earlier(struct change *change,
+                                 const struct resource_record *before,
+                                 const struct dep_ref *except);
 
 /* wrapped_count: the resources under a DEP: of its generation number, and of
  * every other. */

@@ -364,6 +364,15 @@ struct tombstone_record { /* key: as the resource's */
     int64_t created_ms;
 };
 
+/* A deleted resource: the same, by a seal of its own. */
+struct deletion_record { /* key: as the resource's */
+    struct hf_id tenant;
+    enum resource_type type;
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    char identity[HF_URI_MAX_BYTES + 1]; /* who deleted it */
+    int64_t deleted_ms;
+};
+
 /* text, and its signature by the service token's audit key. */
 #define CERTIFICATE_MAX_BYTES 7168
 struct certificate_record { /* key: tenant | purge */
@@ -492,6 +501,8 @@ HF_STATUS checkpoint_encode(const struct checkpoint_record *in,
 HF_STATUS checkpoint_decode(const struct record *in,
                             struct checkpoint_record *out);
 
+HF_STATUS deletion_encode(const struct deletion_record *in, struct record *out);
+HF_STATUS deletion_decode(const struct record *in, struct deletion_record *out);
 HF_STATUS certificate_encode(const struct certificate_record *in,
                              struct record *out);
 HF_STATUS certificate_decode(const struct record *in,

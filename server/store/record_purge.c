@@ -7,6 +7,7 @@
 #define APPROVAL_FORMAT    1
 #define TOMBSTONE_FORMAT   1
 #define CERTIFICATE_FORMAT 1
+#define DELETION_FORMAT    1
 
 static void officer_fields(struct codec *codec, struct officer_record *officer)
 {
@@ -106,6 +107,17 @@ static void tombstone_fields(struct codec *codec,
     code_time(codec, &tombstone->created_ms);
 }
 
+static void deletion_fields(struct codec *codec,
+                            struct deletion_record *deletion)
+{
+    code_own_id(codec, &deletion->tenant);
+    deletion->type = (enum resource_type)code_choice(
+        codec, (int)deletion->type, RESOURCE_MAILBOX, RESOURCE_SITE);
+    code_text(codec, deletion->id, sizeof deletion->id);
+    code_text(codec, deletion->identity, sizeof deletion->identity);
+    code_time(codec, &deletion->deleted_ms);
+}
+
 static void certificate_fields(struct codec *codec,
                                struct certificate_record *certificate)
 {
@@ -149,6 +161,8 @@ DEFINE_BOTH_WAYS(purge, PURGE, key_of_pair(&fields.tenant, &fields.id))
 DEFINE_BOTH_WAYS(approval, APPROVAL,
                  key_of_grant(&fields.purge, fields.identity))
 DEFINE_BOTH_WAYS(tombstone, TOMBSTONE,
+                 key_of_resource(&fields.tenant, fields.type, fields.id))
+DEFINE_BOTH_WAYS(deletion, DELETION,
                  key_of_resource(&fields.tenant, fields.type, fields.id))
 DEFINE_BOTH_WAYS(certificate, CERTIFICATE,
                  key_of_pair(&fields.tenant, &fields.purge))

@@ -55,6 +55,7 @@
     X(TOMBSTONE, 20, ROW)      /* a purged resource; PURGE seals the set   */  \
     X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */    \
     X(CHECKPOINT, 24, ROW)     /* the signed heads of the audit chains   */    \
+    X(DELETION, 29, SEALED)    /* a resource that was deleted              */  \
     X(MOVE, 22, ROW)           /* index: moves queued and running        */
 
 enum record_kind {

@@ -6,6 +6,7 @@
 #include "server/rpc/handlers/earlier_keys.h"
 #include "server/rpc/method.h"
 #include "server/service/mailbox_moves.h"
+#include "server/service/resource_delete.h"
 
 #include <holdfast/v1/assignment_service.pb-c.h>
 #include <string.h>
@@ -216,6 +217,51 @@ static HF_STATUS get(struct admin_work *work)
     return answer(work, &view);
 }
 
+static HF_STATUS decode_deletion(const char *text, struct resource_delete *out,
+                                 struct problem *problem)
+{
+    bool is_site = codec_names(text, "sites");
+    out->type = is_site ? RESOURCE_SITE : RESOURCE_MAILBOX;
+    const struct codec_name what = {
+        .field = "name",
+        .collection = is_site ? "sites" : "mailboxes",
+        .out_tenant = out->tenant,
+        .out_id = out->id,
+        .id_cap = sizeof out->id,
+    };
+    return codec_parse_name(&what, text, problem);
+}
+
+static HF_STATUS delete_resource(struct admin_work *work)
+{
+    const Holdfast__V1__DeleteResourceRequest *in =
+        (const Holdfast__V1__DeleteResourceRequest *)work->request;
+    struct resource_delete request = {.confirm = in->confirm};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag = in->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_deletion(in->name, &request, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct resource_deletion done;
+    HF_TRY(resource_delete(work->service, work->caller, &request, &done,
+                           work->problem));
+    Holdfast__V1__DeletedResource *out =
+        codec_new(work->arena, Holdfast__V1__DeletedResource,
+                  holdfast__v1__deleted_resource);
+    if (out != NULL) {
+        out->name = codec_put_name(work->arena, done.tenant,
+                                   request.type == RESOURCE_SITE ? "sites"
+                                                                 : "mailboxes",
+                                   done.record.id);
+        out->delete_time =
+            codec_put_timestamp(work->arena, done.record.deleted_ms);
+    }
+    work->reply = (ProtobufCMessage *)out;
+    return out != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
 static HF_STATUS list(struct admin_work *work)
 {
     const Holdfast__V1__ListMailboxesRequest *in =
@@ -292,6 +338,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_GET_MAILBOX,
      .request = &holdfast__v1__get_mailbox_request__descriptor,
      .admin = get,
+     },
+    {
+     .path = PATH "DeleteResource",
+     .lane = LANE_ADMIN,
+     .verb = VERB_DELETE_RESOURCE,
+     .request = &holdfast__v1__delete_resource_request__descriptor,
+     .admin = delete_resource,
      },
     {
      .path = PATH "ListMailboxes",

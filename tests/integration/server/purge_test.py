@@ -20,7 +20,7 @@ PHASES = ("HOLDING", "TOMBSTONING", "DESTROYING", "VERIFYING", "FORGETTING",
           "PURGED")
 NUMBERS = {name: number for number, name in enumerate(PHASES, 3)}
 BOXES = ("leave", "second", "third")
-TOMBSTONE, CERTIFICATE = 20, 28
+TOMBSTONE, CERTIFICATE, DELETION = 20, 28, 29
 
 
 class Purge(unittest.TestCase):
@@ -251,6 +251,41 @@ class Purge(unittest.TestCase):
         certificate = self.server.call(
             "admin", "GetPurgeCertificate", name=f"{PARENT}/purges/{purge}")
         self.assertIn(b"\nresidual_wrap=none\n", certificate.certificate)
+
+    def test_a_mailbox_is_deleted(self):
+        """R-15.15, R-15.20: tombstoned by its id, under every root, for ever;
+        a deletion that is taken out of the store is noticed."""
+        kept = self.blobs["second"]
+        done = self.server.cli("admin", "mailbox", "delete", "second",
+                               "--confirm")
+        self.assertEqual(done["name"], f"{PARENT}/mailboxes/second")
+        self.assertEqual(self.server.cli("admin", "dep", "get", "leave")
+                         ["assignedCount"], 2)
+        for start_again in (False, True):
+            if start_again:
+                self.server.end()
+                self.server.start()
+            for initiator in (USER, SYSTEM):
+                for fields in ({}, {"wrapped_key": kept}):
+                    self.assertEqual(self.server.unwrap(
+                        "second", initiator, **fields).reason,
+                        "KEY_DESTROYED")
+            self.assertEqual(self.server.outcome(
+                "admin", "RegisterMailbox", parent=PARENT,
+                mailbox_id="second", kind=1).reason, "KEY_DESTROYED")
+            self.assertEqual(self.server.unwrap("third").code, "OK")
+        purge = self.execute()
+        self.server.advance(hours=72)
+        self.reached(purge, "PURGED")
+        self.all_gone()
+        self.server.end()
+        with sqlite3.connect(self.server.home / "state/holdfast.db") as db:
+            gone = db.execute("DELETE FROM record WHERE kind = ?",
+                              (DELETION,)).rowcount
+        db.close()
+        self.assertEqual(gone, 1)
+        with self.assertRaises(RuntimeError):
+            self.server.start()
 
     def test_n21_n22_a_store_of_before(self):
         """R-15.22: a store from before the purge is refused at the start."""

@@ -652,6 +652,20 @@ class Administration(Case):
                                    parent="tenants/acme", **fields)
             self.assertEqual(refusal.field, field)
 
+    def test_a_resource_is_deleted(self):
+        """R-15.15, R-15.20."""
+        for collection, kind in (("mailboxes", 1), ("sites", 3)):
+            name = f"tenants/acme/{collection}/x"
+            reply = self.call("/holdfast.v1.AssignmentService/DeleteResource", name=name,
+                              confirm=True)
+            self.assertEqual(reply.name, name)
+            self.assertGreater(reply.delete_time.seconds, 0)
+            self.assertEqual(self.server.wait_for("delete type"),
+                             f"delete type={kind} confirm=1 only=0")
+        refusal = self.refused("/holdfast.v1.AssignmentService/DeleteResource", confirm=True,
+                               name="tenants/acme/workloads/teams-chat")
+        self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
     def test_workloads(self):
         service = "/holdfast.v1.AssignmentService/"
         name = "tenants/acme/workloads/teams-chat"

@@ -7,6 +7,7 @@
 #include "server/service/customer_keys.h"
 #include "server/service/deps.h"
 #include "server/service/mailbox_moves.h"
+#include "server/service/resource_delete.h"
 #include "server/service/tenants.h"
 #include "server/service/tokens.h"
 
@@ -549,6 +550,24 @@ HF_STATUS mailbox_moves_fail(struct service *service,
 {
     (void)service;
     return answer_move(caller, "mailbox_moves_fail", request, out, problem);
+}
+
+HF_STATUS resource_delete(struct service *service, const struct caller *caller,
+                          const struct resource_delete *request,
+                          struct resource_deletion *out,
+                          struct problem *problem)
+{
+    (void)service;
+    double_say("delete type=%d confirm=%d only=%d", (int)request->type,
+               request->confirm, request->mutation.validate_only);
+    HF_TRY(double_use_case(caller, "resource_delete", request->tenant,
+                           request->id, problem));
+    *out = (struct resource_deletion){
+        .record = {.type = request->type, .deleted_ms = DOUBLE_TIME_MS}
+    };
+    FILL(out->tenant, request->tenant);
+    FILL(out->record.id, request->id);
+    return HF_OK;
 }
 
 HF_STATUS mailboxes_get(struct service *service, const struct caller *caller,

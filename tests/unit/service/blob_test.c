@@ -2,6 +2,8 @@
  * above them (R-6.16, R-2.5, R-2.16, R-15.8; N10 to N19 one floor down)? */
 #include "hsm/base/check.h"
 
+#include "server/service/resource_delete.h"
+
 #include "tests/unit/service/geo_world.h"
 
 #include <string.h>
@@ -199,6 +201,38 @@ static void without_the_site_key_nothing_opens(void **state)
     geo_assert_refused(&out, "NOT_FOUND");
 }
 
+/* R-15.15: neither a deleted site's key nor any blob's; the geo goes on, rolls,
+ * and comes to 100 % without it. */
+static void a_deleted_site_opens_nothing(void **state)
+{
+    static struct resource_deletion deletion;
+    const struct resource_delete order = {.tenant = WORLD_TENANT,
+                                          .type = RESOURCE_SITE,
+                                          .id = SITE,
+                                          .confirm = true};
+    struct operation_view operation;
+    struct outcome out;
+    (void)state;
+    assert_opens();
+    assert_ok(resource_delete(world.service, &world.admin, &order, &deletion,
+                              &world.problem));
+    for (int i = 0; i < 2; i++) {
+        unwrap(SITE, "chunk-1", blob.envelope, blob.envelope_len, &out);
+        geo_assert_refused(&out, "KEY_DESTROYED");
+        wrap(SITE, "chunk-2", NULL, &out);
+        geo_assert_refused(&out, "KEY_DESTROYED");
+        geo_unwrap(&world.files, SITE, INITIATOR_USER, &out);
+        geo_assert_refused(&out, "KEY_DESTROYED");
+        geo_unwrap(&world.files, OTHER, INITIATOR_USER, &out);
+        assert_ok(out.status);
+        assert_memory_equal(out.key, made[1].key, HF_KEY_BYTES);
+        assert_ok(world_restart(&world));
+    }
+    world_key_version(&world, 0, "ck1", 2);
+    assert_ok(geo_roll_to(ROOT_CK1, "ck1", 2, &operation));
+    geo_wait(&operation);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -210,6 +244,7 @@ int main(void)
         CASE(it_outlives_every_roll),
         CASE(it_runs_on_the_hot_lane),
         CASE(without_the_site_key_nothing_opens),
+        CASE(a_deleted_site_opens_nothing),
     };
     return cmocka_run_group_tests_name("blob", tests, NULL, NULL);
 }

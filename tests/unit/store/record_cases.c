@@ -462,6 +462,20 @@ static void approval_fill(void *out, bool largest)
     approval->approved_ms = INT64_MAX;
 }
 
+static void deletion_fill(void *out, bool largest)
+{
+    struct deletion_record *deletion = out;
+    deletion->tenant = id_of(0x1f);
+    deletion->type = RESOURCE_MAILBOX;
+    if (!largest) {
+        return;
+    }
+    deletion->type = RESOURCE_SITE;
+    fill_text(deletion->id, sizeof deletion->id, 'd');
+    fill_text(deletion->identity, sizeof deletion->identity, 'i');
+    deletion->deleted_ms = INT64_MAX;
+}
+
 static void tombstone_fill(void *out, bool largest)
 {
     struct tombstone_record *tombstone = out;
@@ -547,6 +561,7 @@ BOTH_WAYS(officer)
 BOTH_WAYS(purge)
 BOTH_WAYS(approval)
 BOTH_WAYS(tombstone)
+BOTH_WAYS(deletion)
 BOTH_WAYS(certificate)
 BOTH_WAYS(geo)
 BOTH_WAYS(checkpoint)
@@ -587,6 +602,7 @@ const struct record_case record_cases[] = {
     CASE("purge", PURGE, struct purge_record, purge, 1),
     CASE("approval", APPROVAL, struct approval_record, approval, 1),
     CASE("tombstone", TOMBSTONE, struct tombstone_record, tombstone, 1),
+    CASE("deletion", DELETION, struct deletion_record, deletion, 1),
     CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
     CASE("geo", GEO, struct geo_record, geo, 1),
     CASE("checkpoint", CHECKPOINT, struct checkpoint_record, checkpoint, 1),
