@@ -5,6 +5,7 @@ Everything is made by the programs an operator uses (holdfast-hsm, dev-ca,
 holdfast) in a folder of its own; stop() ends only what was started here.
 """
 
+import atexit
 import datetime
 import json
 import os
@@ -88,6 +89,9 @@ class Deployment:
             self.env["HF_FAULT_MODULE"] = self.softhsm
             self.env["HF_FAULT_CONTROL"] = str(self.home / "faults")
             (self.home / "faults").write_text("")
+        # a test that fails while it sets up leaves nothing behind, either: a
+        # server that stays would keep whoever reads its output waiting
+        atexit.register(self.stop)
 
     @staticmethod
     def _softhsm():
@@ -244,6 +248,7 @@ class Deployment:
 
     def stop(self):
         """Ends the server and takes the folder away."""
+        atexit.unregister(self.stop)
         self.end(signal.SIGKILL)
         shutil.rmtree(self.home, ignore_errors=True)
 
