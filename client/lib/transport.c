@@ -32,7 +32,7 @@
 /* How long the last client of the process waits for gRPC's threads to end.
  * Nothing calls off the timer of a lost connection's next attempt: it is waited
  * for, with its jitter of a fifth and some patience on a busy machine. */
-#define TEARDOWN_WAIT_MS 2000
+#define TEARDOWN_WAIT_MS 10000 /* for the slowest machine; it ends before */
 #define TEARDOWN_STEP_MS 2
 _Static_assert(TEARDOWN_WAIT_MS > RECONNECT_BACKOFF_MAX_MS * 6 / 5, "jitter");
 

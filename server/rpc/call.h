@@ -84,6 +84,7 @@ struct rpc_call {
     int64_t start_ms;
     int64_t deadline_ms; /* monotonic; never 0 */
     bool counted;        /* in the admission of its lane */
+    uint32_t share;      /* of its tenant, while it is counted */
     bool metadata_sent;  /* a stream's initial metadata */
 
     /* waiting to be armed; the polling thread's */

@@ -117,15 +117,23 @@ static HF_STATUS admit(struct rpc_call *call)
         return problem_set(&call->problem, REASON_SERVICE_UNAVAILABLE,
                            "the server shuts down");
     }
-    if (rpc->in_flight[kind] >= rpc->in_flight_max[kind]) {
+    const char *tenant = call->peer->caller.tenant;
+    uint32_t share = share_of(tenant);
+    bool own_full =
+        tenant[0] != '\0' &&
+        rpc->in_flight_of[kind][share] >= share_half(rpc->in_flight_max[kind]);
+    if (own_full || rpc->in_flight[kind] >= rpc->in_flight_max[kind]) {
         atomic_fetch_add_explicit(&rpc->overloaded, 1, memory_order_relaxed);
         enum hf_status status =
             problem_set(&call->problem, REASON_OVERLOADED,
-                        "too many calls are in flight; repeat later");
+                        "too many calls%s are in flight; repeat later",
+                        own_full ? " of this tenant" : "");
         call->problem.retry_ms = OVERLOAD_RETRY_MS;
         return status;
     }
     rpc->in_flight[kind]++;
+    rpc->in_flight_of[kind][share]++;
+    call->share = share;
     call->counted = true;
     call->deadline_ms = deadline_of(call, rpc->now_ms);
     if (call->deadline_ms <= rpc->now_ms) {

@@ -64,7 +64,9 @@ static void recycle(struct rpc_call *call)
         atomic_fetch_sub_explicit(&rpc->in_work, 1, memory_order_relaxed);
     }
     if (call->counted) {
-        rpc->in_flight[lane_admission(slot->method->lane)]--;
+        enum admission kind = lane_admission(slot->method->lane);
+        rpc->in_flight[kind]--;
+        rpc->in_flight_of[kind][call->share]--;
         call->counted = false;
     }
     call_clear(call);

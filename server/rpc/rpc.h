@@ -67,6 +67,7 @@ struct rpc_settings {
     struct bytes descriptors; /* FileDescriptorSet, borrowed; empty: the one
                                  that was built in */
     const struct clock *clock;
+    /* of which one tenant may have half */
     uint32_t data_calls_max;  /* in flight; 0: 1024 */
     uint32_t admin_calls_max; /* in flight; 0: 128 */
     uint32_t streams_max;     /* open at once; 0: 256 */

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include "server/domain/share.h"
+
 #include "server/rpc/call.h"
 #include "server/rpc/rpc.h"
 
@@ -56,6 +58,7 @@ struct rpc {
     struct rpc_call *wait_last;
     uint32_t in_flight[ADMISSIONS];
     uint32_t in_flight_max[ADMISSIONS];
+    uint32_t in_flight_of[ADMISSIONS][SHARES]; /* tenants, see share.h */
     uint64_t last_id;
     int64_t overload_logged_ms;
     uint64_t overload_unlogged;

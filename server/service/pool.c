@@ -5,12 +5,13 @@
 #include "hsm/base/limits.h"
 #include "hsm/base/own.h"
 
+#include "server/domain/share.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define THREADS_MAX 64
-#define SHARES      256 /* tenants are counted in so many buckets by name */
 
 struct queued {
     struct queued *next;
@@ -39,22 +40,11 @@ struct pool {
     uint32_t thread_count;
 };
 
-/* Two tenants in one bucket share a share: the bound is for fairness, not for
- * right or wrong. */
-static uint32_t share_of(const char *tenant)
-{
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; tenant[i] != '\0'; i++) {
-        hash = (hash ^ (unsigned char)tenant[i]) * 16777619u;
-    }
-    return hash % SHARES;
-}
-
 /* One tenant's dead token must not hold every thread. */
 static bool may_run(const struct pool *pool, const struct queued *job)
 {
     return job->exempt ||
-           pool->running_by[job->share] < (pool->thread_count + 1) / 2;
+           pool->running_by[job->share] < share_half(pool->thread_count);
 }
 
 static struct queued *take_from(struct pool *pool, struct lane *lane)
@@ -179,7 +169,7 @@ HF_STATUS pool_run(struct pool *pool, const struct pool_job *job)
         status = HF_E_UNREACHABLE;
     } else if (queued == NULL ||
                (job->tenant[0] != '\0' &&
-                pool->queued_by[share] >= (pool->queue_max + 1) / 2)) {
+                pool->queued_by[share] >= share_half(pool->queue_max))) {
         status = HF_E_OVERLOAD;
     } else {
         pool->idle = queued->next;

@@ -108,6 +108,33 @@ class DataCalls(Base):
         self.check_over()
 
 
+class Shares(Base):
+    """One tenant's calls that wait for its tokens take half of what may be in
+    flight, and the others' calls get in."""
+    limits = {"data_calls": 8, "slow_threads": 64}
+
+    def test_another_tenant_gets_in(self):
+        self.slow(700)
+        stub = API.stub(self.server.channel(WHO[USER]), PATHS["UnwrapKey"])
+        request = API.request(PATHS["UnwrapKey"],
+                              resource=f"{PARENT}/mailboxes/mail",
+                              access=self.server.access(USER))
+        mine = [stub.future(request, timeout=30) for _ in range(16)]
+        refused = [call.exception() for call in mine[4:]]
+        theirs = self.server.unwrap("mail", who="other-workload")
+        self.assertEqual([call.done() for call in mine[:4]], [False] * 4)
+        # let in, and then told that there is no such tenant
+        self.assertEqual(theirs.reason, "NOT_FOUND", theirs)
+        for error in refused:
+            refusal = Refusal(API, error)
+            self.assertEqual((refusal.code, refusal.reason),
+                             ("RESOURCE_EXHAUSTED", "OVERLOADED"))
+            self.assertIn("of this tenant", refusal.text)
+        self.assertEqual([call.result().plaintext_key for call in mine[:4]],
+                         [self.key] * 4)
+        self.check_over()
+
+
 class TokenQueue(Base):
     """More calls than the token's own queue holds."""
     limits = {"slow_threads": 64, "token_queue": 1}

@@ -105,9 +105,10 @@ static struct rpc *open_door(struct service *service, const char *folder,
         .peers = {connection, identity, (void *)(uintptr_t)door},
         .identities = table(),
         .clock = clock_system(),
-        .data_calls_max = 16,
-        .admin_calls_max = 8,
-        .streams_max = strcmp(door->name, "many") == 0 ? 64 : 4,
+ /* for each tenant half of it */
+        .data_calls_max = 32,
+        .admin_calls_max = 16,
+        .streams_max = strcmp(door->name, "many") == 0 ? 128 : 8,
         .extra = &extra,
         .extra_count = 1,
     };

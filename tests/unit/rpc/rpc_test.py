@@ -1183,7 +1183,7 @@ class Refusing(Case):
 class Limits(Case):
     def test_deadline_that_has_passed(self):
         refusal = self.refused(KEYS + "UnwrapKey", timeout=0.0001,
-                               resource=BOX + "later")
+                               resource=BOX + "wait-50")
         self.assertEqual(refusal.code, "DEADLINE_EXCEEDED")
 
     def test_data_plane_admission(self):
