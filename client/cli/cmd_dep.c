@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define LEASE_MAX_S 900
-#define MASK_PATHS  5
+#define MASK_PATHS  6
 
 static const struct column columns[] = {
     {"DEP",              "depId",                          NULL,                COLUMN_TEXT },
@@ -28,6 +28,8 @@ static const struct column columns[] = {
     {"AVAILABILITY KEY", "availabilityKey.id",             NULL,                COLUMN_TEXT },
     {"AK STATE",         "availabilityKey.state",          NULL,                COLUMN_TEXT },
     {"KEY LEASE",        "keyLease",                       NULL,                COLUMN_TEXT },
+    {"FALLBACK LIMIT",   "fallbackLimit",                  NULL,                COLUMN_TEXT },
+    {"OUTAGE SINCE",     "outageStartTime",                NULL,                COLUMN_TEXT },
     {"DESCRIPTION",      "description",                    NULL,                COLUMN_TEXT },
     {"KEY UPDATE",       "keyUpdate",                      "KEY_UPDATE_",       COLUMN_TEXT },
     {"LAST KEY UPDATE",  "lastKeyUpdateTime",              NULL,                COLUMN_TEXT },
@@ -89,12 +91,26 @@ take_lease(struct cli *cli, Google__Protobuf__Duration *lease, bool *out_set)
     return CLI_OK;
 }
 
+/* take_limit: *out_set tells whether one was given. */
+static enum cli_exit
+take_limit(struct cli *cli, Google__Protobuf__Duration *limit, bool *out_set)
+{
+    const char *text = args_text(cli->args, "fallback-limit");
+    *out_set = text != NULL;
+    if (text != NULL &&
+        number_parse(text, 1, UINT32_MAX, &limit->seconds) != HF_OK) {
+        return cli_usage(cli, "--fallback-limit is a number of seconds");
+    }
+    return CLI_OK;
+}
+
 struct create {
     char parent[NAME_TEXT];
     char keys[2][NAME_TEXT];
     char *key_list[2];
     char request_id[HF_REQUEST_ID_TEXT];
     Google__Protobuf__Duration lease;
+    Google__Protobuf__Duration limit;
     Holdfast__V1__CreateDepRequest request;
 };
 
@@ -121,6 +137,7 @@ static enum cli_exit fill_keys(struct cli *cli, struct create *create)
 static enum cli_exit fill_create(struct cli *cli, struct create *create)
 {
     bool leased = false;
+    bool limited = false;
     enum cli_exit code = cli_parent(cli, create->parent);
     if (code == CLI_OK) {
         code = fill_keys(cli, create);
@@ -137,8 +154,14 @@ static enum cli_exit fill_create(struct cli *cli, struct create *create)
     if (code == CLI_OK) {
         code = take_lease(cli, &create->lease, &leased);
     }
+    if (code == CLI_OK) {
+        code = take_limit(cli, &create->limit, &limited);
+    }
     if (leased) {
         create->request.key_lease = &create->lease;
+    }
+    if (limited) {
+        create->request.fallback_limit = &create->limit;
     }
     return code;
 }
@@ -148,6 +171,7 @@ static enum cli_exit run_create(struct cli *cli, const struct args *args)
     struct create create = {
         .request = HOLDFAST__V1__CREATE_DEP_REQUEST__INIT,
         .lease = GOOGLE__PROTOBUF__DURATION__INIT,
+        .limit = GOOGLE__PROTOBUF__DURATION__INIT,
     };
     enum cli_exit code = fill_create(cli, &create);
     if (code != CLI_OK) {
@@ -235,6 +259,27 @@ static void take_texts(const struct args *args, Holdfast__V1__Dep *dep,
     }
 }
 
+/* A limit, or none. */
+static enum cli_exit take_new_limit(struct cli *cli, Holdfast__V1__Dep *dep,
+                                    Google__Protobuf__Duration *limit,
+                                    Google__Protobuf__FieldMask *mask)
+{
+    bool limited = false;
+    bool unlimited = args_flag(cli->args, "no-fallback-limit");
+    enum cli_exit code = take_limit(cli, limit, &limited);
+    if (code != CLI_OK) {
+        return code;
+    }
+    if (limited && unlimited) {
+        return cli_usage(cli, "either --fallback-limit or --no-fallback-limit");
+    }
+    if (limited || unlimited) {
+        dep->fallback_limit = limited ? limit : NULL;
+        touch(mask, "fallback_limit");
+    }
+    return CLI_OK;
+}
+
 static enum cli_exit take_changes(struct cli *cli, Holdfast__V1__Dep *dep,
                                   Google__Protobuf__Duration *lease,
                                   Google__Protobuf__FieldMask *mask)
@@ -258,11 +303,7 @@ static enum cli_exit take_changes(struct cli *cli, Holdfast__V1__Dep *dep,
         dep->key_lease = lease;
         touch(mask, "key_lease");
     }
-    return mask->n_paths > 0
-               ? CLI_OK
-               : cli_usage(cli, "nothing to change: use --enable, --disable, "
-                                "--name, --description, --residency or "
-                                "--key-lease");
+    return CLI_OK;
 }
 
 static enum cli_exit run_update(struct cli *cli, const struct args *args)
@@ -272,6 +313,7 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
     char *paths[MASK_PATHS];
     Holdfast__V1__Dep dep = HOLDFAST__V1__DEP__INIT;
     Google__Protobuf__Duration lease = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Protobuf__Duration limit = GOOGLE__PROTOBUF__DURATION__INIT;
     Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
     mask.paths = paths;
     enum cli_exit code = cli_name(cli, "deps", args->operands[0], name);
@@ -281,8 +323,17 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
     if (code == CLI_OK) {
         code = take_changes(cli, &dep, &lease, &mask);
     }
+    if (code == CLI_OK) {
+        code = take_new_limit(cli, &dep, &limit, &mask);
+    }
     if (code != CLI_OK) {
         return code;
+    }
+    if (mask.n_paths == 0) {
+        return cli_usage(cli, "nothing to change: use --enable, --disable, "
+                              "--name, --description, --residency, "
+                              "--key-lease, --fallback-limit or "
+                              "--no-fallback-limit");
     }
     dep.name = name;
     dep.etag = proto_text(args_text(args, "etag"));
@@ -325,16 +376,23 @@ static const struct option create_options[] = {
     {"disabled",          NULL,      "create it disabled",        false, false},
     {"residency",         "WHERE",   "token (default) or memory", false, false},
     {"key-lease",         "SECONDS", "0 to 900, default 60",      false, false},
+    {"fallback-limit",    "SECONDS",
+      "how long users may run on the availability key in an "
+     "outage; no limit unless given",                              false, false},
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option update_options[] = {
-    {"name",        "NAME",    "its name among people",                   false, false},
-    {"description", "TEXT",    "for people",                              false, false},
-    {"enable",      NULL,      "mailboxes may be assigned to it",         false, false},
-    {"disable",     NULL,      "only while no mailbox is assigned to it", false, false},
-    {"residency",   "WHERE",   "token or memory",                         false, false},
-    {"key-lease",   "SECONDS", "0 to 900",                                false, false},
-    {"etag",        "ETAG",    "only if it is still this version",        false, false},
+    {"name",              "NAME",    "its name among people",                   false, false},
+    {"description",       "TEXT",    "for people",                              false, false},
+    {"enable",            NULL,      "mailboxes may be assigned to it",         false, false},
+    {"disable",           NULL,      "only while no mailbox is assigned to it", false, false},
+    {"residency",         "WHERE",   "token or memory",                         false, false},
+    {"key-lease",         "SECONDS", "0 to 900",                                false, false},
+    {"fallback-limit",    "SECONDS",
+     "how long users may run on the availability key in an "
+     "outage",                                                                  false, false},
+    {"no-fallback-limit", NULL,      "as long as it lasts",                     false, false},
+    {"etag",              "ETAG",    "only if it is still this version",        false, false},
     OPTIONS_OF_A_CHANGE,
 };
 

@@ -96,6 +96,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_DEPS] =             {SUBJECT_TENANT,  "TCES..P....AO."},
     [VERB_UPDATE_DEP] =            {SUBJECT_TENANT,  "TCE..........."},
     [VERB_TEST_DEP] =              {SUBJECT_TENANT,  "TCES.........."},
+    [VERB_LIST_NOTICES] =          {SUBJECT_TENANT,  "T..........A.."},
 
     [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W......"},
     [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},

@@ -47,6 +47,7 @@ enum role {
     X(LIST_DEPS, "ListDeps")                                                   \
     X(UPDATE_DEP, "UpdateDep")                                                 \
     X(TEST_DEP, "TestDep")                                                     \
+    X(LIST_NOTICES, "ListNotices")                                             \
     X(REGISTER_MAILBOX, "RegisterMailbox")                                     \
     X(ASSIGN_MAILBOX, "AssignMailbox")                                         \
     X(GET_MAILBOX, "GetMailbox")                                               \

@@ -1,5 +1,7 @@
 #include "server/domain/fallback.h"
 
+#include "server/domain/outage.h"
+
 enum attempt attempt_of(enum hf_status status)
 {
     switch (status) {
@@ -110,16 +112,23 @@ static const struct pair *pair_of(enum attempt first, enum attempt second)
     return &table[first][second];
 }
 
+/* From a purge request on, users never get it (R-15.15), nor beyond the limit
+ * of an outage (R-15.18). */
+static bool user_may_use(const struct fallback_facts *facts)
+{
+    return !facts->purge_requested &&
+           !outage_limit_reached(facts->outage_ms, facts->limit_ms);
+}
+
 /* Mailbox and multi-workload only (R-6.11); SharePoint never (R-6.19), and a
- * SERVICE_MANAGED DEP has no availability key. From a purge request on, users
- * never get it (R-15.15). */
+ * SERVICE_MANAGED DEP has no availability key. */
 static bool ak_may_be_used(const struct fallback_facts *facts, bool is_system)
 {
     bool has_ak = facts->dep_type == DEP_TYPE_EXCHANGE_MAILBOX ||
                   facts->dep_type == DEP_TYPE_MULTI_WORKLOAD;
     bool is_whole =
         facts->ak_state == AK_ACTIVE || facts->ak_state == AK_ROLLING;
-    return has_ak && is_whole && (is_system || !facts->purge_requested);
+    return has_ak && is_whole && (is_system || user_may_use(facts));
 }
 
 static const enum reason reasons[] = {
@@ -134,6 +143,13 @@ static const enum reason reasons[] = {
 static bool needs_a_person(enum attempt attempt)
 {
     return attempt == ATTEMPT_BAD_BLOB || attempt == ATTEMPT_OURS;
+}
+
+/* Users are served by the availability key in an outage and in nothing else,
+ * so only an outage is FALLBACK. */
+static bool is_outage(enum attempt first, enum attempt second)
+{
+    return first == ATTEMPT_TRANSIENT && second == ATTEMPT_TRANSIENT;
 }
 
 struct fallback_verdict fallback_decide(const struct fallback_facts *facts)
@@ -151,6 +167,7 @@ struct fallback_verdict fallback_decide(const struct fallback_facts *facts)
         verdict.reason = REASON_KEY_DESTROYED;
     } else if (say == SAY_USE_AK && ak_may_be_used(facts, is_system)) {
         verdict.use_ak = true;
+        verdict.outage = is_outage(facts->results[0], facts->results[1]);
         verdict.reason = REASON_NONE;
     } else if (say == SAY_USE_AK) {
         /* what the customer keys themselves came to, as a user is told */
@@ -170,13 +187,6 @@ enum reason fallback_on_ak_failure(enum hf_status status)
                                    : REASON_SERVICE_UNAVAILABLE;
 }
 
-/* Users are served by the availability key in an outage and in nothing else,
- * so only an outage is FALLBACK. */
-static bool is_outage(enum attempt attempt)
-{
-    return attempt == ATTEMPT_TRANSIENT;
-}
-
 enum dep_health dep_health_of(enum attempt ck1, enum attempt ck2,
                               enum ak_state ak_state)
 {
@@ -190,6 +200,5 @@ enum dep_health dep_health_of(enum attempt ck1, enum attempt ck2,
     if (answering == 1) {
         return HEALTH_DEGRADED;
     }
-    return is_outage(ck1) && is_outage(ck2) ? HEALTH_FALLBACK
-                                            : HEALTH_UNHEALTHY;
+    return is_outage(ck1, ck2) ? HEALTH_FALLBACK : HEALTH_UNHEALTHY;
 }

@@ -32,12 +32,15 @@ struct fallback_facts {
     enum dep_type dep_type;
     enum ak_state ak_state;
     bool purge_requested; /* from then on USER never gets the AK */
+    int64_t limit_ms;     /* of USER in an outage; 0: none */
+    int64_t outage_ms;    /* how long this outage has lasted */
 };
 
 struct fallback_verdict {
     bool use_ak;
     enum reason reason; /* when not use_ak */
     bool alert;         /* BAD_BLOB and OURS: a person must look */
+    bool outage; /* use_ak, because both customer keys are out of reach */
 };
 
 /* fallback_decide: table 6-B with the row of R-15.12 above all others, and

@@ -53,6 +53,7 @@ static const struct method_list *const lists[] = {
     &assignment_methods,
     &tenant_assignment_methods,
     &workload_methods,
+    &notice_methods,
     &onboarding_methods,
     &operation_methods,
     &audit_methods,

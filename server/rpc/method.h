@@ -107,6 +107,7 @@ extern const struct method_list assignment_methods;
 extern const struct method_list tenant_assignment_methods;
 extern const struct method_list workload_methods;
 extern const struct method_list key_methods;
+extern const struct method_list notice_methods;
 extern const struct method_list onboarding_methods;
 extern const struct method_list operation_methods;
 extern const struct method_list approval_methods;

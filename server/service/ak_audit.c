@@ -44,18 +44,8 @@ static json_t *common_details(const struct generation_entry *generation)
                      (json_int_t)record->copies[ROOT_AK].key_version);
 }
 
-/* One audit record of its own, with nothing else to record. */
-static HF_STATUS append(struct service *service,
-                        const struct audit_entry *entry)
-{
-    HF_OWNED(change_freep) struct change *change = NULL;
-    HF_TRY(change_new(&change));
-    HF_TRY(audit_change(service, change, entry));
-    return ledger_commit(service->ledger, change);
-}
-
-static HF_STATUS append_details(struct service *service,
-                                struct audit_entry *entry, json_t *details)
+static HF_STATUS put_details(struct service *service, struct change *change,
+                             struct audit_entry *entry, json_t *details)
 {
     if (details == NULL) {
         return HF_E_NO_MEMORY;
@@ -66,12 +56,12 @@ static HF_STATUS append_details(struct service *service,
         return HF_E_NO_MEMORY;
     }
     entry->details = text;
-    enum hf_status status = append(service, entry);
+    enum hf_status status = audit_change(service, change, entry);
     free(text);
     return status;
 }
 
-HF_STATUS ak_audit_use(struct service *service,
+HF_STATUS ak_audit_put(struct service *service, struct change *change,
                        const struct generation_entry *generation,
                        const struct key_call *call,
                        const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
@@ -99,7 +89,19 @@ HF_STATUS ak_audit_use(struct service *service,
         details = NULL;
     }
     json_decref(more);
-    return append_details(service, &entry, details);
+    return put_details(service, change, &entry, details);
+}
+
+/* One audit record of its own, with nothing else to record. */
+HF_STATUS ak_audit_use(struct service *service,
+                       const struct generation_entry *generation,
+                       const struct key_call *call,
+                       const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP])
+{
+    HF_OWNED(change_freep) struct change *change = NULL;
+    HF_TRY(change_new(&change));
+    HF_TRY(ak_audit_put(service, change, generation, call, results));
+    return ledger_commit(service->ledger, change);
 }
 
 HF_STATUS ak_audit_lease_end(struct service *service,
@@ -123,5 +125,12 @@ HF_STATUS ak_audit_lease_end(struct service *service,
         json_decref(details);
         details = NULL;
     }
-    return append_details(service, &entry, details);
+    HF_OWNED(change_freep) struct change *change = NULL;
+    enum hf_status status = change_new(&change);
+    if (status != HF_OK) {
+        json_decref(details);
+        return status;
+    }
+    HF_TRY(put_details(service, change, &entry, details));
+    return ledger_commit(service->ledger, change);
 }

@@ -15,6 +15,11 @@ HF_STATUS ak_audit_use(struct service *service,
                        const struct generation_entry *generation,
                        const struct key_call *call,
                        const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP]);
+/* ak_audit_put: the same as part of a change. */
+HF_STATUS ak_audit_put(struct service *service, struct change *change,
+                       const struct generation_entry *generation,
+                       const struct key_call *call,
+                       const enum attempt results[HF_CUSTOMER_KEYS_PER_DEP]);
 /* ak_audit_lease_end: how many calls the operation served in all. */
 HF_STATUS ak_audit_lease_end(struct service *service,
                              const struct generation_entry *generation,

@@ -17,6 +17,7 @@
 #include "server/domain/customer_key.h"
 #include "server/domain/dep.h"
 #include "server/domain/key_health.h"
+#include "server/domain/outage.h"
 #include "server/domain/tik.h"
 
 #include "server/service/ledger.h"
@@ -124,6 +125,9 @@ struct generation_entry {
     atomic_bool closed;   /* no lease any more: its root is about to go */
     uint64_t seals_next;
     uint64_t seals_end;
+    /* in the outage that goes on: monotonic, when the availability key opened
+     * it last; 0: not. Under the lock of notices.c */
+    int64_t fell_back_ms;
     struct tik_entry tik; /* of a SHAREPOINT_GEO: its lease as a cached TIK */
 };
 
@@ -136,7 +140,9 @@ struct dep_entry {
     atomic_uint assigned_count;
     atomic_int health;          /* enum dep_health last told to the watcher */
     atomic_int health_recorded; /* in the audit chain (chronicle.h) */
-    struct geo_entry *geo;      /* SHAREPOINT_GEO: whose it is */
+    struct outage outage;  /* of its customer keys: notices.h, as the next */
+    int64_t notice_ms;     /* the time of its newest notice; 0: none */
+    struct geo_entry *geo; /* SHAREPOINT_GEO: whose it is */
     struct dep_entry *next;
 };
 

@@ -1,7 +1,8 @@
 /* core: what the files of this module share. Not for the edge.
  *
  * Ranks of locks, outermost first: the writing lock of the denials,
- * record_lock, catalogue.lock, generation.lock, version.health_lock. No token,
+ * record_lock, catalogue.lock, generation.lock, notices.lock,
+ * version.health_lock. No token,
  * store or edge is called while catalogue.lock or an inner one is held.
  */
 #pragma once
@@ -22,6 +23,7 @@ struct rows;
 struct scheduler;
 struct chronicle;
 struct checkpoints;
+struct notices;
 
 struct service {
     struct service_settings settings;
@@ -34,6 +36,7 @@ struct service {
     struct scheduler *scheduler;
     struct chronicle *chronicle;
     struct checkpoints *checkpoints;
+    struct notices *notices;
     /* Held from the last look at the facts to the change of the catalogue by
      * every administrative change: what was decided is what is recorded. Token
      * work is done before it. */

@@ -44,7 +44,8 @@ static HF_STATUS check_request(const struct admin *admin,
                              "must be 0 to %d seconds",
                              HF_KEY_LEASE_MAX_MS / 1000);
     }
-    return HF_OK;
+    return dep_check_fallback_limit("fallback_limit",
+                                    request->fallback_limit_ms, admin->problem);
 }
 
 static HF_STATUS find_keys(const struct admin *admin,
@@ -83,6 +84,7 @@ static HF_STATUS making_new(const struct admin *admin,
     dep->key_lease_ms = request->key_lease_ms == -1
                             ? HF_KEY_LEASE_DEFAULT_MS
                             : (uint32_t)request->key_lease_ms;
+    dep->fallback_limit_ms = request->fallback_limit_ms;
     dep->created_ms = service_wall_ms(service);
     dep->updated_ms = dep->created_ms;
     return HF_OK;

@@ -1,5 +1,6 @@
 #include "server/service/dep_view.h"
 
+#include "server/service/notices.h"
 #include "server/service/wrapped.h"
 
 #include <stdio.h>
@@ -102,6 +103,7 @@ void dep_fill_view(struct service *service, struct dep_entry *dep,
     out->record = dep->record;
     out->assigned_count = atomic_load(&dep->assigned_count);
     out->health = dep_health_locked(service, dep);
+    out->outage_since_ms = notices_since_ms(service, dep);
     for (size_t slot = 0; generation != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP;
          slot++) {
         fill_key(generation->keys[slot], generation->versions[slot],
@@ -224,6 +226,7 @@ void dep_preview(const struct admin *admin, const struct dep_create *request,
     out->record.key_lease_ms = request->key_lease_ms == -1
                                    ? HF_KEY_LEASE_DEFAULT_MS
                                    : (uint32_t)request->key_lease_ms;
+    out->record.fallback_limit_ms = request->fallback_limit_ms;
     memcpy(out->record.name, request->name, sizeof out->record.name);
     memcpy(out->record.description, request->description,
            sizeof out->record.description);
@@ -277,6 +280,8 @@ void dep_note(struct details *details, const struct dep_record *before,
                  residency_text(after->residency));
     details_number(details, "keyLeaseMs", before->key_lease_ms,
                    after->key_lease_ms);
+    details_number(details, "fallbackLimitMs", before->fallback_limit_ms,
+                   after->fallback_limit_ms);
 }
 
 void dep_note_keys(struct details *details,

@@ -53,6 +53,9 @@ HF_STATUS dep_decide(const struct admin *admin, enum dep_event event,
                      const struct dep_entry *dep, struct dep_step *step);
 HF_STATUS dep_decide_new(const struct admin *admin, enum dep_event event,
                          enum dep_type type, struct dep_step *step);
+/* dep_check_fallback_limit; field is its name in the request. */
+HF_STATUS dep_check_fallback_limit(const char *field, int64_t limit_ms,
+                                   struct problem *problem);
 /* dep_note: every attribute of a DEP that an administrator gives it. */
 void dep_note(struct details *details, const struct dep_record *before,
               const struct dep_record *after);

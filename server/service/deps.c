@@ -102,6 +102,18 @@ static HF_STATUS check_residency(const struct admin *admin,
     return HF_OK;
 }
 
+HF_STATUS dep_check_fallback_limit(const char *field, int64_t limit_ms,
+                                   struct problem *problem)
+{
+    if (fallback_limit_is_valid(limit_ms)) {
+        return HF_OK;
+    }
+    return problem_field(problem, field,
+                         "must be %lld seconds to %lld days; unset: no limit",
+                         FALLBACK_LIMIT_MIN_MS / 1000,
+                         FALLBACK_LIMIT_MAX_MS / (24LL * 3600 * 1000));
+}
+
 static HF_STATUS next_record(const struct admin *admin,
                              const struct dep_update *request,
                              const struct dep_entry *dep,
@@ -133,6 +145,11 @@ static HF_STATUS next_record(const struct admin *admin,
                                  HF_KEY_LEASE_MAX_MS / 1000);
         }
         next->key_lease_ms = (uint32_t)request->key_lease_ms;
+    }
+    if (request->set_fallback_limit) {
+        HF_TRY(dep_check_fallback_limit(
+            "dep.fallback_limit", request->fallback_limit_ms, admin->problem));
+        next->fallback_limit_ms = request->fallback_limit_ms;
     }
     next->updated_ms = service_wall_ms(admin->service);
     return HF_OK;

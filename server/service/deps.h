@@ -23,6 +23,7 @@ struct dep_view {
     struct dep_key_view keys[HF_CUSTOMER_KEYS_PER_DEP];
     enum dep_health health;
     uint32_t assigned_count;
+    int64_t outage_since_ms;    /* 0: none goes on */
     int64_t last_key_update_ms; /* 0: its first generation is its newest */
     bool keys_counted;
     uint64_t effective_count; /* under the newest generation */
@@ -43,7 +44,8 @@ struct dep_create {
     char workload_identity[HF_URI_MAX_BYTES + 1];
     bool disabled;
     enum residency residency;
-    int64_t key_lease_ms; /* -1: the default */
+    int64_t key_lease_ms;      /* -1: the default */
+    int64_t fallback_limit_ms; /* 0: none */
 };
 
 struct dep_update {
@@ -60,6 +62,8 @@ struct dep_update {
     enum residency residency;
     bool set_key_lease;
     int64_t key_lease_ms;
+    bool set_fallback_limit;
+    int64_t fallback_limit_ms; /* 0: none */
 };
 
 HF_STATUS deps_create(struct service *service, const struct caller *caller,

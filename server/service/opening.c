@@ -9,6 +9,7 @@
 #include "server/service/acquiring.h"
 #include "server/service/ak_audit.h"
 #include "server/service/attempt.h"
+#include "server/service/notices.h"
 #include "server/service/opening_facts.h"
 #include "server/service/opening_inside.h"
 #include "server/service/tik_cache.h"
@@ -122,7 +123,8 @@ static HF_STATUS try_both(struct service *service,
 /* --- the availability key ----------------------------------------------- */
 
 static struct fallback_facts
-fallback_facts_of(const struct opening_facts *facts,
+fallback_facts_of(struct service *service, struct generation_entry *generation,
+                  const struct opening_facts *facts,
                   const struct key_call *call, const enum attempt *results)
 {
     return (struct fallback_facts){
@@ -132,6 +134,8 @@ fallback_facts_of(const struct opening_facts *facts,
         .ak_state = facts->ak_state,
         .purge_requested =
             facts->state == DEP_PURGE_REQUESTED || facts->state == DEP_PURGING,
+        .limit_ms = facts->limit_ms,
+        .outage_ms = notices_lasts_ms(service, generation->dep),
     };
 }
 
@@ -155,7 +159,11 @@ enum opening opening_by_ak(struct service *service,
         return opening_refuse(call, fallback_on_ak_failure(status));
     }
     atomic_fetch_add(&service->ak_uses, 1);
-    status = ak_audit_use(service, generation, call, results);
+    const struct fallback_facts fallback =
+        fallback_facts_of(service, generation, facts, call, results);
+    status = fallback_decide(&fallback).outage
+                 ? notices_record_use(service, generation, call, results)
+                 : ak_audit_use(service, generation, call, results);
     if (status != HF_OK) {
         log_event(LOG_ERROR, "availability_key.not_recorded",
                   LOG_TEXT("status", hf_status_name(status)));
@@ -179,7 +187,7 @@ static enum opening by_availability_key(struct service *service,
 {
     bool shared = service->settings.ak_lease_ms > 0;
     const struct fallback_facts fallback =
-        fallback_facts_of(facts, call, results);
+        fallback_facts_of(service, generation, facts, call, results);
     struct lease *lease = lease_take_ak(
         generation, service_monotonic_ms(service), &facts->revision, &fallback);
     if (lease != NULL) {
@@ -205,7 +213,7 @@ fall_back(struct service *service, struct generation_entry *generation,
           const enum attempt *results, struct lease **out_lease)
 {
     const struct fallback_facts fallback =
-        fallback_facts_of(facts, call, results);
+        fallback_facts_of(service, generation, facts, call, results);
     struct fallback_verdict verdict = fallback_decide(&fallback);
     if (verdict.alert) {
         char dep[HF_ID_TEXT];
@@ -216,6 +224,9 @@ fall_back(struct service *service, struct generation_entry *generation,
     }
     if (!verdict.use_ak) {
         return opening_refuse(call, verdict.reason);
+    }
+    if (verdict.outage) {
+        notices_note_use(service, generation);
     }
     return by_availability_key(service, generation, facts, call, results,
                                out_lease);

@@ -31,6 +31,7 @@ void opening_facts_locked(struct service *service,
     facts->state = generation->dep->closed ? DEP_PURGED : dep->state;
     facts->ak_state = dep->ak_state;
     facts->key_lease_ms = dep->key_lease_ms;
+    facts->limit_ms = dep->fallback_limit_ms;
     facts->mask = 0;
     facts->retired = dep->type == DEP_TYPE_SERVICE_MANAGED &&
                      generation->record.copies[ROOT_AK].wrapped_len == 0;

@@ -16,6 +16,7 @@ struct opening_facts {
     enum ak_state ak_state;
     bool retired; /* its root is gone */
     int64_t key_lease_ms;
+    int64_t limit_ms; /* */
     uint64_t revision;
 };
 

@@ -7,6 +7,7 @@
 #include "server/service/chronicle.h"
 #include "server/service/key_retention.h"
 #include "server/service/mailbox_moves.h"
+#include "server/service/notices.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 #include "server/service/purges.h"
@@ -281,6 +282,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     chronicle_round(service, round->now_ms);
     checkpoints_round(service, round->now_ms);
     purges_round(service, round->now_ms);
+    notices_round(service, round->now_ms);
     check_overdue(scheduler, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {

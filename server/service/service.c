@@ -6,6 +6,7 @@
 #include "server/service/core.h"
 #include "server/service/keys.h"
 #include "server/service/leases.h"
+#include "server/service/notices.h"
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 #include "server/service/purges.h"
@@ -66,6 +67,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));
     HF_TRY(problem_of_status(problem, chronicle_open(service)));
+    HF_TRY(notices_open(service, problem));
     enum hf_status status = rows_new(settings->row_cache_max, &service->rows);
     if (status == HF_OK) {
         status = pool_start(&pool, &service->pool);
@@ -122,6 +124,7 @@ void service_stop(struct service *service)
     operations_close(service->operations);
     chronicle_close(service->chronicle);
     checkpoints_close(service->checkpoints);
+    notices_close(service->notices);
     purges_close(service->purges);
     rows_free(service->rows);
     catalogue_free(&service->catalogue);

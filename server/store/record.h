@@ -17,6 +17,7 @@
 #include "server/domain/mailbox.h"
 #include "server/domain/onboarding.h"
 #include "server/domain/operation.h"
+#include "server/domain/outage.h"
 #include "server/domain/purge.h"
 #include "server/domain/tenant_assignment.h"
 #include "server/domain/validation.h"
@@ -111,6 +112,7 @@ struct dep_record { /* key: tenant | dep */
     int64_t created_ms;
     int64_t updated_ms;
     enum key_update key_update; /* since format 2 */
+    int64_t fallback_limit_ms;  /* since format 3; 0: none */
 };
 
 struct wrapped_copy {
@@ -409,6 +411,19 @@ struct geo_record { /* key: tenant | geo */
     int64_t updated_ms;
 };
 
+/* What a tenant was told of an outage of both customer keys of a DEP (R-15.18).
+ * The newest one of a DEP says whether its outage goes on: whoever starts knows
+ * since when. */
+struct notice_record { /* key: tenant | time backwards | DEP | event u8 */
+    struct hf_id tenant;
+    struct hf_id dep;
+    int64_t time_ms;
+    enum notice_event event;
+    uint32_t generation; /* that the availability key opened last */
+    int64_t since_ms;    /* of the outage */
+    int64_t limit_ms;    /* of the DEP then; 0: none */
+};
+
 struct seals_record { /* key: dep | generation u32 */
     struct hf_id dep;
     uint32_t generation;
@@ -509,6 +524,8 @@ HF_STATUS certificate_decode(const struct record *in,
                              struct certificate_record *out);
 HF_STATUS geo_encode(const struct geo_record *in, struct record *out);
 HF_STATUS geo_decode(const struct record *in, struct geo_record *out);
+HF_STATUS notice_encode(const struct notice_record *in, struct record *out);
+HF_STATUS notice_decode(const struct record *in, struct notice_record *out);
 /* name index: body is the id. */
 HF_STATUS name_encode(enum name_scope scope, const struct hf_id *owner,
                       const char *folded_name, const struct hf_id *id,
@@ -572,6 +589,10 @@ struct record_key key_of_resource(const struct hf_id *tenant,
  */
 struct record_key key_of_move_lines(const struct hf_id *tenant,
                                     enum mailbox_move move);
+/* key_of_notices_until: behind it in the order of keys are the tenant's notices
+ * of this time and of before. */
+struct record_key key_of_notices_until(const struct hf_id *tenant,
+                                       int64_t time_ms);
 /* key_of_name: an empty key, which the store refuses as HF_E_INVALID, for an
  * empty name or one longer than RECORD_NAME_MAX_BYTES. */
 struct record_key key_of_name(enum name_scope scope, const struct hf_id *owner,

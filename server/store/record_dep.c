@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define DEP_FORMAT        2
+#define DEP_FORMAT        3
 #define GENERATION_FORMAT 1
 #define SEALS_FORMAT      1
 
@@ -31,6 +31,11 @@ static void dep_fields(struct codec *codec, struct dep_record *dep)
     if (codec->format >= 2) {
         dep->key_update = (enum key_update)code_choice(
             codec, (int)dep->key_update, KEY_UPDATE_NONE, KEY_UPDATE_REPLACING);
+    }
+    if (codec->format >= 3) {
+        code_time(codec, &dep->fallback_limit_ms);
+        code_refuse_unless(codec,
+                           fallback_limit_is_valid(dep->fallback_limit_ms));
     }
 }
 

@@ -56,7 +56,8 @@
     X(CERTIFICATE, 28, SEALED) /* the signed record of a destruction     */    \
     X(CHECKPOINT, 24, ROW)     /* the signed heads of the audit chains   */    \
     X(DELETION, 29, SEALED)    /* a resource that was deleted              */  \
-    X(MOVE, 22, ROW)           /* index: moves queued and running        */
+    X(MOVE, 22, ROW)           /* index: moves queued and running        */    \
+    X(NOTICE, 25, ROW)         /* what a tenant was told of an outage  */
 
 enum record_kind {
 #define X(word, number, mac) RECORD_##word = (number),

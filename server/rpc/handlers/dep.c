@@ -154,6 +154,11 @@ static Holdfast__V1__Dep *encode(struct rpc_arena *arena,
     out->last_key_update_time =
         codec_put_timestamp(arena, view->last_key_update_ms);
     put_counts(arena, view, out);
+    if (record->fallback_limit_ms != 0) {
+        out->fallback_limit =
+            codec_put_duration(arena, record->fallback_limit_ms);
+    }
+    out->outage_start_time = codec_put_timestamp(arena, view->outage_since_ms);
     return out;
 }
 
@@ -186,6 +191,21 @@ static HF_STATUS decode_lease(const char *field,
         return HF_OK;
     }
     return codec_duration(field, in, HF_KEY_LEASE_MAX_MS, out_ms, problem);
+}
+
+/* Unset is no limit; nobody means that by 0. */
+static HF_STATUS decode_limit(const char *field,
+                              const Google__Protobuf__Duration *in,
+                              int64_t *out_ms, struct problem *problem)
+{
+    *out_ms = 0;
+    if (in == NULL) {
+        return HF_OK;
+    }
+    HF_TRY(codec_duration(field, in, FALLBACK_LIMIT_MAX_MS, out_ms, problem));
+    return *out_ms != 0
+               ? HF_OK
+               : problem_field(problem, field, "is 0; unset: no limit");
 }
 
 /* unset: what it then means. A geo's DEP is made by registering the geo. */
@@ -237,6 +257,8 @@ static HF_STATUS decode_create(const Holdfast__V1__CreateDepRequest *in,
     out->residency = codec_residency(in->residency);
     HF_TRY(
         decode_lease("key_lease", in->key_lease, &out->key_lease_ms, problem));
+    HF_TRY(decode_limit("fallback_limit", in->fallback_limit,
+                        &out->fallback_limit_ms, problem));
     return codec_mutation(&mutation, work, &out->mutation);
 }
 
@@ -272,14 +294,16 @@ static HF_STATUS get(struct admin_work *work)
 
 /* Paths of UpdateDep's mask, a bit each. */
 static const char *const update_paths[] = {
-    "dep_id", "description", "enabled", "residency", "key_lease",
+    "dep_id",    "description", "enabled",
+    "residency", "key_lease",   "fallback_limit",
 };
 enum {
     SET_ID = 1,
     SET_DESCRIPTION = 2,
     SET_ENABLED = 4,
     SET_RESIDENCY = 8,
-    SET_LEASE = 16
+    SET_LEASE = 16,
+    SET_LIMIT = 32
 };
 
 static HF_STATUS decode_changes(const Holdfast__V1__Dep *in, uint32_t bits,
@@ -290,6 +314,7 @@ static HF_STATUS decode_changes(const Holdfast__V1__Dep *in, uint32_t bits,
     out->set_enabled = (bits & SET_ENABLED) != 0;
     out->set_residency = (bits & SET_RESIDENCY) != 0;
     out->set_key_lease = (bits & SET_LEASE) != 0;
+    out->set_fallback_limit = (bits & SET_LIMIT) != 0;
     if (out->set_name) {
         HF_TRY(codec_id("dep.dep_id", in->dep_id, out->name, problem));
     }
@@ -299,6 +324,10 @@ static HF_STATUS decode_changes(const Holdfast__V1__Dep *in, uint32_t bits,
     }
     out->enabled = in->enabled != 0;
     out->residency = codec_residency(in->residency);
+    if (out->set_fallback_limit) {
+        HF_TRY(decode_limit("dep.fallback_limit", in->fallback_limit,
+                            &out->fallback_limit_ms, problem));
+    }
     return out->set_key_lease ? decode_lease("dep.key_lease", in->key_lease,
                                              &out->key_lease_ms, problem)
                               : HF_OK;

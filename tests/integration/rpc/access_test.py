@@ -68,6 +68,7 @@ REQUESTS = {
                        "tenants/{t}/customerKeys/absent2"]),
     "GetDep": dict(name="tenants/{t}/deps/absent"),
     "ListDeps": dict(parent="tenants/{t}"),
+    "ListNotices": dict(parent="tenants/{t}"),
     "UpdateDep": dict(dep=Dep(name="tenants/{t}/deps/absent"),
                       update_mask=Mask(paths=["enabled"])),
     "TestDep": dict(name="tenants/{t}/deps/absent"),
@@ -205,6 +206,7 @@ MAY = {
     "CreateDep": {"admin", "mailadmin"},  # a mailbox DEP; see test_dep_types
     "GetDep": LOOKERS,
     "ListDeps": LOOKERS,
+    "ListNotices": {"admin", "looker"},
     "UpdateDep": {"admin", "compliance", "mailadmin"},
     "TestDep": {"admin", "compliance", "mailadmin", "sharepoint"},
     "RewrapDep": {"admin", "compliance", "mailadmin"},

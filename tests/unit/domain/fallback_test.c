@@ -84,7 +84,9 @@ static void expect(const struct fallback_facts *facts, enum reason reason,
     struct fallback_verdict verdict = fallback_decide(facts);
     bool use_ak = reason == AK;
     if (verdict.use_ak != use_ak || verdict.reason != reason ||
-        verdict.alert != alert) {
+        verdict.alert != alert ||
+        verdict.outage !=
+            (use_ak && facts->results[0] == TRA && facts->results[1] == TRA)) {
         fail_msg("%s + %s, initiator %d, type %d, ak %d, purge %d: got "
                  "ak %d %s alert %d, not ak %d %s alert %d",
                  attempt_text(facts->results[0]),
@@ -169,6 +171,39 @@ static void test_purge_requested(void **state)
 {
     (void)state;
     for_every_pair(look_after_purge_request);
+}
+
+/* R-15.18: beyond the limit USER gets what an outage is without an availability
+ * key; SYSTEM is not limited, and no limit is none however long it lasts. */
+static void look_at_limit(const struct row *row, struct fallback_facts facts)
+{
+    static const struct {
+        int64_t limit_ms;
+        int64_t outage_ms;
+        bool reached;
+    } cases[] = {
+        {0,     0,         false},
+        {0,     INT64_MAX, false},
+        {60000, 0,         false},
+        {60000, 59999,     false},
+        {60000, 60000,     true },
+        {60000, INT64_MAX, true },
+    };
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        facts.limit_ms = cases[i].limit_ms;
+        facts.outage_ms = cases[i].outage_ms;
+        facts.initiator = INITIATOR_USER;
+        expect(&facts, cases[i].reached ? row->user_without : row->user,
+               row->alert);
+        facts.initiator = INITIATOR_SYSTEM;
+        expect(&facts, row->system, row->alert);
+    }
+}
+
+static void test_limit_of_an_outage(void **state)
+{
+    (void)state;
+    for_every_pair(look_at_limit);
 }
 
 /* R-6.19: SharePoint never; R-15.10: a service-managed DEP has none; and a
@@ -350,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_table_6b),
         cmocka_unit_test(test_unset_is_user),
         cmocka_unit_test(test_purge_requested),
+        cmocka_unit_test(test_limit_of_an_outage),
         cmocka_unit_test(test_where_there_is_no_ak),
         cmocka_unit_test(test_destroyed),
         cmocka_unit_test(test_no_such_result),

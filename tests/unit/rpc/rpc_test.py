@@ -397,6 +397,9 @@ class Administration(Case):
         self.assertEqual(dep.residency, 2)
         self.assertEqual((dep.key_lease.seconds, dep.key_lease.nanos),
                          (1, 500000000))
+        self.assertEqual((dep.fallback_limit.seconds, dep.fallback_limit.nanos),
+                         (90, 500000000))
+        self.assertTrue(dep.HasField("outage_start_time"))
         self.assertEqual((dep.health, dep.assigned_count), (2, 3))
         self.assertEqual((dep.key_update, dep.key_counts.newest,
                           dep.key_counts.earlier), (2, 2, 1))
@@ -411,12 +414,14 @@ class Administration(Case):
         self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
                   customer_keys=keys, residency=2, validate_only=True)
         self.assertEqual(self.server.wait_for("lease"),
-                         "lease=-1 residency=2 keys=a,b only=1 type=1")
+                         "lease=-1 limit=0 residency=2 keys=a,b only=1 type=1")
         Duration = API.message("google.protobuf.Duration")
         self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="mail",
-                  customer_keys=keys, key_lease=Duration(seconds=0))
-        self.assertEqual(self.server.wait_for("lease"),
-                         "lease=0 residency=1 keys=a,b only=0 type=1")
+                  customer_keys=keys, key_lease=Duration(seconds=0),
+                  fallback_limit=Duration(seconds=90))
+        self.assertEqual(
+            self.server.wait_for("lease"),
+            "lease=0 limit=90000 residency=1 keys=a,b only=0 type=1")
         self.call(DEPS + "CreateDep", parent="tenants/acme", dep_id="all",
                   customer_keys=keys, type=2)
         self.assertTrue(self.server.wait_for("lease").endswith("type=2"))
@@ -574,7 +579,28 @@ class Administration(Case):
                   dep=Dep(name="tenants/acme/deps/mail", enabled=True),
                   update_mask=Mask(paths=["enabled", "key_lease"]))
         self.assertEqual(self.server.wait_for("set="),
-                         "set=00101 enabled=1 lease=-1")
+                         "set=001010 enabled=1 lease=-1 limit=0")
+        Duration = API.message("google.protobuf.Duration")
+        for limit, ms in ((None, 0), (Duration(seconds=60), 60000)):
+            self.call(DEPS + "UpdateDep",
+                      dep=Dep(name="tenants/acme/deps/mail",
+                              fallback_limit=limit),
+                      update_mask=Mask(paths=["fallback_limit"]))
+            self.assertEqual(self.server.wait_for("set="),
+                             "set=000001 enabled=0 lease=0 limit=%d" % ms)
+
+    def test_notices(self):
+        found = self.call(DEPS + "ListNotices", parent="tenants/acme",
+                          dep="tenants/acme/deps/mail", page_size=2)
+        self.assertEqual(self.server.wait_for("dep="), "dep=mail")
+        self.assertEqual(len(found.notices), 2)
+        notice = found.notices[0]
+        self.assertEqual((notice.dep, notice.dep_id, notice.event,
+                          notice.generation, notice.fallback_limit.seconds),
+                         ("tenants/acme/deps/" + DEP, "mail", 3, 4, 90))
+        self.assertTrue(notice.HasField("time"))
+        self.assertTrue(notice.HasField("outage_start_time"))
+        self.assertEqual(found.next_page_token, "more")
 
     def test_validation_report(self):
         keys = ["tenants/acme/customerKeys/a", "tenants/acme/customerKeys/b"]
@@ -599,6 +625,7 @@ class Administration(Case):
         for path, size, most, fields in (
                 ("/holdfast.v1.TenantService/ListTenants", 1000, 1000, {}),
                 (DEPS + "ListDeps", 1000, 500, {"parent": "tenants/acme"}),
+                (DEPS + "ListNotices", 0, 100, {"parent": "tenants/acme"}),
                 ("/holdfast.v1.OperationService/ListOperations", 0, 100,
                  {"parent": "tenants/acme"}),
                 ("/holdfast.v1.CustomerKeyService/ListCustomerKeys", 1000, 50,
@@ -1039,6 +1066,28 @@ class Refusing(Case):
         self.assertField("/holdfast.v1.CustomerKeyService/RegisterCustomerKey",
                          "token", parent="tenants/acme", customer_key_id="k",
                          token="tenants/other/tokens/t", uri="pkcs11:id=%01")
+
+    def test_fallback_limits(self):
+        Dep = API.message("holdfast.v1.Dep")
+        Mask = API.message("google.protobuf.FieldMask")
+        Duration = API.message("google.protobuf.Duration")
+        # no limit is said by leaving it out, and by nothing else
+        for limit in (Duration(), Duration(seconds=-1), Duration(nanos=1),
+                      Duration(seconds=30 * 86400 + 1)):
+            self.assertField(DEPS + "UpdateDep", "dep.fallback_limit",
+                             dep=Dep(name="tenants/acme/deps/mail",
+                                     fallback_limit=limit),
+                             update_mask=Mask(paths=["fallback_limit"]))
+            self.assertField(DEPS + "CreateDep", "fallback_limit",
+                             parent="tenants/acme", dep_id="d",
+                             customer_keys=["tenants/acme/customerKeys/a",
+                                            "tenants/acme/customerKeys/b"],
+                             fallback_limit=limit)
+
+    def test_notices_of_a_dep(self):
+        for dep in ("x", "tenants/other/deps/mail"):
+            self.assertField(DEPS + "ListNotices", "dep",
+                             parent="tenants/acme", dep=dep)
 
     def test_leases_times_sizes(self):
         Duration = API.message("google.protobuf.Duration")

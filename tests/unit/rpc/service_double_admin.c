@@ -366,6 +366,8 @@ static void fill_dep(struct dep_view *out, const char *tenant, const char *name)
     out->record.state = DEP_ENABLED;
     out->record.residency = RESIDENCY_MEMORY;
     out->record.key_lease_ms = 1500;
+    out->record.fallback_limit_ms = 90500;
+    out->outage_since_ms = DOUBLE_TIME_MS;
     out->record.generation = 4;
     out->record.ak_cka_id_len = 2;
     out->record.ak_cka_id[0] = 0xab;
@@ -390,8 +392,9 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     (void)service;
     CHECK(!request->mutation.cancellation.asked(
         request->mutation.cancellation.self));
-    double_say("lease=%lld residency=%d keys=%s,%s only=%d type=%d",
-               (long long)request->key_lease_ms, (int)request->residency,
+    double_say("lease=%lld limit=%lld residency=%d keys=%s,%s only=%d type=%d",
+               (long long)request->key_lease_ms,
+               (long long)request->fallback_limit_ms, (int)request->residency,
                request->keys[0], request->keys[1],
                request->mutation.validate_only, (int)request->type);
     HF_TRY(double_use_case(caller, "deps_create", request->tenant,
@@ -428,10 +431,12 @@ HF_STATUS deps_update(struct service *service, const struct caller *caller,
                       struct problem *problem)
 {
     (void)service;
-    double_say("set=%d%d%d%d%d enabled=%d lease=%lld", request->set_name,
-               request->set_description, request->set_enabled,
-               request->set_residency, request->set_key_lease, request->enabled,
-               (long long)request->key_lease_ms);
+    double_say("set=%d%d%d%d%d%d enabled=%d lease=%lld limit=%lld",
+               request->set_name, request->set_description,
+               request->set_enabled, request->set_residency,
+               request->set_key_lease, request->set_fallback_limit,
+               request->enabled, (long long)request->key_lease_ms,
+               (long long)request->fallback_limit_ms);
     HF_TRY(double_use_case(caller, "deps_update", request->tenant, request->dep,
                            problem));
     fill_dep(out, request->tenant, "mail");

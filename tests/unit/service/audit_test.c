@@ -76,7 +76,7 @@ static void dep(void **state)
     snprintf(
         expected, sizeof expected,
         "{'after':{'type':'%s','name':'dep1','description':'','state':'%s',"
-        "'residency':'MEMORY','keyLeaseMs':60000,"
+        "'residency':'MEMORY','keyLeaseMs':60000,'fallbackLimitMs':0,"
         "'customerKey1':'ck1','customerKey1Id':'%s',"
         "'customerKey1Version':1,'customerKey2':'ck2',"
         "'customerKey2Id':'%s','customerKey2Version':1,"
@@ -94,13 +94,16 @@ static void dep(void **state)
     update.residency = RESIDENCY_TOKEN;
     update.set_key_lease = true;
     update.key_lease_ms = 0;
+    update.set_fallback_limit = true;
+    update.fallback_limit_ms = 90000;
     update_dep(&update);
     assert_details("UpdateDep",
                    "{'before':{'name':'dep1','description':'',"
-                   "'residency':'MEMORY','keyLeaseMs':60000},"
+                   "'residency':'MEMORY','keyLeaseMs':60000,"
+                   "'fallbackLimitMs':0},"
                    "'after':{'name':'renamed',"
                    "'description':'a \\'new\\' one','residency':'TOKEN',"
-                   "'keyLeaseMs':0}}");
+                   "'keyLeaseMs':0,'fallbackLimitMs':90000}}");
 }
 
 static void dep_state(void **state)

@@ -145,6 +145,7 @@ static void dep_fill(void *out, bool largest)
     dep->created_ms = 1700000000004;
     dep->updated_ms = INT64_MAX;
     dep->key_update = KEY_UPDATE_REPLACING;
+    dep->fallback_limit_ms = FALLBACK_LIMIT_MAX_MS;
 }
 
 static void generation_fill(void *out, bool largest)
@@ -524,6 +525,23 @@ static void checkpoint_fill(void *out, bool largest)
     checkpoint->signature_len = sizeof checkpoint->signature;
 }
 
+static void notice_fill(void *out, bool largest)
+{
+    struct notice_record *notice = out;
+    notice->tenant = id_of(0x2a);
+    notice->dep = id_of(0x2b);
+    notice->event = NOTICE_BEGAN;
+    notice->since_ms = 1;
+    if (!largest) {
+        return;
+    }
+    notice->time_ms = INT64_MAX;
+    notice->event = NOTICE_ENDED;
+    notice->generation = UINT32_MAX;
+    notice->since_ms = INT64_MAX;
+    notice->limit_ms = FALLBACK_LIMIT_MAX_MS;
+}
+
 /* The name itself is in the key alone. */
 static enum hf_status name_to_record(const void *in, struct record *out)
 {
@@ -565,6 +583,7 @@ BOTH_WAYS(deletion)
 BOTH_WAYS(certificate)
 BOTH_WAYS(geo)
 BOTH_WAYS(checkpoint)
+BOTH_WAYS(notice)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -587,7 +606,7 @@ const struct record_case record_cases[] = {
          2),
     CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 2),
     CASE("grant", GRANT, struct grant_record, grant, 1),
-    CASE("dep", DEP, struct dep_record, dep, 2),
+    CASE("dep", DEP, struct dep_record, dep, 3),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
     CASE("resource", RESOURCE, struct resource_record, resource, 4),
     CASE("request", REQUEST, struct request_record, request, 1),
@@ -606,6 +625,7 @@ const struct record_case record_cases[] = {
     CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
     CASE("geo", GEO, struct geo_record, geo, 1),
     CASE("checkpoint", CHECKPOINT, struct checkpoint_record, checkpoint, 1),
+    CASE("notice", NOTICE, struct notice_record, notice, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];

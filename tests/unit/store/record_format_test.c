@@ -368,6 +368,30 @@ static void moves_are_in_the_order_they_are_served(void **state)
     }
 }
 
+/* a list begins with the newest, whatever the DEP. */
+static void notices_are_listed_from_the_newest(void **state)
+{
+    struct notice_record notice = {
+        .tenant = {{1}}, .dep = {{9}}, .event = NOTICE_BEGAN, .since_ms = 5};
+    struct record newer;
+    struct record older;
+    (void)state;
+    notice.time_ms = 1700000000256;
+    assert_ok(notice_encode(&notice, &newer));
+    notice.dep.bytes[0] = 2;
+    notice.time_ms = 1700000000255;
+    assert_ok(notice_encode(&notice, &older));
+    const struct bytes first = {newer.key, newer.key_len};
+    const struct bytes second = {older.key, older.key_len};
+    assert_true(bytes_order(first, second) < 0);
+    struct record_key until =
+        key_of_notices_until(&notice.tenant, notice.time_ms);
+    assert_true(bytes_order(first, record_key_view(&until)) < 0);
+    assert_true(bytes_order(record_key_view(&until), second) < 0);
+    until = key_of_notices_until(&notice.tenant, notice.time_ms - 1);
+    assert_true(bytes_order(record_key_view(&until), second) > 0);
+}
+
 static void indexes_hold_what_they_should(void **state)
 {
     (void)state;
@@ -456,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_key_is_refused),
         cmocka_unit_test(every_other_value_of_a_byte_is_canonical_or_refused),
         cmocka_unit_test(moves_are_in_the_order_they_are_served),
+        cmocka_unit_test(notices_are_listed_from_the_newest),
         cmocka_unit_test(indexes_hold_what_they_should),
         cmocka_unit_test(name_keys_have_bounds),
     };

@@ -1,0 +1,30 @@
+/* The double's notices of outages. */
+#include "server/service/notices.h"
+
+#include "tests/unit/rpc/service_double.h"
+
+#include <stdio.h>
+
+HF_STATUS notices_list(struct service *service, const struct caller *caller,
+                       const struct notice_list_request *request,
+                       struct notice_list *out, struct problem *problem)
+{
+    (void)service;
+    double_say("dep=%s", request->dep);
+    HF_TRY(double_use_case(caller, "notices_list", request->tenant,
+                           request->page.token, problem));
+    out->count = request->page.size;
+    snprintf(out->tenant, sizeof out->tenant, "%s", request->tenant);
+    snprintf(out->next, sizeof out->next, "more");
+    for (size_t i = 0; i < out->count; i++) {
+        struct notice_view *view = &out->views[i];
+        *view = (struct notice_view){.dep_name = "mail"};
+        view->record.dep = double_dep;
+        view->record.event = NOTICE_LIMIT_REACHED;
+        view->record.time_ms = DOUBLE_TIME_MS;
+        view->record.since_ms = DOUBLE_TIME_MS;
+        view->record.generation = 4;
+        view->record.limit_ms = 90000;
+    }
+    return HF_OK;
+}
