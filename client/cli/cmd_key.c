@@ -3,6 +3,7 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/key.h"
+#include "client/cli/key_force.h"
 #include "client/cli/values.h"
 
 #include "holdfast/v1/customer_key_service.pb-c.h"
@@ -205,7 +206,8 @@ static enum cli_exit fill_update(struct cli *cli, struct update *update)
                                 "--not-before or --expires");
 }
 
-static enum cli_exit run_update(struct cli *cli, const struct args *args)
+static enum cli_exit send_update(struct cli *cli, const struct args *args,
+                                 struct key_force *force)
 {
     struct update update = {
         .from = GOOGLE__PROTOBUF__TIMESTAMP__INIT,
@@ -221,6 +223,9 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
     if (code == CLI_OK) {
         code = fill_update(cli, &update);
     }
+    if (code == CLI_OK) {
+        code = key_force_read(cli, args, force, &update.request.force);
+    }
     if (code != CLI_OK) {
         return code;
     }
@@ -233,6 +238,16 @@ static enum cli_exit run_update(struct cli *cli, const struct args *args)
     update.request.validate_only = args_flag(args, "validate-only");
     return cli_show(cli, &update_method, &update.request.base, key_columns,
                     KEY_COLUMNS);
+}
+
+static enum cli_exit run_update(struct cli *cli, const struct args *args)
+{
+    struct key_force force = {
+        .document = {NULL, 0}
+    };
+    enum cli_exit code = send_update(cli, args, &force);
+    key_force_clear(&force);
+    return code;
 }
 
 /* --- grants ----------------------------------------------------------------
@@ -365,6 +380,7 @@ static const struct option update_options[] = {
     {"expires",    "TIME", "unusable from then on; cannot be removed again", false,
      false                                                                               },
     {"etag",       "ETAG", "only if it is still this version",               false, false},
+    OPTIONS_OF_A_FORCE,
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option grant_options[] = {

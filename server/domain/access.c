@@ -88,6 +88,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_ONBOARDING_REQUEST] = {SUBJECT_TENANT, "TCE........AO."},
     [VERB_LIST_ONBOARDING_REQUESTS] = {SUBJECT_TENANT, "TCE........AO."},
     [VERB_SOFT_DELETE_CUSTOMER_KEY] = {SUBJECT_TENANT, "T....v........"},
+    [VERB_DRAFT_FORCED_CHANGE] =   {SUBJECT_TENANT,  "T....v........"},
     [VERB_RECOVER_CUSTOMER_KEY] =  {SUBJECT_TENANT,  "T....v........"},
     [VERB_LIST_DELETED_CUSTOMER_KEYS] = {SUBJECT_TENANT, "T.ESVv.....A.."},
 

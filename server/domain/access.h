@@ -78,6 +78,7 @@ enum role {
     X(SOFT_DELETE_CUSTOMER_KEY, "SoftDeleteCustomerKey")                       \
     X(RECOVER_CUSTOMER_KEY, "RecoverCustomerKey")                              \
     X(LIST_DELETED_CUSTOMER_KEYS, "ListDeletedCustomerKeys")                   \
+    X(DRAFT_FORCED_CHANGE, "DraftForcedChange")                                \
     X(BACKUP_CATALOGUE, "BackupCatalogue")                                     \
     X(REBIND_KEYS, "RebindKeys")                                               \
     X(SUBMIT_ONBOARDING_REQUEST, "SubmitOnboardingRequest")                    \

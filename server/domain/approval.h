@@ -9,6 +9,9 @@
 #include "server/domain/reason.h"
 #include "server/domain/types.h"
 
+/* a customer key that is needed goes if two custodians say so. */
+#define APPROVALS_FOR_FORCE 2u
+
 struct approval_facts {
     bool registered; /* the caller is an officer of the tenant now */
     /* registered before what is approved was asked for: nobody names an

@@ -1,7 +1,7 @@
 /* customer_key_changes: enable, disable, dates, grants. What narrows has ended
  * every lease it touches before it is answered (R-15.4). */
 #include "server/service/customer_key_view.h"
-#include "server/service/key_dependants.h"
+#include "server/service/key_force.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +77,7 @@ static HF_STATUS update_locked(struct admin *admin,
     uint32_t number =
         request->version == 0 ? key->record.current_version : request->version;
     struct stamp stamp;
+    bool forced = false;
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
     if (number > key->record.current_version) {
@@ -89,8 +90,8 @@ static HF_STATUS update_locked(struct admin *admin,
     struct key_version_entry *entry = key->versions[number - 1];
     struct key_version_record next = entry->record;
     HF_TRY(next_version(admin, request, &next));
-    if (entry->record.enabled && !next.enabled) {
-        HF_TRY(key_check_unused(admin, key, entry)); /* */
+    if (entry->record.enabled && !next.enabled) { /* */
+        HF_TRY(key_may_go(admin, key, number, &request->force, &forced));
     }
     if (request->mutation.validate_only) {
         return HF_OK;
@@ -104,6 +105,9 @@ static HF_STATUS update_locked(struct admin *admin,
     }
     if (status == HF_OK) {
         customer_key_note(details, &entry->record, &next);
+        if (forced) {
+            key_force_note(details, &request->force);
+        }
         status = customer_key_finish_change(admin, change, &key->record, number,
                                             details);
     }

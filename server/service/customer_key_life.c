@@ -4,7 +4,7 @@
 #include "hsm/sys/log.h"
 
 #include "server/service/customer_key_view.h"
-#include "server/service/key_dependants.h"
+#include "server/service/key_force.h"
 #include "server/service/key_retention.h"
 
 #include <stdio.h>
@@ -71,16 +71,6 @@ static void adopt(struct service *service, const struct life_step *step)
 
 /* --- verbs -------------------------------------------------------------- */
 
-/* of every version, none may be needed. */
-static HF_STATUS check_unused(const struct admin *admin,
-                              const struct key_entry *key)
-{
-    for (uint32_t i = 0; i < key->record.current_version; i++) {
-        HF_TRY(key_check_unused(admin, key, key->versions[i]));
-    }
-    return HF_OK;
-}
-
 /* A deleted key is told from one that never was by these verbs alone. */
 static HF_STATUS find_any(const struct admin *admin, const char *name,
                           struct key_entry **out_key)
@@ -112,13 +102,14 @@ static HF_STATUS change_locked(struct admin *admin,
                                struct life_step *step)
 {
     struct service *service = admin->service;
+    bool forced = false;
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_OWNED(details_freep) struct details *details = NULL;
     const struct stamp whole = customer_key_stamp(step->key);
     HF_TRY(etag_check(request->mutation.etag, &whole, admin->problem));
     HF_TRY(decide(service, admin->problem, step));
-    if (step->event == KEY_EV_DELETE) {
-        HF_TRY(check_unused(admin, step->key));
+    if (step->event == KEY_EV_DELETE) { /* every version */
+        HF_TRY(key_may_go(admin, step->key, 0, &request->force, &forced));
     }
     if (request->mutation.validate_only) {
         return HF_OK;
@@ -132,6 +123,9 @@ static HF_STATUS change_locked(struct admin *admin,
     }
     if (status == HF_OK) {
         note(details, &step->key->record, &step->next);
+        if (forced) {
+            key_force_note(details, &request->force);
+        }
         status = customer_key_finish_change(
             admin, change, &step->next, step->next.current_version, details);
     }

@@ -7,6 +7,7 @@
  * here: HF_OK, else *problem says why (see problem.h). */
 #pragma once
 
+#include "server/domain/approval.h"
 #include "server/domain/key_health.h"
 #include "server/domain/key_life.h"
 
@@ -60,6 +61,18 @@ struct customer_key_register {
     int64_t expires_ms;
 };
 
+/* R-7.13: what the approvers signed, and their signatures (key_force.h).
+ * document.len 0: not forced. */
+struct customer_key_approval {
+    char identity[HF_URI_MAX_BYTES + 1];
+    struct bytes signature;
+};
+struct customer_key_force {
+    struct bytes document;
+    struct customer_key_approval approvals[APPROVALS_FOR_FORCE];
+    size_t approval_count;
+};
+
 struct customer_key_update {
     struct mutation mutation;
     char tenant[HF_NAME_MAX_BYTES + 1];
@@ -71,6 +84,7 @@ struct customer_key_update {
     int64_t not_before_ms;
     bool set_expires;
     int64_t expires_ms;
+    struct customer_key_force force; /* of disabling */
 };
 
 struct customer_key_grant { /* and revoke */
@@ -86,6 +100,7 @@ struct customer_key_delete { /* and recover */
     char tenant[HF_NAME_MAX_BYTES + 1];
     char name[HF_NAME_MAX_BYTES + 1];
     bool confirm;
+    struct customer_key_force force;
 };
 
 struct customer_key_validate {

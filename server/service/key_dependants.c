@@ -14,11 +14,18 @@ struct refs {
     size_t cap;
 };
 
+/* A purged DEP's copies are gone: nothing is left that names it. */
 static bool names(const struct generation_entry *generation,
                   const struct key_version_entry *version)
 {
-    return generation != NULL && (generation->versions[0] == version ||
-                                  generation->versions[1] == version);
+    for (size_t slot = 0; generation != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP;
+         slot++) {
+        if (generation->versions[slot] == version &&
+            generation->record.copies[slot].wrapped_len > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static HF_STATUS add_ref(struct refs *refs,
@@ -311,11 +318,26 @@ static HF_STATUS refuse(const struct admin *admin, const struct key_entry *key,
     return problem_set(
         admin->problem, REASON_KEY_IN_USE,
         "version %u of %s is needed by %llu stored keys (%s%s): see "
-        "ListKeyDependants. Move them first (RefreshDep, RewrapDep); "
-        "RevokeCustomerKey withdraws access at any time",
+        "ListKeyDependants. Move them first (RefreshDep, RewrapDep); two "
+        "approvers may force it (DraftForcedChange); RevokeCustomerKey "
+        "withdraws access at any time",
         version->record.version, key->record.name,
         (unsigned long long)found->total, names,
         found->total > found->count ? ", ..." : "");
+}
+
+HF_STATUS key_count_dependants(struct service *service,
+                               const struct key_entry *key,
+                               const struct key_version_entry *version,
+                               uint64_t *out_total)
+{
+    struct refs refs = {.count = 0};
+    enum hf_status status = find_refs(service, key, version, &refs);
+    if (status == HF_OK) {
+        status = count_all(service, &refs, out_total);
+    }
+    free(refs.items);
+    return status;
 }
 
 HF_STATUS key_check_unused(const struct admin *admin,

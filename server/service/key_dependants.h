@@ -36,6 +36,11 @@ HF_STATUS customer_keys_dependants(struct service *service,
                                    struct key_dependant_list *out,
                                    struct problem *problem);
 
+/* key_count_dependants: of one version. */
+HF_STATUS key_count_dependants(struct service *service,
+                               const struct key_entry *key,
+                               const struct key_version_entry *version,
+                               uint64_t *out_total);
 /* key_check_unused: HF_OK, or KEY_IN_USE naming some of what needs it. The
  * record_lock is held. Withdrawing grants is always possible (R-9.1). */
 HF_STATUS key_check_unused(const struct admin *admin,

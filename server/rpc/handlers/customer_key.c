@@ -9,6 +9,7 @@
 #include "server/service/catalogue_backup.h"
 #include "server/service/customer_keys.h"
 #include "server/service/key_dependants.h"
+#include "server/service/key_force.h"
 
 #include <holdfast/v1/customer_key_service.pb-c.h>
 #include <string.h>
@@ -119,6 +120,34 @@ static HF_STATUS get(struct admin_work *work)
     return answer(work, view);
 }
 
+/* The bytes stay where they came in. */
+static HF_STATUS decode_force(const Holdfast__V1__ForcedChange *in,
+                              struct customer_key_force *out,
+                              struct problem *problem)
+{
+    if (in == NULL) {
+        return HF_OK;
+    }
+    if (in->document.len == 0) {
+        return problem_field(problem, "force.document",
+                             "must be the document of DraftForcedChange");
+    }
+    if (in->n_approvals > HF_COUNT(out->approvals)) {
+        return problem_field(problem, "force.approvals", "are %zu",
+                             HF_COUNT(out->approvals));
+    }
+    out->document = (struct bytes){in->document.data, in->document.len};
+    out->approval_count = in->n_approvals;
+    for (size_t i = 0; i < in->n_approvals; i++) {
+        const Holdfast__V1__ForcedChangeApproval *approval = in->approvals[i];
+        HF_TRY(codec_spiffe("force.approvals.approver", approval->approver,
+                            out->approvals[i].identity, problem));
+        out->approvals[i].signature =
+            (struct bytes){approval->signature.data, approval->signature.len};
+    }
+    return HF_OK;
+}
+
 static HF_STATUS decode_update(const Holdfast__V1__UpdateCustomerKeyRequest *in,
                                const struct admin_work *work,
                                struct customer_key_update *out)
@@ -143,6 +172,7 @@ static HF_STATUS decode_update(const Holdfast__V1__UpdateCustomerKeyRequest *in,
                            &out->not_before_ms, problem));
     HF_TRY(codec_timestamp("expire_time", in->expire_time, &out->expires_ms,
                            problem));
+    HF_TRY(decode_force(in->force, &out->force, problem));
     return codec_mutation(&mutation, work, &out->mutation);
 }
 
@@ -248,6 +278,7 @@ static HF_STATUS soft_delete(struct admin_work *work)
         .validate_only = in->validate_only,
     };
     HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    HF_TRY(decode_force(in->force, &request.force, work->problem));
     HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct customer_key_view *view = new_view(work);
     if (view == NULL) {
@@ -277,6 +308,37 @@ static HF_STATUS recover(struct admin_work *work)
     HF_TRY(customer_keys_recover(work->service, work->caller, &request, view,
                                  work->problem));
     return answer(work, view);
+}
+
+/* The numbers are the same, see enum key_force_change. */
+static HF_STATUS draft(struct admin_work *work)
+{
+    const Holdfast__V1__DraftForcedChangeRequest *in =
+        (const Holdfast__V1__DraftForcedChangeRequest *)work->request;
+    struct key_force_draft request = {.version = in->version};
+    HF_TRY(decode_name(in->name, request.tenant, request.name, work->problem));
+    if ((int)in->change != KEY_FORCE_DISABLE &&
+        (int)in->change != KEY_FORCE_SOFT_DELETE) {
+        return problem_field(work->problem, "change",
+                             "must be DISABLE or SOFT_DELETE");
+    }
+    request.change = (enum key_force_change)in->change;
+    struct key_force_document *made =
+        rpc_arena_alloc(work->arena, sizeof *made);
+    Holdfast__V1__ForcedChangeDocument *out =
+        codec_new(work->arena, Holdfast__V1__ForcedChangeDocument,
+                  holdfast__v1__forced_change_document);
+    if (made == NULL || out == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(customer_keys_draft_force(work->service, work->caller, &request,
+                                     made, work->problem));
+    out->document = (ProtobufCBinaryData){made->len, made->text};
+    out->expire_time = codec_put_timestamp(work->arena, made->expires_ms);
+    out->dependant_count = made->dependants;
+    out->approvals_needed = APPROVALS_FOR_FORCE;
+    work->reply = &out->base;
+    return HF_OK;
 }
 
 static HF_STATUS backup(struct admin_work *work)
@@ -436,6 +498,8 @@ static const struct rpc_method methods[] = {
            dependants),
     METHOD("SoftDeleteCustomerKey", SOFT_DELETE_CUSTOMER_KEY,
            soft_delete_customer_key, soft_delete),
+    METHOD("DraftForcedChange", DRAFT_FORCED_CHANGE, draft_forced_change,
+           draft),
     METHOD("BackupCatalogue", BACKUP_CATALOGUE, backup_catalogue, backup),
     METHOD("RecoverCustomerKey", RECOVER_CUSTOMER_KEY, recover_customer_key,
            recover),

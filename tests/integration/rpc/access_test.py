@@ -54,6 +54,8 @@ REQUESTS = {
         name="tenants/{t}/onboardingRequests/"
              "0b9c2f1e-7a53-4d28-9a4e-6f1b2c3d4e5f"),
     "ListOnboardingRequests": dict(parent="tenants/{t}"),
+    "DraftForcedChange": dict(name="tenants/{t}/customerKeys/absent",
+                              change=1),
     "SoftDeleteCustomerKey": dict(name="tenants/{t}/customerKeys/absent",
                                   confirm=True),
     "RecoverCustomerKey": dict(name="tenants/{t}/customerKeys/absent"),
@@ -199,6 +201,7 @@ MAY = {
                              "operator"},
     "ListOnboardingRequests": {"admin", "compliance", "mailadmin", "looker",
                                "operator"},
+    "DraftForcedChange": {"admin", "contributor"},
     "SoftDeleteCustomerKey": {"admin", "contributor"},
     "RecoverCustomerKey": {"admin", "contributor"},
     "ListDeletedCustomerKeys": READERS,

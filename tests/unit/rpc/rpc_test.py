@@ -554,6 +554,40 @@ class Administration(Case):
         self.assertEqual(back.state, 1)
         self.assertFalse(back.HasField("purge_time"))
 
+    def test_forced_change(self):
+        """R-7.13: drafted, signed elsewhere, and brought along as it is."""
+        keys = "/holdfast.v1.CustomerKeyService/"
+        name = "tenants/acme/customerKeys/a"
+        drafted = self.call(keys + "DraftForcedChange", name=name, change=2,
+                            version=3)
+        self.assertEqual(self.server.wait_for("draft"),
+                         "draft change=2 version=3")
+        self.assertEqual((drafted.document, drafted.dependant_count,
+                          drafted.approvals_needed), (b"to sign", 70000, 2))
+        self.assertTrue(drafted.HasField("expire_time"))
+        for change in (0, 3, 99):
+            self.assertEqual(self.refused(keys + "DraftForcedChange", name=name,
+                                          change=change).field, "change")
+        both = [{"approver": "spiffe://t/ada", "signature": b"abc"},
+                {"approver": "spiffe://t/bob", "signature": b"defg"}]
+        force = {"document": b"to sign", "approvals": both}
+        said = "force document=to sign approvals=2 last=spiffe://t/bob of 4"
+        self.call(keys + "UpdateCustomerKey", name=name, force=force,
+                  update_mask={"paths": ["enabled"]})
+        self.assertEqual(self.server.wait_for("force"), said)
+        self.call(keys + "SoftDeleteCustomerKey", name=name, force=force,
+                  confirm=True)
+        self.assertEqual(self.server.wait_for("force"), said)
+        for field, bad in (
+                ("force.document", {"approvals": both}),
+                ("force.approvals", {"document": b"x", "approvals": both * 2}),
+                ("force.approvals.approver",
+                 {"document": b"x", "approvals": [{"approver": "ada"}]})):
+            refusal = self.refused(keys + "SoftDeleteCustomerKey", name=name,
+                                   confirm=True, force=bad)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+            self.assertEqual(refusal.field, field)
+
     def test_refresh_and_replace(self):
         name = "tenants/acme/deps/mail"
         begun = self.call(DEPS + "RefreshDep", name=name, validate_only=True)

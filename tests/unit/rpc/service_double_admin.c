@@ -6,6 +6,7 @@
 #include "server/service/checkpoints.h"
 #include "server/service/customer_keys.h"
 #include "server/service/deps.h"
+#include "server/service/key_force.h"
 #include "server/service/mailbox_moves.h"
 #include "server/service/resource_delete.h"
 #include "server/service/tenants.h"
@@ -222,6 +223,40 @@ HF_STATUS customer_keys_get(struct service *service,
     return HF_OK;
 }
 
+static void say_force(const struct customer_key_force *force)
+{
+    if (force->document.len > 0) {
+        double_say(
+            "force document=%.*s approvals=%zu last=%s of %zu",
+            (int)force->document.len, (const char *)force->document.data,
+            force->approval_count,
+            force->approval_count == 0
+                ? ""
+                : force->approvals[force->approval_count - 1].identity,
+            force->approval_count == 0
+                ? (size_t)0
+                : force->approvals[force->approval_count - 1].signature.len);
+    }
+}
+
+HF_STATUS customer_keys_draft_force(struct service *service,
+                                    const struct caller *caller,
+                                    const struct key_force_draft *request,
+                                    struct key_force_document *out,
+                                    struct problem *problem)
+{
+    (void)service;
+    double_say("draft change=%d version=%u", (int)request->change,
+               request->version);
+    HF_TRY(double_use_case(caller, "customer_keys_draft_force", request->tenant,
+                           request->name, problem));
+    memcpy(out->text, "to sign", 7);
+    out->len = 7;
+    out->expires_ms = DOUBLE_TIME_MS;
+    out->dependants = 70000;
+    return HF_OK;
+}
+
 HF_STATUS customer_keys_update(struct service *service,
                                const struct caller *caller,
                                const struct customer_key_update *request,
@@ -229,6 +264,7 @@ HF_STATUS customer_keys_update(struct service *service,
                                struct problem *problem)
 {
     (void)service;
+    say_force(&request->force);
     HF_TRY(double_use_case(caller, "customer_keys_update", request->tenant,
                            request->name, problem));
     fill_key(out, request->tenant, request->name);
@@ -297,6 +333,7 @@ HF_STATUS customer_keys_soft_delete(struct service *service,
     (void)service;
     double_say("confirm=%d etag=%s", (int)request->confirm,
                request->mutation.etag);
+    say_force(&request->force);
     HF_TRY(double_use_case(caller, "customer_keys_soft_delete", request->tenant,
                            request->name, problem));
     fill_key(out, request->tenant, request->name);
