@@ -38,6 +38,8 @@ static const struct cli_method assign_method = {
 static const struct cli_method get_method = {
     "holdfast.v1.AssignmentService/GetMailbox", ANSWERS_MAILBOX};
 
+static const struct cli_method update_method = {
+    "holdfast.v1.AssignmentService/UpdateMailbox", ANSWERS_MAILBOX};
 static const struct cli_method claim_method = {
     "holdfast.v1.AssignmentService/ClaimMove", ANSWERS_MAILBOX};
 static const struct cli_method complete_method = {
@@ -149,13 +151,80 @@ static enum cli_exit run_delete(struct cli *cli, const struct args *args)
                     HF_COUNT(delete_columns));
 }
 
+static enum cli_exit take_update(struct cli *cli,
+                                 Holdfast__V1__Mailbox *mailbox,
+                                 Google__Protobuf__FieldMask *mask)
+{
+    const char *word = args_text(cli->args, "kind");
+    int kind = HOLDFAST__V1__MAILBOX_KIND__MAILBOX_KIND_UNSPECIFIED;
+    bool licensed = args_flag(cli->args, "licensed");
+    if (word != NULL && enum_parse(&holdfast__v1__mailbox_kind__descriptor,
+                                   "MAILBOX_KIND_", word, &kind) != HF_OK) {
+        return cli_usage(cli, "--kind is user, mail-user, group, "
+                              "public-folder or shared");
+    }
+    if (licensed && args_flag(cli->args, "unlicensed")) {
+        return cli_usage(cli, "either --licensed or --unlicensed");
+    }
+    if (word != NULL) {
+        mailbox->kind = (Holdfast__V1__MailboxKind)kind;
+        mask->paths[mask->n_paths++] = proto_text("kind");
+    }
+    if (licensed || args_flag(cli->args, "unlicensed")) {
+        mailbox->licensed = licensed;
+        mask->paths[mask->n_paths++] = proto_text("licensed");
+    }
+    return mask->n_paths > 0
+               ? CLI_OK
+               : cli_usage(cli, "nothing to change: use --kind, --licensed or "
+                                "--unlicensed");
+}
+
+static enum cli_exit run_update(struct cli *cli, const struct args *args)
+{
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    char *paths[2];
+    Holdfast__V1__Mailbox mailbox = HOLDFAST__V1__MAILBOX__INIT;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    mask.paths = paths;
+    enum cli_exit code = cli_name(cli, "mailboxes", args->operands[0], name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code == CLI_OK) {
+        code = take_update(cli, &mailbox, &mask);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    mailbox.name = name;
+    mailbox.etag = proto_text(args_text(args, "etag"));
+    Holdfast__V1__UpdateMailboxRequest request =
+        HOLDFAST__V1__UPDATE_MAILBOX_REQUEST__INIT;
+    request.mailbox = &mailbox;
+    request.update_mask = &mask;
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &update_method, &request.base, columns,
+                    HF_COUNT(columns));
+}
+
 static enum cli_exit run_claim(struct cli *cli, const struct args *args)
 {
     char parent[NAME_TEXT];
     char request_id[HF_REQUEST_ID_TEXT];
+    char mailbox[NAME_TEXT] = "";
     int64_t seconds = 0;
     const char *text = args_text(args, "for");
+    const char *renewed = args_text(args, "renew");
     enum cli_exit code = cli_parent(cli, parent);
+    if ((renewed != NULL) != (args_text(args, "claim") != NULL)) {
+        return cli_usage(cli, "--renew MAILBOX and --claim CLAIM go together");
+    }
+    if (code == CLI_OK && renewed != NULL) {
+        code = cli_name(cli, "mailboxes", renewed, mailbox);
+    }
     if (code == CLI_OK) {
         code = cli_request_id(cli, request_id);
     }
@@ -169,6 +238,8 @@ static enum cli_exit run_claim(struct cli *cli, const struct args *args)
         HOLDFAST__V1__CLAIM_MOVE_REQUEST__INIT;
     request.parent = parent;
     request.claim_seconds = (uint32_t)seconds;
+    request.mailbox = mailbox;
+    request.claim = proto_text(args_text(args, "claim"));
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
     return cli_show(cli, &claim_method, &request.base, columns,
@@ -273,9 +344,20 @@ static const struct option assign_options[] = {
      false                                                                        },
     OPTIONS_OF_A_CHANGE,
 };
+static const struct option update_options[] = {
+    {"kind",       "KIND", "user, mail-user, group, public-folder, shared", false,
+     false                                                                              },
+    {"licensed",   NULL,   "its owner meets the licence requirement",       false, false},
+    {"unlicensed", NULL,   "or does not",                                   false, false},
+    {"etag",       "ETAG", "only if it is still this version",              false, false},
+    OPTIONS_OF_A_CHANGE,
+};
 static const struct option claim_options[] = {
-    {"for", "SECONDS", "how long the claim holds; a day unless given", false,
-     false},
+    {"renew", "MAILBOX", "renew the claim of this mailbox instead",      false,
+     false                                                                           },
+    {"claim", "CLAIM",   "the claim that is renewed",                    false, false},
+    {"for",   "SECONDS", "how long the claim holds; a day unless given", false,
+     false                                                                           },
     OPTIONS_OF_A_CHANGE,
 };
 static const struct option complete_options[] = {
@@ -351,6 +433,17 @@ static const struct command list_command = {
     .run = run_list,
 };
 
+static const struct command update_command = {
+    .group = "mailbox",
+    .verb = "update",
+    .summary = "Change what is known of a mailbox: its kind, its licence.",
+    .operands = "MAILBOX",
+    .options = update_options,
+    .option_count = HF_COUNT(update_options),
+    .example = "holdfast --as admin mailbox update alice --kind shared",
+    .run = run_update,
+};
+
 static const struct command claim_command = {
     .group = "mailbox",
     .verb = "claim-move",
@@ -386,6 +479,7 @@ static const struct command fail_command = {
 };
 
 static const struct command *const commands[] = {
-    &register_command, &assign_command, &get_command,      &list_command,
-    &delete_command,   &claim_command,  &complete_command, &fail_command};
+    &register_command, &update_command,   &assign_command,
+    &get_command,      &list_command,     &delete_command,
+    &claim_command,    &complete_command, &fail_command};
 const struct command_set commands_of_mailbox = {commands, HF_COUNT(commands)};

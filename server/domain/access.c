@@ -100,6 +100,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_LIST_NOTICES] =          {SUBJECT_TENANT,  "T..........A.."},
 
     [VERB_REGISTER_MAILBOX] =      {SUBJECT_TENANT,  "T.E....W......"},
+    [VERB_UPDATE_MAILBOX] =        {SUBJECT_TENANT,  "T.E....W......"},
     [VERB_ASSIGN_MAILBOX] =        {SUBJECT_TENANT,  "T.E..........."},
     [VERB_GET_MAILBOX] =           {SUBJECT_TENANT,  "T.E....W...A.."},
     [VERB_DELETE_RESOURCE] =       {SUBJECT_TENANT,  "T............."},

@@ -49,6 +49,7 @@ enum role {
     X(TEST_DEP, "TestDep")                                                     \
     X(LIST_NOTICES, "ListNotices")                                             \
     X(REGISTER_MAILBOX, "RegisterMailbox")                                     \
+    X(UPDATE_MAILBOX, "UpdateMailbox")                                         \
     X(ASSIGN_MAILBOX, "AssignMailbox")                                         \
     X(GET_MAILBOX, "GetMailbox")                                               \
     X(DELETE_RESOURCE, "DeleteResource")                                       \

@@ -55,18 +55,17 @@ enum home home_of(enum resource_type type, bool assigned, bool multi_workload)
                                                    : HOME_SERVICE_MANAGED;
 }
 
-/* R-5.8: users and mail users need a licence each; the others live on the
- * tenant's. */
-static bool is_licensed(const struct mailbox_assign_facts *facts)
+bool mailbox_is_licensed(enum mailbox_kind kind, bool licensed,
+                         bool tenant_licensed)
 {
-    switch (facts->kind) {
+    switch (kind) {
     case MAILBOX_USER:
     case MAILBOX_MAIL_USER:
-        return facts->licensed;
+        return licensed;
     case MAILBOX_GROUP:
     case MAILBOX_PUBLIC_FOLDER:
     case MAILBOX_SHARED:
-        return facts->tenant_licensed;
+        return tenant_licensed;
     }
     return false;
 }
@@ -86,7 +85,8 @@ HF_STATUS mailbox_may_assign(const struct mailbox_assign_facts *facts,
         *out_reason = REASON_DEP_NOT_ENABLED;
         return HF_E_PRECONDITION;
     }
-    if (!is_licensed(facts)) {
+    if (!mailbox_is_licensed(facts->kind, facts->licensed,
+                             facts->tenant_licensed)) {
         *out_reason = REASON_LICENCE_REQUIRED;
         return HF_E_PRECONDITION;
     }

@@ -75,6 +75,10 @@ struct mailbox_assign_facts {
     enum dep_type dep_type;
     enum dep_state dep_state;
 };
+/* mailbox_is_licensed: R-5.8: users and mail users need a licence each; the
+ * others live on the tenant's. */
+bool mailbox_is_licensed(enum mailbox_kind kind, bool licensed,
+                         bool tenant_licensed);
 HF_STATUS mailbox_may_assign(const struct mailbox_assign_facts *facts,
                              enum reason *out_reason);
 const char *mailbox_state_text(enum mailbox_state state);

@@ -10,12 +10,15 @@
  *                a key is made
  *   ON_ARRIVAL -----------------> NONE
  *
+ *            arrive                          leave
+ *   ON_ARRIVAL ------> UNENCRYPTED   UNENCRYPTED, QUEUED -----> ON_ARRIVAL
+ *
  * NONE is a mailbox with nothing to move: what mailbox.h says holds. ON_ARRIVAL
  * is a mail user who has not migrated: assigning is recorded, and the content
- * is encrypted as it comes (M9, R-5.17). A running move goes on whatever is
- * assigned meanwhile: it is not preempted (R-5.13). Only a move makes the key
- * of an unencrypted mailbox (R-5.12). No rule means no: HF_E_PRECONDITION and
- * nothing changes.
+ * is encrypted as it comes (M9, R-5.17); one who has migrated without a key is
+ * not encrypted. A running move goes on whatever is assigned meanwhile: it is
+ * not preempted (R-5.13). Only a move makes the key of an unencrypted mailbox
+ * (R-5.12). No rule means no: HF_E_PRECONDITION and nothing changes.
  */
 #pragma once
 
@@ -40,8 +43,11 @@ enum mailbox_move_event {
     MOVE_EV_RETURN,   /* the move failed or timed out */
     MOVE_EV_DROP,     /* the same, and the mailbox is assigned to none */
     MOVE_EV_KEY,      /* a key is made for the mailbox */
+    MOVE_EV_RENEW,    /* by the mover: it goes on */
+    MOVE_EV_ARRIVE,   /* a mail user has migrated */
+    MOVE_EV_LEAVE,    /* a mailbox has become a mail user's */
 };
-#define MOVE_EVENT_COUNT 7
+#define MOVE_EVENT_COUNT 10
 
 /* mailbox_move_new: where a mailbox begins.
  * mailbox_move_next:

@@ -294,8 +294,9 @@ static void run_wrap(struct slow *slow)
                     "plaintext_key must have 32 bytes");
         return;
     }
-    if (slow_check_retired(slow, key) == STEP_OVER) {
-        return; /* it would never open */
+    if (may_have_key(slow) == STEP_OVER ||
+        slow_check_retired(slow, key) == STEP_OVER) {
+        return; /* not yet, or it would never open */
     }
     if (slow_seal_wanted(slow, key, envelope) == STEP_OVER) {
         return;

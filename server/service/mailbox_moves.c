@@ -98,6 +98,8 @@ static HF_STATUS record_move(const struct admin *admin,
     details_text(details, "move", mailbox_move_text(before->move),
                  mailbox_move_text(view->record.move));
     details_about(details, "claim", claim);
+    details_time(details, "claimEnds", before->claim_ends_ms,
+                 view->record.claim_ends_ms);
     if (ground[0] != '\0') {
         details_about(details, "reason", ground);
     }
@@ -110,22 +112,59 @@ static HF_STATUS record_move(const struct admin *admin,
     return resource_look_up(admin->service, view);
 }
 
+/* Whose keys are destroyed is not moved any more. */
+static HF_STATUS drop_purged(struct service *service,
+                             struct resource_view *view)
+{
+    HF_TRY(mailbox_move_next(view->record.move, MOVE_EV_UNASSIGN,
+                             &view->record.move));
+    mailbox_leave_queue(&view->record);
+    enum hf_status status = record_own(service, view, "MoveDropped");
+    return status == HF_E_CONFLICT ? HF_OK : status;
+}
+
+/* The first in the queue that was not purged; those before it are dropped, so
+ * many in one call; the others just passed over. */
+static HF_STATUS find_queued(const struct admin *admin, bool drops,
+                             struct resource_view *view)
+{
+    struct service *service = admin->service;
+    struct move_cursor cursor = {.line = {.len = 0}};
+    struct record_key prefix =
+        key_of_move_lines(&admin->tenant->record.id, MOVE_QUEUED);
+    for (size_t passed = 0;; passed++) {
+        HF_TRY(move_queue_next(service, record_key_view(&prefix), &cursor));
+        HF_TRY(move_queue_load(service, admin->tenant, &cursor, view));
+        if (!view->facts.purged) {
+            return HF_OK;
+        }
+        if (drops && passed < RETURNS_MAX) {
+            HF_TRY(drop_purged(service, view));
+        }
+    }
+}
+
+static int64_t claim_end_ms(struct service *service,
+                            const struct move_claim *request)
+{
+    return service_wall_ms(service) +
+           (request->claim_ms == 0 ? MOVE_CLAIM_DEFAULT_MS : request->claim_ms);
+}
+
 static HF_STATUS claim_first(const struct admin *admin,
                              const struct move_claim *request,
                              struct resource_view *view)
 {
     struct service *service = admin->service;
     struct resource_record *record = &view->record;
-    HF_TRY(move_queue_first(service, admin->tenant, MOVE_QUEUED, view));
+    HF_TRY(find_queued(admin, !request->mutation.validate_only, view));
     if (request->mutation.validate_only) {
         return HF_OK;
     }
     const struct resource_record before = *record;
     HF_TRY(mailbox_move_next(record->move, MOVE_EV_CLAIM, &record->move));
     HF_TRY(rng_id(service->settings.rng, &record->claim));
-    record->claim_ends_ms =
-        service_wall_ms(service) +
-        (request->claim_ms == 0 ? MOVE_CLAIM_DEFAULT_MS : request->claim_ms);
+    record->claim_ends_ms = claim_end_ms(service, request);
     return record_move(admin, view, &before, "");
 }
 
@@ -161,6 +200,68 @@ static HF_STATUS claim_again(const struct admin *admin,
     return problem_of_status(admin->problem, status);
 }
 
+/* --- renew ---------------------------------------------------------------- */
+
+static HF_STATUS refuse_end(const struct admin *admin,
+                            const struct move_claim_facts *facts)
+{
+    if (facts->is_holder && !move_claim_is_over(facts)) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "the mailbox has no key yet: GenerateKey makes one");
+    }
+    return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                       "this claim does not hold the mailbox, or no longer");
+}
+
+static HF_STATUS renew_once(const struct admin *admin,
+                            const struct move_claim *request,
+                            struct resource_view *view)
+{
+    struct resource_record *record = &view->record;
+    enum reason reason = REASON_NONE;
+    HF_TRY(mailbox_load(admin, request->id, view));
+    HF_TRY(mailbox_check_alive(admin, view));
+    const struct resource_record before = *record;
+    const struct move_claim_facts facts =
+        mailbox_move_facts(admin->service, record, &request->claim);
+    if (move_claim_check(&facts, MOVE_EV_RENEW, &reason) != HF_OK) {
+        return refuse_end(admin, &facts);
+    }
+    if (request->mutation.validate_only) {
+        return HF_OK;
+    }
+    enum hf_status status =
+        mailbox_move_next(record->move, MOVE_EV_RENEW, &record->move);
+    record->claim_ends_ms = claim_end_ms(admin->service, request);
+    if (status == HF_OK) {
+        status = record_move(admin, view, &before, "");
+    }
+    return status == HF_E_CONFLICT ? status : admin_answer(admin, status);
+}
+
+/* record_lock is held. */
+static HF_STATUS renew_locked(const struct admin *admin,
+                              const struct move_claim *request,
+                              struct resource_view *view)
+{
+    enum hf_status status = HF_E_CONFLICT;
+    for (int race = 0; race < RACES_MAX && status == HF_E_CONFLICT; race++) {
+        status = renew_once(admin, request, view);
+    }
+    return status == HF_E_CONFLICT ? admin_answer(admin, status) : status;
+}
+
+static HF_STATUS claim_or_renew(const struct admin *admin,
+                                const struct move_claim *request,
+                                struct resource_view *view)
+{
+    if (admin->seen) {
+        return claim_again(admin, view);
+    }
+    return request->id[0] != '\0' ? renew_locked(admin, request, view)
+                                  : claim_locked(admin, request, view);
+}
+
 HF_STATUS mailbox_moves_claim(struct service *service,
                               const struct caller *caller,
                               const struct move_claim *request,
@@ -185,8 +286,7 @@ HF_STATUS mailbox_moves_claim(struct service *service,
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
     pthread_mutex_lock(&service->record_lock);
-    enum hf_status status = admin.seen ? claim_again(&admin, view)
-                                       : claim_locked(&admin, request, view);
+    enum hf_status status = claim_or_renew(&admin, request, view);
     pthread_mutex_unlock(&service->record_lock);
     if (status == HF_OK) {
         mailbox_fill_view(service, view, out);
@@ -197,17 +297,6 @@ HF_STATUS mailbox_moves_claim(struct service *service,
 
 /* --- complete, fail ------------------------------------------------------- */
 
-static HF_STATUS refuse_end(const struct admin *admin,
-                            const struct move_claim_facts *facts)
-{
-    if (facts->is_holder && !move_claim_is_over(facts)) {
-        return problem_set(admin->problem, REASON_STATE_CONFLICT,
-                           "the mailbox has no key yet: GenerateKey makes one");
-    }
-    return problem_set(admin->problem, REASON_STATE_CONFLICT,
-                       "this claim does not hold the mailbox, or no longer");
-}
-
 static HF_STATUS end_once(const struct admin *admin,
                           const struct move_end *request,
                           struct resource_view *view)
@@ -217,6 +306,7 @@ static HF_STATUS end_once(const struct admin *admin,
     bool completes = admin->verb == VERB_COMPLETE_MOVE;
     enum reason reason = REASON_NONE;
     HF_TRY(mailbox_load(admin, request->id, view));
+    HF_TRY(mailbox_check_alive(admin, view));
     const struct resource_record before = *record;
     const struct move_claim_facts facts =
         mailbox_move_facts(service, record, &request->claim);
@@ -330,7 +420,7 @@ static HF_STATUS alert_locked(struct service *service,
         return HF_E_CORRUPT;
     }
     HF_TRY(move_queue_load(service, tenant, cursor, view));
-    if (!mailbox_overdue(service, &view->record).alert) {
+    if (view->facts.purged || !mailbox_overdue(service, &view->record).alert) {
         return HF_OK;
     }
     view->record.overdue_alerted = true;

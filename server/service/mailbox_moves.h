@@ -7,8 +7,9 @@
  *   complete   or fail: then it is queued again, behind the others of its
  *              priority, so that one that cannot be moved stops nobody
  *
- * A claim that is over was none: its mailbox is queued again in its old place,
- * and whoever comes late with it is refused.
+ * A move that takes longer renews its claim. One that is over was none: its
+ * mailbox is queued again in its old place, and whoever comes late with it is
+ * refused.
  *
  * Every function here: HF_OK, else *problem says why (see problem.h). */
 #pragma once
@@ -19,6 +20,9 @@ struct move_claim {
     struct mutation mutation;
     char tenant[HF_NAME_MAX_BYTES + 1];
     int64_t claim_ms; /* 0: MOVE_CLAIM_DEFAULT_MS */
+    /* to renew this claim of this mailbox; "": the next one in the queue */
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    struct hf_id claim;
 };
 
 struct move_end {
@@ -29,7 +33,9 @@ struct move_end {
     char ground[GROUND_MAX_BYTES + 1]; /* of a failure; for the audit record */
 };
 
-/* mailbox_moves_claim: NOT_FOUND when nothing is queued. A repeat is answered
+/* mailbox_moves_claim: NOT_FOUND when nothing is queued; to renew:
+ * STATE_CONFLICT unless the claim is the one in force. A mailbox that was
+ * purged is given to nobody, and leaves the queue. A repeat is answered
  * with the mailbox it claimed; STATE_CONFLICT when that claim has ended. */
 HF_STATUS mailbox_moves_claim(struct service *service,
                               const struct caller *caller,

@@ -10,6 +10,13 @@ void mailbox_name(const struct resource_view *view,
                   out);
 }
 
+void mailbox_enter_queue(struct resource_record *record, int64_t now_ms)
+{
+    record->priority = MOVE_REGULAR;
+    record->queued_ms = now_ms;
+    record->waits_since_ms = now_ms;
+}
+
 void mailbox_leave_queue(struct resource_record *record)
 {
     record->priority = (enum move_priority)0;
@@ -73,7 +80,8 @@ void mailbox_fill_view(struct service *service,
     out->record = view->record;
     facts.move = move_now(service, &view->record);
     out->state = mailbox_state_of(&facts);
-    out->overdue = mailbox_overdue(service, &view->record).overdue;
+    out->overdue =
+        !facts.purged && mailbox_overdue(service, &view->record).overdue;
     out->service_managed = view->tenant->record.service_managed;
     out->effective_is_service_managed = id_equal(
         &view->record.effective.dep, &view->tenant->record.service_managed);
@@ -89,6 +97,15 @@ HF_STATUS mailbox_load(const struct admin *admin, const char *id,
         return problem_set(admin->problem, REASON_NOT_FOUND, "no such mailbox");
     }
     return problem_of_status(admin->problem, status);
+}
+
+HF_STATUS mailbox_check_alive(const struct admin *admin,
+                              const struct resource_view *view)
+{
+    return view->facts.purged
+               ? problem_set(admin->problem, REASON_KEY_DESTROYED,
+                             "this mailbox was purged: its keys are destroyed")
+               : HF_OK;
 }
 
 HF_STATUS mailbox_show(const struct admin *admin, const char *id,

@@ -16,6 +16,12 @@ HF_STATUS mailbox_load(const struct admin *admin, const char *id,
 HF_STATUS mailbox_show(const struct admin *admin, const char *id,
                        struct mailbox_view *out);
 
+/* mailbox_check_alive: KEY_DESTROYED for one that was purged. */
+HF_STATUS mailbox_check_alive(const struct admin *admin,
+                              const struct resource_view *view);
+
+/* mailbox_enter_queue: M3: it is QUEUED now, and waits from now on. */
+void mailbox_enter_queue(struct resource_record *record, int64_t now_ms);
 /* mailbox_leave_queue: it waits for nothing any more, or not again yet. */
 void mailbox_leave_queue(struct resource_record *record);
 /* mailbox_move_facts: of its claim, by whoever holds this one. */

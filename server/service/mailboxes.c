@@ -14,13 +14,6 @@
 /* Assignments race with rewraps on access: read again and decide again. */
 #define RACES_MAX 5
 
-/* Its id was somebody's whose keys are destroyed: it is nobody's any more. */
-static HF_STATUS refuse_tombstoned(struct problem *problem)
-{
-    return problem_set(problem, REASON_KEY_DESTROYED,
-                       "this mailbox was purged: its keys are destroyed");
-}
-
 /* --- register ----------------------------------------------------------- */
 
 static bool id_is_valid(const char *id)
@@ -90,8 +83,11 @@ HF_STATUS mailboxes_register(struct service *service,
     view->record.created_ms = service_wall_ms(service);
     if (purges_resource_is_tombstoned(service, &view->record.tenant,
                                       RESOURCE_MAILBOX, request->id)) {
+        /* its id was somebody's whose keys are destroyed: nobody's any more */
+        view->facts.purged = true;
+        enum hf_status refused = mailbox_check_alive(&admin, view);
         free(view);
-        return refuse_tombstoned(problem);
+        return refused;
     }
     if (request->mutation.validate_only) {
         mailbox_fill_view(service, view, out);
@@ -183,9 +179,7 @@ static HF_STATUS move_assigned(struct resource_record *record,
                                                           : MOVE_EV_ASSIGN,
                              &record->move));
     if (record->move == MOVE_QUEUED && before != MOVE_QUEUED) {
-        record->priority = MOVE_REGULAR;
-        record->queued_ms = now_ms;
-        record->waits_since_ms = now_ms;
+        mailbox_enter_queue(record, now_ms);
     } else if (record->move != before) {
         mailbox_leave_queue(record);
     }
@@ -271,10 +265,7 @@ static HF_STATUS assign_locked(const struct admin *admin,
         HF_TRY(mailbox_load(admin, request->id, view));
         HF_TRY(
             etag_check(request->mutation.etag, &view->stamp, admin->problem));
-        if (purges_resource_is_tombstoned(admin->service, &view->record.tenant,
-                                          RESOURCE_MAILBOX, request->id)) {
-            return refuse_tombstoned(admin->problem);
-        }
+        HF_TRY(mailbox_check_alive(admin, view));
         HF_TRY(may_assign(admin, view, dep));
         if (changes_nothing(view, request, dep) ||
             request->mutation.validate_only) {

@@ -1,4 +1,4 @@
-/* mailboxes: register, assign, look at (specification 3.5, 5.2).
+/* mailboxes: register, update, assign, look at (specification 3.5, 5.2).
  *
  * Every function here: HF_OK, else *problem says why (see problem.h). */
 #pragma once
@@ -27,6 +27,16 @@ struct mailbox_register {
     bool unencrypted; /* at application level: a move encrypts it */
 };
 
+struct mailbox_update {
+    struct mutation mutation;
+    char tenant[HF_NAME_MAX_BYTES + 1];
+    char id[HF_RESOURCE_ID_MAX_BYTES + 1];
+    bool set_kind;
+    enum mailbox_kind kind;
+    bool set_licensed;
+    bool licensed;
+};
+
 struct mailbox_assign {
     struct mutation mutation;
     char tenant[HF_NAME_MAX_BYTES + 1];
@@ -39,6 +49,9 @@ HF_STATUS mailboxes_register(struct service *service,
                              const struct caller *caller,
                              const struct mailbox_register *request,
                              struct mailbox_view *out, struct problem *problem);
+HF_STATUS mailboxes_update(struct service *service, const struct caller *caller,
+                           const struct mailbox_update *request,
+                           struct mailbox_view *out, struct problem *problem);
 HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
                            const struct mailbox_assign *request,
                            struct mailbox_view *out, struct problem *problem);

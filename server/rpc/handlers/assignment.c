@@ -69,18 +69,32 @@ static Holdfast__V1__Mailbox *encode(struct rpc_arena *arena,
     return out;
 }
 
-static HF_STATUS decode_mailbox(const char *text, char *out_tenant,
+static HF_STATUS decode_mailbox(const char *field, const char *text,
+                                char *out_tenant,
                                 char out_id[HF_RESOURCE_ID_MAX_BYTES + 1],
                                 struct problem *problem)
 {
     const struct codec_name what = {
-        .field = "name",
+        .field = field,
         .collection = "mailboxes",
         .out_tenant = out_tenant,
         .out_id = out_id,
         .id_cap = HF_RESOURCE_ID_MAX_BYTES + 1,
     };
     return codec_parse_name(&what, text, problem);
+}
+
+/* Unset is a user's. */
+static HF_STATUS decode_kind(const char *field, Holdfast__V1__MailboxKind in,
+                             enum mailbox_kind *out, struct problem *problem)
+{
+    *out = in == HOLDFAST__V1__MAILBOX_KIND__MAILBOX_KIND_UNSPECIFIED
+               ? MAILBOX_USER
+               : (enum mailbox_kind)in; /* the numbers are the same */
+    return *out >= MAILBOX_USER && *out <= MAILBOX_SHARED
+               ? HF_OK
+               : problem_field(problem, field, "is %d; see MailboxKind",
+                               (int)in);
 }
 
 static HF_STATUS answer(struct admin_work *work,
@@ -95,9 +109,6 @@ static HF_STATUS register_mailbox(struct admin_work *work)
     const Holdfast__V1__RegisterMailboxRequest *in =
         (const Holdfast__V1__RegisterMailboxRequest *)work->request;
     struct mailbox_register request = {
-        .kind = in->kind == HOLDFAST__V1__MAILBOX_KIND__MAILBOX_KIND_UNSPECIFIED
-                    ? MAILBOX_USER
-                    : (enum mailbox_kind)in->kind,
         .licensed = in->licensed != 0,
         .unencrypted = in->unencrypted != 0,
     };
@@ -106,12 +117,48 @@ static HF_STATUS register_mailbox(struct admin_work *work)
         .validate_only = in->validate_only,
     };
     HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    HF_TRY(decode_kind("kind", in->kind, &request.kind, work->problem));
     HF_TRY(codec_mailbox_id("mailbox_id", in->mailbox_id, request.id,
                             work->problem));
     HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct mailbox_view view;
     HF_TRY(mailboxes_register(work->service, work->caller, &request, &view,
                               work->problem));
+    return answer(work, &view);
+}
+
+/* Paths of UpdateMailbox's mask, a bit each. */
+static const char *const update_paths[] = {"kind", "licensed"};
+enum { SET_KIND = 1, SET_LICENSED = 2 };
+
+static HF_STATUS update(struct admin_work *work)
+{
+    const Holdfast__V1__UpdateMailboxRequest *in =
+        (const Holdfast__V1__UpdateMailboxRequest *)work->request;
+    struct mailbox_update request = {.tenant = ""};
+    uint32_t bits = 0;
+    if (in->mailbox == NULL) {
+        return problem_field(work->problem, "mailbox", "is missing");
+    }
+    HF_TRY(decode_mailbox("mailbox.name", in->mailbox->name, request.tenant,
+                          request.id, work->problem));
+    HF_TRY(codec_mask(in->update_mask, update_paths, HF_COUNT(update_paths),
+                      &bits, work->problem));
+    request.set_kind = (bits & SET_KIND) != 0;
+    request.set_licensed = (bits & SET_LICENSED) != 0;
+    request.licensed = in->mailbox->licensed != 0;
+    HF_TRY(decode_kind("mailbox.kind", in->mailbox->kind, &request.kind,
+                       work->problem));
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .etag_field = "mailbox.etag",
+        .etag = in->mailbox->etag,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct mailbox_view view;
+    HF_TRY(mailboxes_update(work->service, work->caller, &request, &view,
+                            work->problem));
     return answer(work, &view);
 }
 
@@ -128,7 +175,8 @@ static HF_STATUS assign(struct admin_work *work)
         .etag = in->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(decode_mailbox(in->name, request.tenant, request.id, work->problem));
+    HF_TRY(decode_mailbox("name", in->name, request.tenant, request.id,
+                          work->problem));
     if (in->dep[0] != '\0') {
         HF_TRY(codec_dep_of("dep", in->dep, request.tenant, request.dep,
                             work->problem));
@@ -140,16 +188,35 @@ static HF_STATUS assign(struct admin_work *work)
     return answer(work, &view);
 }
 
+static HF_STATUS decode_claim(const char *text, struct hf_id *out,
+                              struct problem *problem)
+{
+    return id_parse(text, out) == HF_OK
+               ? HF_OK
+               : problem_field(problem, "claim",
+                               "must be the UUID that ClaimMove gave");
+}
+
 static HF_STATUS claim_move(struct admin_work *work)
 {
     const Holdfast__V1__ClaimMoveRequest *in =
         (const Holdfast__V1__ClaimMoveRequest *)work->request;
     struct move_claim request = {.claim_ms = in->claim_seconds * 1000LL};
+    char tenant[HF_NAME_MAX_BYTES + 1];
     const struct codec_mutation mutation = {
         .request_id = in->request_id,
         .validate_only = in->validate_only,
     };
     HF_TRY(codec_parent(in->parent, request.tenant, work->problem));
+    if (in->mailbox[0] != '\0' || in->claim[0] != '\0') {
+        HF_TRY(decode_mailbox("mailbox", in->mailbox, tenant, request.id,
+                              work->problem));
+        HF_TRY(decode_claim(in->claim, &request.claim, work->problem));
+        if (strcmp(tenant, request.tenant) != 0) {
+            return problem_field(work->problem, "mailbox",
+                                 "must be of the tenant that parent names");
+        }
+    }
     HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     struct mailbox_view view;
     HF_TRY(mailbox_moves_claim(work->service, work->caller, &request, &view,
@@ -160,12 +227,8 @@ static HF_STATUS claim_move(struct admin_work *work)
 static HF_STATUS decode_end(const char *name, const char *claim,
                             struct move_end *out, struct problem *problem)
 {
-    HF_TRY(decode_mailbox(name, out->tenant, out->id, problem));
-    if (id_parse(claim, &out->claim) != HF_OK) {
-        return problem_field(problem, "claim",
-                             "must be the UUID that ClaimMove gave");
-    }
-    return HF_OK;
+    HF_TRY(decode_mailbox("name", name, out->tenant, out->id, problem));
+    return decode_claim(claim, &out->claim, problem);
 }
 
 static HF_STATUS complete_move(struct admin_work *work)
@@ -210,7 +273,7 @@ static HF_STATUS get(struct admin_work *work)
         (const Holdfast__V1__GetMailboxRequest *)work->request;
     char tenant[HF_NAME_MAX_BYTES + 1];
     char id[HF_RESOURCE_ID_MAX_BYTES + 1];
-    HF_TRY(decode_mailbox(in->name, tenant, id, work->problem));
+    HF_TRY(decode_mailbox("name", in->name, tenant, id, work->problem));
     struct mailbox_view view;
     HF_TRY(mailboxes_get(work->service, work->caller, tenant, id, &view,
                          work->problem));
@@ -303,6 +366,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_REGISTER_MAILBOX,
      .request = &holdfast__v1__register_mailbox_request__descriptor,
      .admin = register_mailbox,
+     },
+    {
+     .path = PATH "UpdateMailbox",
+     .lane = LANE_ADMIN,
+     .verb = VERB_UPDATE_MAILBOX,
+     .request = &holdfast__v1__update_mailbox_request__descriptor,
+     .admin = update,
      },
     {
      .path = PATH "AssignMailbox",

@@ -16,6 +16,7 @@ Tenant = API.message("holdfast.v1.Tenant")
 Dep = API.message("holdfast.v1.Dep")
 VersionRef = API.message("holdfast.v1.KeyVersionRef")
 Mask = API.message("google.protobuf.FieldMask")
+Mailbox = API.message("holdfast.v1.Mailbox")
 
 # A well-formed request for each method, about tenant {t}. Things named
 # "absent" are not there. What they would change is never there either, so that
@@ -102,6 +103,8 @@ REQUESTS = {
     "WaitOperation": dict(name="tenants/{t}/operations/absent"),
     "RegisterMailbox": dict(parent="tenants/{t}", mailbox_id="seen",
                             validate_only=True),
+    "UpdateMailbox": dict(mailbox=Mailbox(name="tenants/{t}/mailboxes/absent"),
+                          update_mask=Mask(paths=["licensed"])),
     "AssignMailbox": dict(name="tenants/{t}/mailboxes/absent"),
     "ClaimMove": dict(parent="tenants/{t}", validate_only=True),
     "CompleteMove": dict(name="tenants/{t}/mailboxes/absent", claim=NOBODYS),
@@ -236,6 +239,7 @@ MAY = {
     "CancelOperation": {"admin", "compliance", "mailadmin", "sharepoint",
                         "operator"},
     "RegisterMailbox": {"admin", "mailadmin", "exchange", "system"},
+    "UpdateMailbox": {"admin", "mailadmin", "exchange", "system"},
     "AssignMailbox": {"admin", "mailadmin"},
     "ClaimMove": WORKLOADS,
     "CompleteMove": WORKLOADS,
@@ -292,7 +296,7 @@ def filled(value, tenant):
     if isinstance(value, VersionRef):
         return VersionRef(customer_key=filled(value.customer_key, tenant),
                           version=value.version)
-    if isinstance(value, (Tenant, Dep)):
+    if isinstance(value, (Tenant, Dep, Mailbox)):
         copy = type(value)()
         copy.CopyFrom(value)
         copy.name = filled(copy.name, tenant)

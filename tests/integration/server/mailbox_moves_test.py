@@ -9,7 +9,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import PARENT, Server  # noqa: E402
+from server import API, PARENT, Server  # noqa: E402
+
+Mask = API.message("google.protobuf.FieldMask")
 
 ENCRYPTED, NOT_ENCRYPTED, ON_ARRIVAL, QUEUED, MOVING = 4, 5, 6, 7, 8
 NOBODYS = "11111111-2222-4333-8444-555555555555"
@@ -98,6 +100,46 @@ class MailboxMoves(unittest.TestCase):
         self.refused("CompleteMove", "left", gone)
         self.complete("left", claim)
         self.assertEqual(self.get("left").state, ENCRYPTED)
+
+    def test_a_long_move(self):
+        """R-15.20: it renews its claim in time, and loses nothing."""
+        self.queue("large")
+        claim = self.claim("large", 3600)
+        self.generate("large")
+        for _ in range(3):
+            self.server.advance(minutes=50)
+            renewed = self.server.cli("workload", "mailbox", "claim-move",
+                                      "--renew", "large", "--claim", claim,
+                                      "--for", "3600")
+            self.assertEqual(renewed["claim"], claim)
+        self.complete("large", claim)
+        self.assertEqual(self.get("large").state, ENCRYPTED)
+
+    def test_another_kind(self):
+        """M9, R-5.8: who migrated without a key is moved; a licence is needed
+        for as long as the mailbox is assigned."""
+        self.server.call("admin", "RegisterMailbox", parent=PARENT,
+                         mailbox_id="moved", kind=2, licensed=True,
+                         unencrypted=True)
+        self.server.cli("admin", "mailbox", "assign", "moved", "--dep", "mail")
+        wrapped = self.server.outcome("workload", "WrapKey",
+                                      resource=name("moved"),
+                                      plaintext_key=b"k" * 32)
+        self.assertEqual(wrapped.code, "OK", wrapped)
+        shown = self.server.cli("admin", "mailbox", "update", "moved",
+                                "--kind", "user")
+        self.assertEqual(shown["state"], "MAILBOX_STATE_MOVE_QUEUED")
+        wrapped = self.server.outcome("workload", "WrapKey",
+                                      resource=name("moved"),
+                                      plaintext_key=b"k" * 32)
+        self.assertEqual(wrapped.answer,
+                         ("FAILED_PRECONDITION", "STATE_CONFLICT"))
+        mailbox = self.get("moved")
+        mailbox.licensed = False
+        refused = self.server.outcome("admin", "UpdateMailbox", mailbox=mailbox,
+                                      update_mask=Mask(paths=["licensed"]))
+        self.assertEqual(refused.answer,
+                         ("FAILED_PRECONDITION", "LICENCE_REQUIRED"))
 
     def test_before_the_migration(self):
         """M9, R-5.17"""

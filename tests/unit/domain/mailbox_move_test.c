@@ -22,6 +22,9 @@ static const struct {
     {MOVE_NONE,        MOVE_EV_ASSIGN,   MOVE_NONE       },
     {MOVE_NONE,        MOVE_EV_UNASSIGN, MOVE_NONE       },
     {MOVE_NONE,        MOVE_EV_KEY,      MOVE_NONE       },
+ /* and is no less encrypted for where it is */
+    {MOVE_NONE,        MOVE_EV_ARRIVE,   MOVE_NONE       },
+    {MOVE_NONE,        MOVE_EV_LEAVE,    MOVE_NONE       },
  /* M3, and back */
     {MOVE_UNENCRYPTED, MOVE_EV_ASSIGN,   MOVE_QUEUED     },
     {MOVE_UNENCRYPTED, MOVE_EV_UNASSIGN, MOVE_UNENCRYPTED},
@@ -33,6 +36,8 @@ static const struct {
     {MOVE_MOVING,      MOVE_EV_ASSIGN,   MOVE_MOVING     },
     {MOVE_MOVING,      MOVE_EV_UNASSIGN, MOVE_MOVING     },
     {MOVE_MOVING,      MOVE_EV_KEY,      MOVE_MOVING     },
+ /* a long move goes on */
+    {MOVE_MOVING,      MOVE_EV_RENEW,    MOVE_MOVING     },
  /* M5 */
     {MOVE_MOVING,      MOVE_EV_COMPLETE, MOVE_NONE       },
     {MOVE_MOVING,      MOVE_EV_RETURN,   MOVE_QUEUED     },
@@ -41,6 +46,9 @@ static const struct {
     {MOVE_ON_ARRIVAL,  MOVE_EV_ASSIGN,   MOVE_ON_ARRIVAL },
     {MOVE_ON_ARRIVAL,  MOVE_EV_UNASSIGN, MOVE_ON_ARRIVAL },
     {MOVE_ON_ARRIVAL,  MOVE_EV_KEY,      MOVE_NONE       },
+    {MOVE_ON_ARRIVAL,  MOVE_EV_ARRIVE,   MOVE_UNENCRYPTED},
+    {MOVE_UNENCRYPTED, MOVE_EV_LEAVE,    MOVE_ON_ARRIVAL },
+    {MOVE_QUEUED,      MOVE_EV_LEAVE,    MOVE_ON_ARRIVAL },
 };
 
 static void every_state_and_event(void **state)

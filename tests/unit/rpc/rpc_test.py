@@ -995,7 +995,11 @@ class Administration(Case):
         path = "/holdfast.v1.AssignmentService/"
         box = self.call(path + "ClaimMove", parent="tenants/acme",
                         claim_seconds=3600)
-        self.assertEqual(self.server.wait_for("claim_ms"), "claim_ms=3600000")
+        self.assertEqual(self.server.wait_for("claim_ms"), "claim_ms=3600000 renewed=")
+        self.call(path + "ClaimMove", parent="tenants/acme", mailbox=BOX + "b",
+                  claim=DEP)
+        self.assertEqual(self.server.wait_for("claim_ms"),
+                         "claim_ms=0 renewed=b")
         self.assertEqual((box.name, box.state, box.claim, box.overdue,
                           box.move_priority), (BOX + "box", 8, DEP, True, 2))
         self.assertEqual((box.queue_time.seconds, box.wait_time.seconds,
@@ -1016,6 +1020,16 @@ class Administration(Case):
         self.assertEqual(self.server.wait_for("unencrypted"), "unencrypted=1")
         self.call(path + "AssignMailbox", name=BOX + "b", move_priority=2)
         self.assertEqual(self.server.wait_for("priority"), "priority=2")
+
+    def test_update_mailbox(self):
+        Mailbox = API.message("holdfast.v1.Mailbox")
+        Mask = API.message("google.protobuf.FieldMask")
+        box = self.call("/holdfast.v1.AssignmentService/UpdateMailbox",
+                        mailbox=Mailbox(name=BOX + "b", kind=5, licensed=True),
+                        update_mask=Mask(paths=["kind"]))
+        self.assertEqual(self.server.wait_for("set="),
+                         "set=10 kind=5 licensed=1")
+        self.assertEqual((box.name, box.kind), (BOX + "b", 5))
 
     def test_permissions(self):
         path = "/holdfast.v1.CustomerKeyService/"
@@ -1100,6 +1114,32 @@ class Refusing(Case):
         self.assertField("/holdfast.v1.CustomerKeyService/RegisterCustomerKey",
                          "token", parent="tenants/acme", customer_key_id="k",
                          token="tenants/other/tokens/t", uri="pkcs11:id=%01")
+
+    def test_mailboxes(self):
+        path = "/holdfast.v1.AssignmentService/"
+        Mailbox = API.message("holdfast.v1.Mailbox")
+        Mask = API.message("google.protobuf.FieldMask")
+        for kind in (-1, 6, 1 << 20):
+            self.assertField(path + "RegisterMailbox", "kind",
+                             parent="tenants/acme", mailbox_id="b", kind=kind)
+            self.assertField(path + "UpdateMailbox", "mailbox.kind",
+                             mailbox=Mailbox(name=BOX + "b", kind=kind),
+                             update_mask=Mask(paths=["kind"]))
+        self.assertField(path + "UpdateMailbox", "mailbox",
+                         update_mask=Mask(paths=["kind"]))
+        self.assertField(path + "UpdateMailbox", "mailbox.name",
+                         mailbox=Mailbox(name="x"),
+                         update_mask=Mask(paths=["kind"]))
+        self.assertField(path + "UpdateMailbox", "update_mask",
+                         mailbox=Mailbox(name=BOX + "b"),
+                         update_mask=Mask(paths=["state"]))
+        for field, fields in (("mailbox", dict(claim=DEP)),
+                              ("claim", dict(mailbox=BOX + "b")),
+                              ("mailbox", dict(
+                                  mailbox="tenants/other/mailboxes/b",
+                                  claim=DEP))):
+            self.assertField(path + "ClaimMove", field, parent="tenants/acme",
+                             **fields)
 
     def test_fallback_limits(self):
         Dep = API.message("holdfast.v1.Dep")

@@ -561,7 +561,8 @@ HF_STATUS mailbox_moves_claim(struct service *service,
                               struct mailbox_view *out, struct problem *problem)
 {
     (void)service;
-    double_say("claim_ms=%lld", (long long)request->claim_ms);
+    double_say("claim_ms=%lld renewed=%s", (long long)request->claim_ms,
+               request->id);
     HF_TRY(double_use_case(caller, "mailbox_moves_claim", request->tenant, "",
                            problem));
     fill_mailbox(out, request->tenant, "box");
