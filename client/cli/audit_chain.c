@@ -265,7 +265,9 @@ static enum hf_status add_checkpoint(struct audit_chain *chain,
         return problem(chain, chain->last_index, status,
                        "has a checkpoint behind it that is malformed");
     }
-    return check_signed(chain, &checkpoint);
+    HF_TRY(check_signed(chain, &checkpoint));
+    return chain->met == NULL ? HF_OK
+                              : checkpoint_set_add(chain->met, &checkpoint);
 }
 
 /* One kept elsewhere is looked at when its record has come by. */

@@ -29,6 +29,7 @@ struct audit_chain {
     struct bytes public_key;           /* none: signatures are not looked at */
     const struct checkpoint_set *kept; /* sorted; each must be met, or NULL */
     size_t kept_met;
+    struct checkpoint_set *met; /* takes each that is in the file; or NULL */
     uint64_t records;
     uint64_t links;  /* of them, how many were checked against the one before */
     uint64_t others; /* of them, that only their hash is known of */

@@ -139,4 +139,5 @@ extern const struct command_set commands_of_audit;
 extern const struct command_set commands_of_audit_stream;
 extern const struct command_set commands_of_audit_verify;
 extern const struct command_set commands_of_checkpoint;
+extern const struct command_set commands_of_spool;
 extern const struct command_set commands_of_status;

@@ -7,6 +7,7 @@
 #include "client/cli/cli.h"
 #include "client/cli/file.h"
 #include "client/cli/json.h"
+#include "client/cli/spool_check.h"
 
 #include "holdfast/v1/audit_service.pb-c.h"
 
@@ -23,8 +24,11 @@ typedef enum cli_exit line_fn(void *context, const json_t *line);
 struct verification {
     struct cli *cli;
     struct file_data public_key;
-    struct checkpoint_set kept;
+    struct checkpoint_set kept;    /* elsewhere */
+    struct checkpoint_set signed_; /* those, and what the file has */
     struct audit_chain chain;
+    const char *spool; /* folder; NULL: not asked for */
+    struct spool_check spool_found;
 };
 
 static enum cli_exit bad(struct verification *verification)
@@ -154,7 +158,9 @@ static enum cli_exit keep(void *context, const json_t *line)
                         "a checkpoint of --checkpoints is malformed, or this "
                         "key did not sign it");
     }
-    return checkpoint_set_add(&verification->kept, &checkpoint) == HF_OK
+    return checkpoint_set_add(&verification->kept, &checkpoint) == HF_OK &&
+                   checkpoint_set_add(&verification->signed_, &checkpoint) ==
+                       HF_OK
                ? CLI_OK
                : cli_fail(verification->cli, CLI_OTHER, "out of memory");
 }
@@ -184,6 +190,56 @@ static enum cli_exit prepare(struct verification *verification,
     return code;
 }
 
+/* --- the spool -------------------------------------------------------------
+ */
+
+static enum cli_exit check_spool(struct verification *verification)
+{
+    struct cli *cli = verification->cli;
+    struct spool_check *found = &verification->spool_found;
+    found->kept =
+        verification->chain.public_key.len > 0 ? &verification->signed_ : NULL;
+    enum hf_status status = spool_check_folder(verification->spool, found);
+    if (status == HF_E_CORRUPT) {
+        return cli_fail(cli, CLI_DATA_LOSS, "the spool is broken: %s",
+                        found->problem);
+    }
+    if (status != HF_OK) {
+        return cli_fail(cli, status == HF_E_NOT_FOUND ? CLI_MISSING : CLI_OTHER,
+                        "%s: %s", verification->spool, file_problem(status));
+    }
+    return CLI_OK;
+}
+
+static json_t *spool_json(const struct spool_check *found)
+{
+    char spool[HF_ID_TEXT];
+    id_format(&found->spool, spool);
+    return json_pack(
+        "{ss sI sI sI sI sI sI sI}", "spool", spool, "segments",
+        (json_int_t)found->segments, "first", (json_int_t)found->first, "last",
+        (json_int_t)found->last, "torn", (json_int_t)found->torn, "checkpoints",
+        (json_int_t)found->checkpoints, "covered", (json_int_t)found->covered,
+        "unseen", (json_int_t)found->unseen);
+}
+
+static void show_spool(FILE *out, const struct spool_check *found)
+{
+    (void)fprintf(out,
+                  "spool: records %" PRIu64 " to %" PRIu64 " in %" PRIu64
+                  " segments, every hash fits; %" PRIu64
+                  " checkpoints, the last covers all up to record %" PRIu64
+                  "\n",
+                  found->first, found->last, found->segments,
+                  found->checkpoints, found->covered);
+    if (found->torn > 0) {
+        (void)fprintf(out,
+                      "torn: %" PRIu64 " segments end in a crash, which cut "
+                      "off %" PRIu64 " bytes that were not yet on the disk\n",
+                      found->torn, found->torn_bytes);
+    }
+}
+
 /* --- what was found --------------------------------------------------------
  */
 
@@ -199,6 +255,10 @@ static enum cli_exit show_json(struct verification *verification,
         (json_int_t)chain->last_index, "absent", (json_int_t)absent, "signed",
         chain->public_key.len > 0, "checkpoints",
         (json_int_t)chain->checkpoints, "covered", (json_int_t)chain->covered);
+    if (verification->spool != NULL) {
+        (void)json_object_set_new(value, "spool",
+                                  spool_json(&verification->spool_found));
+    }
     return output_json(verification->cli->out, value);
 }
 
@@ -210,6 +270,12 @@ static enum cli_exit show(struct verification *verification)
     uint64_t absent = chain->last_index - chain->records;
     if (verification->cli->json) {
         return show_json(verification, absent);
+    }
+    if (verification->spool != NULL) {
+        show_spool(out, &verification->spool_found);
+        if (chain->records == 0) {
+            return CLI_OK;
+        }
     }
     (void)fprintf(out,
                   "intact: %" PRIu64 " records, every hash fits; %" PRIu64
@@ -243,42 +309,53 @@ static enum cli_exit verify(struct verification *verification,
     struct audit_chain *chain = &verification->chain;
     const char *path = args->operands[0];
     enum cli_exit code = prepare(verification, args);
-    if (code == CLI_OK) {
+    bool chain_too = path != NULL || verification->spool == NULL;
+    chain->met = &verification->signed_;
+    if (code == CLI_OK && chain_too) {
         code = path != NULL ? read_lines(verification, path, add)
                             : read_server(verification);
     }
     if (code != CLI_OK) {
         return code;
     }
-    if (audit_chain_end(chain) != HF_OK) {
+    if (chain_too && audit_chain_end(chain) != HF_OK) {
         return bad(verification);
     }
-    if (chain->public_key.len > 0 && chain->checkpoints == 0) {
+    if (chain_too && chain->public_key.len > 0 && chain->checkpoints == 0) {
         return cli_fail(verification->cli, CLI_DATA_LOSS,
                         "no checkpoint is there: nothing signed says where the "
                         "chain was");
     }
-    return show(verification);
+    if (verification->spool != NULL) {
+        code = check_spool(verification);
+    }
+    return code == CLI_OK ? show(verification) : code;
 }
 
 static enum cli_exit run_verify(struct cli *cli, const struct args *args)
 {
-    struct verification verification = {.cli = cli};
+    struct verification verification = {
+        .cli = cli,
+        .spool = args_text(args, "spool"),
+    };
     enum cli_exit code = verify(&verification, args);
     checkpoint_set_clear(&verification.kept);
+    checkpoint_set_clear(&verification.signed_);
     file_data_clear(&verification.public_key);
     return code;
 }
 
 static const struct option verify_options[] = {
     {"public-key",  "FILE",
-     "the service's audit key (PEM or DER): checkpoints are looked at",  false,
-     false                                                                           },
+     "the service's audit key (PEM or DER): checkpoints are looked at",    false,
+     false                                                                             },
     {"checkpoints", "FILE",
      "checkpoints kept elsewhere, or an earlier export: the chain must "
-     "still fit them",                                                   false, false},
-    {"service",     NULL,   "the service's own records (role operator)", false,
-     false                                                                           },
+     "still fit them",                                                     false, false},
+    {"spool",       "FOLDER",
+     "the spool of routine use as well; without FILE, it alone",           false, false},
+    {"service",     NULL,     "the service's own records (role operator)", false,
+     false                                                                             },
 };
 static const struct command verify_command = {
     .group = "audit",

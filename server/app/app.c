@@ -4,6 +4,7 @@
 
 #include "server/app/tokens.h"
 #include "server/app/verifier.h"
+#include "server/store/spool_files/spool_files.h"
 #include "server/store/sqlite/sqlite_store.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ struct app {
     struct app_verifier verifier;
     struct store store;
     bool store_is_open;
+    struct spool spool; /* port NULL: not open */
     struct service *service;
     struct rpc *rpc;
     /* set once, before the first connection can come in */
@@ -79,6 +81,44 @@ static HF_STATUS open_store(struct app *app)
     return HF_OK;
 }
 
+/* What a crash cut off is at most what was not synced; anything else was done
+ * by somebody. Both stay where they are, and the next segment tells of them. */
+static void tell_spool(const struct spool_files_found *found)
+{
+    if (found->end == SPOOL_END_TORN) {
+        log_event(LOG_WARN, "spool.torn", LOG_NUMBER("records", found->records),
+                  LOG_NUMBER("left_bytes", found->left_bytes));
+    } else if (found->end == SPOOL_END_DAMAGED) {
+        log_event(LOG_ERROR, "spool.damaged",
+                  LOG_NUMBER("records", found->records),
+                  LOG_NUMBER("left_bytes", found->left_bytes),
+                  LOG_NUMBER("segment", found->broken));
+    }
+}
+
+static HF_STATUS open_spool(struct app *app)
+{
+    const struct config *config = app->config;
+    const struct spool_files_settings settings = {
+        .folder = config->spool,
+        .segment_bytes = (size_t)config->limits.spool_segment_kb * 1024,
+        .keep_bytes = (uint64_t)config->limits.spool_keep_mb * 1024 * 1024,
+        .clock = app->clock,
+        .rng = rng_system(),
+    };
+    struct spool_files_found found;
+    enum hf_status status = spool_files_open(&settings, &app->spool, &found);
+    if (status != HF_OK) {
+        return fail(app, status,
+                    "the spool %s cannot be written: %s; it needs a folder of "
+                    "this user's, with room for a segment of %u KiB",
+                    settings.folder, hf_status_text(status),
+                    config->limits.spool_segment_kb);
+    }
+    tell_spool(&found);
+    return HF_OK;
+}
+
 static HF_STATUS start_service(struct app *app)
 {
     const struct config_limits *limits = &app->config->limits;
@@ -90,6 +130,7 @@ static HF_STATUS start_service(struct app *app)
     }
     const struct service_settings settings = {
         .store = &app->store,
+        .spool = &app->spool,
         .clock = app->clock,
         .rng = rng_system(),
         .service_token = &app->tokens.service,
@@ -236,6 +277,7 @@ static HF_STATUS start_all(struct app *app, const struct app_extras *extras)
 {
     char path[PATH_BYTES];
     HF_TRY(open_store(app));
+    HF_TRY(open_spool(app));
     HF_TRY(socket_path(app, path));
     HF_TRY(
         app_tokens_open(app->config, app->clock, &app->tokens, app->failure));
@@ -305,6 +347,7 @@ void app_stop(struct app *app)
     rpc_stop(app->rpc);
     service_stop(app->service);
     edge_free(edge);
+    spool_close(&app->spool);
     if (app->store_is_open) {
         store_close(&app->store);
     }

@@ -18,6 +18,7 @@
 static const char *const root_keys[] = {"listen",
                                         "state_dir",
                                         "store",
+                                        "spool",
                                         "tls",
                                         "service_token",
                                         "ak_token",
@@ -120,25 +121,38 @@ static void read_tls(struct yaml_reader *reader, const struct yaml_place *root,
     }
 }
 
+/* What has its place in state_dir unless it is named. */
+static void read_place(struct yaml_reader *reader,
+                       const struct yaml_place *root, const char *key,
+                       const char *otherwise, char out[CONFIG_PATH_BYTES])
+{
+    struct yaml_place state = yaml_member(reader, root, "state_dir");
+    struct yaml_place place = yaml_member(reader, root, key);
+    if (place.node != NULL) {
+        if (!yaml_path(reader, &place, out)) {
+            out[0] = '\0';
+        }
+        return;
+    }
+    char folder[CONFIG_PATH_BYTES];
+    memcpy(folder, out, sizeof folder);
+    int len = snprintf(out, CONFIG_PATH_BYTES, "%s/%s", folder, otherwise);
+    if (len < 0 || len >= CONFIG_PATH_BYTES) {
+        yaml_mistake(reader, state.line, "state_dir: the path is too long");
+    }
+}
+
 static void read_places(struct yaml_reader *reader,
                         const struct yaml_place *root, struct config *out)
 {
     struct yaml_place state = yaml_member(reader, root, "state_dir");
-    struct yaml_place store = yaml_member(reader, root, "store");
     if (!yaml_path(reader, &state, out->state_dir)) {
         return;
     }
-    if (store.node != NULL) {
-        if (!yaml_path(reader, &store, out->store)) {
-            out->store[0] = '\0';
-        }
-        return;
-    }
-    int len = snprintf(out->store, sizeof out->store, "%s/holdfast.db",
-                       out->state_dir);
-    if (len < 0 || (size_t)len >= sizeof out->store) {
-        yaml_mistake(reader, state.line, "state_dir: the path is too long");
-    }
+    memcpy(out->store, out->state_dir, sizeof out->store);
+    memcpy(out->spool, out->state_dir, sizeof out->spool);
+    read_place(reader, root, "store", "holdfast.db", out->store);
+    read_place(reader, root, "spool", "spool", out->spool);
 }
 
 static void read_program(struct yaml_reader *reader,
@@ -255,6 +269,7 @@ const char *config_restart_needed(const struct config *running,
              running->listen_port == wanted->listen_port                  },
         {"state_dir",                                  strcmp(running->state_dir, wanted->state_dir) == 0         },
         {"store",                                      strcmp(running->store,     wanted->store) == 0             },
+        {"spool",                                      strcmp(running->spool,     wanted->spool) == 0             },
         {"tls (paths)",
          strcmp(running->certificate,                                             wanted->certificate) == 0 &&
              strcmp(running->key,                                              wanted->key) == 0 &&

@@ -3,6 +3,8 @@
  *   listen: 127.0.0.1:7443        # or [::1]:7443; port 0: any free one
  *   state_dir: state              # made if missing, 0700
  *   store: state/holdfast.db      # default: holdfast.db in state_dir
+ *   spool: state/spool            # default: spool in state_dir; a folder of
+ * its # own, for the record of routine use. Its # sizes are spool_* of limits
  *   tls:
  *     certificate: tls/server.pem
  *     key: tls/server.key
@@ -110,6 +112,8 @@ struct config_limits {
     uint32_t encryption_overdue_days; /* */
     uint32_t drain_ms;
     uint32_t purge_hold_s; /* */
+    uint32_t spool_segment_kb;
+    uint32_t spool_keep_mb; /* older segments go */
 };
 
 struct config {
@@ -118,6 +122,7 @@ struct config {
     uint16_t listen_port;
     char state_dir[CONFIG_PATH_BYTES];
     char store[CONFIG_PATH_BYTES];
+    char spool[CONFIG_PATH_BYTES];
     char certificate[CONFIG_PATH_BYTES];
     char key[CONFIG_PATH_BYTES];
     char client_ca[CONFIG_PATH_BYTES];

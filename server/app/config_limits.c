@@ -43,6 +43,8 @@ static const struct limit table[] = {
     LIMIT(encryption_overdue_days,  1,      365,      7),
     LIMIT(drain_ms,                 0,      600000,   10000),
     LIMIT(purge_hold_s,             0,      31536000, 259200), /* 72 h */
+    LIMIT(spool_segment_kb,         64,     1048576,  16384),
+    LIMIT(spool_keep_mb,            1,      67108864, 16384),
 };
 /* clang-format on */
 #define LIMITS HF_COUNT(table)

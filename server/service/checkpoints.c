@@ -25,6 +25,7 @@ struct checkpoints {
     struct stamp stamp; /* where it stands; version 0: there is none */
     /* what the last one covers */
     atomic_uint_fast64_t audit_index;
+    atomic_uint_fast64_t spool_records;
     atomic_bool failed;
     /* the scheduler's, monotonic */
     int64_t since_ms;
@@ -115,19 +116,30 @@ static HF_STATUS read_end(struct service *service, struct audit_link *out)
 HF_STATUS checkpoints_make(struct service *service)
 {
     struct checkpoints *checkpoints = service->checkpoints;
+    const struct checkpoint_record *last = &checkpoints->last;
     struct audit_link end;
+    struct spool_head spool = {.records = 0};
+    if (service->settings.spool != NULL) {
+        HF_TRY(spool_head(service->settings.spool, &spool));
+    }
     HF_TRY(read_end(service, &end));
-    if (end.index == checkpoints->last.audit_index) {
+    if (end.index == last->audit_index &&
+        (spool.records == 0 || (spool.records == last->spool_records &&
+                                id_equal(&spool.spool, &last->spool)))) {
         return HF_OK;
     }
     struct checkpoint_record checkpoint = {
         .audit_index = end.index,
+        .spool = spool.spool,
+        .spool_records = spool.records,
         .signed_ms = service_wall_ms(service),
     };
     memcpy(checkpoint.audit_hash, end.hash, sizeof checkpoint.audit_hash);
+    memcpy(checkpoint.spool_hash, spool.hash, sizeof checkpoint.spool_hash);
     HF_TRY(sign(service, &checkpoint));
     HF_TRY(put(checkpoints, &checkpoint));
     atomic_store(&checkpoints->audit_index, checkpoint.audit_index);
+    atomic_store(&checkpoints->spool_records, checkpoint.spool_records);
     atomic_fetch_add(&service->checkpoint_count, 1);
     return HF_OK;
 }
@@ -167,6 +179,9 @@ void checkpoints_round(struct service *service, int64_t now_ms)
     struct checkpoint_facts facts = {
         .records = ledger_last_index(service->ledger) -
                    atomic_load(&checkpoints->audit_index),
+        .routine = service->settings.spool != NULL &&
+                   spool_records(service->settings.spool) !=
+                       atomic_load(&checkpoints->spool_records),
         .failed = atomic_load(&checkpoints->failed),
         .tried_ms = checkpoints->tried_ms,
     };
@@ -259,7 +274,13 @@ HF_STATUS checkpoints_open(struct service *service, struct problem *problem)
                                          &newest, take_newest, checkpoints)));
     HF_TRY(check_chain(service, &checkpoints->last, problem));
     atomic_store(&checkpoints->audit_index, checkpoints->last.audit_index);
+    atomic_store(&checkpoints->spool_records, checkpoints->last.spool_records);
     return HF_OK;
+}
+
+const struct checkpoint_record *checkpoints_last(const struct service *service)
+{
+    return &service->checkpoints->last;
 }
 
 void checkpoints_close(struct checkpoints *checkpoints)

@@ -31,6 +31,9 @@ HF_STATUS checkpoints_open(struct service *service, struct problem *problem);
 /* checkpoints_close: no job of it runs any more. NULL-safe. */
 void checkpoints_close(struct checkpoints *checkpoints);
 
+/* checkpoints_last: the newest, at the start; all zero: there is none. */
+const struct checkpoint_record *checkpoints_last(const struct service *service);
+
 /* checkpoints_round: has one made when it is due; by the scheduler. */
 void checkpoints_round(struct service *service, int64_t now_ms);
 /* checkpoints_end: the last one, when everything else has ended. Nothing for a

@@ -8,6 +8,7 @@
 #include "server/service/opening.h"
 #include "server/service/purges.h"
 #include "server/service/resources.h"
+#include "server/service/routine.h"
 #include "server/service/rows.h"
 
 #include <string.h>
@@ -35,8 +36,21 @@ static void tell_others(const struct key_call *call)
     denials_note(call->service, &denial);
 }
 
+/* Nothing is given out that is not recorded. */
+static HF_STATUS record_use(struct key_call *call)
+{
+    return routine_record(call) == HF_OK
+               ? HF_OK
+               : problem_set(&call->problem, REASON_SERVICE_UNAVAILABLE,
+                             "uses of keys cannot be recorded now; repeat "
+                             "later");
+}
+
 void key_call_finish(struct key_call *call, enum hf_status status)
 {
+    if (status == HF_OK) {
+        status = record_use(call);
+    }
     call->status = status;
     secret_freep(&call->site_key);
     if (status != HF_OK) {
@@ -342,6 +356,17 @@ static void run_hot(struct service *service, struct key_call **calls,
     atomic_fetch_add(&service->hot_calls, count);
 }
 
+/* N41: while uses cannot be recorded, none is begun. */
+static void refuse_all(struct service *service, struct key_call *const *calls,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        calls[i]->service = service;
+        key_call_refuse(calls[i], REASON_SERVICE_UNAVAILABLE,
+                        "uses of keys cannot be recorded now; repeat later");
+    }
+}
+
 static void submit_batch(struct service *service, struct key_call *const *calls,
                          size_t count)
 {
@@ -349,6 +374,10 @@ static void submit_batch(struct service *service, struct key_call *const *calls,
     struct key_call *hot[BATCH_MAX];
     size_t hot_count = 0;
     int64_t now_ms = service_monotonic_ms(service);
+    if (!routine_is_ready(service)) {
+        refuse_all(service, calls, count);
+        return;
+    }
     pthread_rwlock_rdlock(&service->catalogue.lock);
     for (size_t i = 0; i < count; i++) {
         lanes[i] = look_up(service, calls[i], now_ms);

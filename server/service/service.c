@@ -10,6 +10,7 @@
 #include "server/service/opening.h"
 #include "server/service/operations.h"
 #include "server/service/purges.h"
+#include "server/service/routine.h"
 #include "server/service/rows.h"
 #include "server/service/scheduler.h"
 #include "server/service/tik_cache.h"
@@ -63,6 +64,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     }
     HF_TRY(catalogue_load(service, problem));
     HF_TRY(checkpoints_open(service, problem));
+    HF_TRY(problem_of_status(problem, routine_hold(service)));
     HF_TRY(purges_open(service, problem));
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));

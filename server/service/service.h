@@ -18,6 +18,7 @@
 
 #include "server/service/problem.h"
 #include "server/service/verifier.h"
+#include "server/store/spool.h"
 #include "server/store/store.h"
 
 /* Who calls: bound to the connection by the edge, roles by the configuration.
@@ -39,6 +40,7 @@ struct configured_token {
 
 struct service_settings {
     const struct store *store;
+    const struct spool *spool; /* of routine use; NULL: none */
     const struct clock *clock;
     const struct rng *rng;
     const struct token *service_token; /* record MAC key, epoch */

@@ -1,13 +1,17 @@
-"""Is the audit of the real service signed, so that its export, the public key
-and nothing else show whether it was touched (R-15.24, N40)?
+"""Is the audit of the real service signed, so that its export, its spool, the
+public key and nothing else show whether it was touched (R-15.24, N40); and is
+nothing opened that could not be recorded (N41)?
 """
 import json
 import pathlib
 import signal
+import shutil
 import subprocess
 import sys
+import threading
 import time
 import unittest
+import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from server import PARENT, Server  # noqa: E402
@@ -15,9 +19,11 @@ from server import PARENT, Server  # noqa: E402
 PATIENCE_S = 120
 
 
-class Audit(unittest.TestCase):
+class Case(unittest.TestCase):
+    LIMITS = {}
+
     def setUp(self):
-        self.server = Server().begin()
+        self.server = Server(limits=self.LIMITS).begin()
         self.addCleanup(self.server.stop)
 
     def wait_for(self, what, said):
@@ -69,6 +75,8 @@ class Audit(unittest.TestCase):
         self.assertEqual(done.returncode, 7, done.stdout)
         self.assertIn(text, done.stdout + done.stderr)
 
+
+class Audit(Case):
     def test_r15_24_signed_and_checked_offline(self):
         end = self.wait_until_signed()
         path, made = self.export()
@@ -127,6 +135,159 @@ class Audit(unittest.TestCase):
         self.server.clear()
         self.wait_until_signed()
         self.assertTrue(self.server.log_lines("checkpoint.resumed"))
+
+
+class Spool(Case):
+    """R-15.24: routine use, in a chain of its own."""
+    LIMITS = {"spool_segment_kb": 64}
+    KILLS = 3
+
+    def setUp(self):
+        super().setUp()
+        self.folder = self.server.home / "state/spool"
+
+    def records(self, folder=None):
+        out = self.server.run(self.server.build / "client/cli/holdfast",
+                              "audit", "spool", folder or self.folder)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def use(self, count):
+        """Request ids of what was answered OK."""
+        done = []
+        for _ in range(count):
+            request_id = str(uuid.uuid4())
+            if self.server.unwrap("memo", request_id=request_id).code == "OK":
+                done.append(request_id)
+        return done
+
+    def segments(self, folder):
+        return sorted(folder.glob("*.spool"))
+
+    def check(self, folder):
+        path, _ = self.export(f"{uuid.uuid4()}.jsonl")
+        return self.verify(path, "--spool", folder)
+
+    def assert_spool_broken(self, folder, text):
+        done = self.check(folder)
+        self.assertEqual(done.returncode, 7, done.stdout)
+        self.assertIn(text, done.stdout + done.stderr)
+
+    def wait_until_spool_signed(self):
+        last = self.records()[-1]["number"]
+        path = self.server.home / "signed.jsonl"
+
+        def signed():
+            path.unlink(missing_ok=True)
+            self.export("signed.jsonl")
+            done = self.verify(path, "--spool", self.folder)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            return json.loads(done.stdout)["spool"]["covered"] >= last
+        self.wait_for(signed, "the spool's head is not signed")
+        return last
+
+    def test_r15_24_each_answer_has_its_record_over_kills(self):
+        done = []
+        for _ in range(self.KILLS):
+            worker = threading.Thread(
+                target=lambda: done.extend(self.use(400)))
+            worker.start()
+            until = time.monotonic() + PATIENCE_S
+            while len(self.segments(self.folder)) < 3 and worker.is_alive():
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.02)
+            self.server.server.send_signal(signal.SIGKILL)
+            worker.join()
+            self.server.end(signal.SIGKILL)
+            self.server.start()
+        done += self.use(3)
+        self.assertGreater(len(done), 3)
+        found = {record["requestId"]: record for record in self.records()}
+        self.assertEqual([one for one in done if one not in found], [])
+        one = found[done[-1]]
+        self.assertEqual((one["method"], one["object"], one["initiator"]),
+                         ("UnwrapKey", f"{PARENT}/mailboxes/memo", "USER"))
+        self.assertEqual(
+            oct((self.segments(self.folder)[0]).stat().st_mode & 0o777),
+            "0o600")
+        self.wait_until_spool_signed()
+
+    def test_n40_spool_touched(self):
+        self.use(600)  # more than two segments
+        self.wait_until_spool_signed()
+        self.server.end(signal.SIGTERM)
+        kept = self.server.home / "kept"
+        shutil.copytree(self.folder, kept)
+        self.server.start()
+        self.assertEqual(self.check(kept).returncode, 0)
+        segments = self.segments(kept)
+        self.assertGreaterEqual(len(segments), 3)
+
+        def touched(name):
+            folder = self.server.home / name
+            shutil.copytree(kept, folder)
+            return folder
+        folder = touched("edited")
+        path = self.segments(folder)[1]
+        data = bytearray(path.read_bytes())
+        at = data.index(b"mailboxes/memo", len(data) // 2)
+        data[at + 10] ^= 1
+        path.write_bytes(data)
+        self.assert_spool_broken(folder, "what the service did not write")
+        folder = touched("missing")
+        self.segments(folder)[1].unlink()
+        self.assert_spool_broken(folder, "is missing")
+        folder = touched("first")
+        self.segments(folder)[0].unlink()
+        self.assert_spool_broken(folder, "is missing")
+        folder = touched("cut")
+        last = [path for path in self.segments(folder)
+                if path.stat().st_size][-1]
+        last.write_bytes(last.read_bytes()[:-100])
+        self.assert_spool_broken(folder, "the end was cut off")
+        folder = touched("cut more")
+        for path in self.segments(folder)[2:]:
+            path.unlink()
+        self.assert_spool_broken(folder, "the end was cut off")
+        # a tail that a crash tore, after what is signed, is told as one
+        folder = touched("torn")
+        last = [path for path in self.segments(folder)
+                if path.stat().st_size][-1]
+        with open(last, "ab") as file:
+            file.write(b"\0\0\0\0half a record")
+        done = self.check(folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(json.loads(done.stdout)["spool"]["torn"], 1)
+
+    def test_n41_no_room(self):
+        """N41: the sink is full: UNAVAILABLE at once, nothing is opened, and
+        it goes on by itself."""
+        self.use(1)
+        newest = int(self.segments(self.folder)[-1].name[:16], 16)
+        blocks = [self.folder / f"{newest + n:016x}.spool" for n in (1, 2)]
+        for block in blocks:
+            try:
+                block.mkdir()  # where the next segment has to be
+            except FileExistsError:
+                pass
+        refused = None
+        for _ in range(3000):
+            began = time.monotonic()
+            answer = self.server.unwrap("memo")
+            if answer.code != "OK":
+                refused = answer
+                break
+        self.assertIsNotNone(refused)
+        self.assertEqual(refused.answer,
+                         ("UNAVAILABLE", "SERVICE_UNAVAILABLE"))
+        self.assertLess(time.monotonic() - began, 2)
+        self.assertIsNone(refused.key)
+        self.assertTrue(self.server.log_lines("spool.no_room"))
+        for block in blocks:
+            if block.is_dir():
+                block.rmdir()
+        self.wait_for(lambda: self.server.unwrap("memo").code == "OK",
+                      "it does not go on")
+        self.assertTrue(self.server.log_lines("spool.room_again"))
 
 
 if __name__ == "__main__":
