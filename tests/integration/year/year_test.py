@@ -149,6 +149,7 @@ class Year(unittest.TestCase):
         we.permit(keys)
         we.opens(we.some("legal"))
         we.uses_are_on_record()
+        self.june = self.export("june.jsonl")
 
     def july_a_roll_of_the_files(self):
         """One key of the geo is exchanged, the other stays. The availability
@@ -272,21 +273,43 @@ class Year(unittest.TestCase):
         """Whatever is granted again: destroyed is destroyed."""
         self.we.permit(["legal-" + token for token in TOKENS])
 
+    def export(self, name):
+        path = self.server.home / name
+        self.server.cli("auditor", "audit", "export", path)
+        return path
+
+    def signed(self):
+        """The service's public key, when all there is by now is signed."""
+        self.server.cli("admin", "dep", "update", "rescue", "--description",
+                        "a year")
+        end = max(one.index for one in self.we.records("UpdateDep"))
+        self.we.until(lambda: self.server.call(
+            "auditor", "ListCheckpoints", parent=PARENT,
+            page_size=1).checkpoints[0].audit_index >= end, "a checkpoint")
+        prefix = self.server.home / "audit"
+        self.server.cli("auditor", "audit", "checkpoints", "--out", prefix)
+        return end, prefix.with_suffix(".pem")
+
     def audit(self):
-        """Exported, and verified offline: changed by a byte, it is not."""
-        books = self.server.home / "audit.jsonl"
-        self.server.cli("auditor", "audit", "export", books)
-        self.server.cli("auditor", "audit", "verify", books)
-        self.server.cli("auditor", "audit", "verify")
+        """Exported, and verified offline by what was signed, and by what was
+        kept in June; changed in one place, it is not."""
+        end, key = self.signed()
+        books = self.export("december.jsonl")
+        verify = ("auditor", "audit", "verify", books, "--public-key", key,
+                  "--checkpoints", self.june)
+        shown = self.server.cli(*verify)
+        self.assertEqual((shown["intact"], shown["absent"]), (True, 0))
+        self.assertGreater(shown["records"], len(self.we.keys))
+        self.assertGreaterEqual(shown["covered"], end)
         lines = books.read_text().splitlines()
-        self.assertGreater(len(lines), len(self.we.keys))
-        at = len(lines) // 2
+        at = next(at for at in range(len(lines) // 2, len(lines))
+                  if json.loads(lines[at]).get("json"))
         changed = json.loads(lines[at])
         changed["json"] = changed["json"].replace("contoso", "contosa", 1)
         lines[at] = json.dumps(changed)
         books.write_text("\n".join(lines) + "\n")
         with self.assertRaises(deployment.Refused) as caught:
-            self.server.cli("auditor", "audit", "verify", books)
+            self.server.cli(*verify)
         self.assertEqual(caught.exception.code, 7)
 
 
