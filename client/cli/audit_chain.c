@@ -1,10 +1,12 @@
 #include "client/cli/audit_chain.h"
 
 #include "hsm/base/bytes.h"
+#include "hsm/base/check.h"
 #include "hsm/base/ids.h"
 #include "hsm/base/own.h"
 
 #include "client/cli/file.h"
+#include "client/cli/json.h"
 #include "client/cli/values.h"
 
 #include <openssl/evp.h>
@@ -285,6 +287,24 @@ static enum hf_status meet_kept(struct audit_chain *chain, bool ended)
     return HF_OK;
 }
 
+/* What stands beside the content, for its readers, is not hashed: so it has to
+ * say what the content says. */
+static bool repeats_content(const json_t *record, const struct link *link)
+{
+    static const char *const fields[] = {"activity", "actor", "object"};
+    HF_OWNED(json_freep)
+    json_t *content = json_loadb(link->body, link->body_len, 0, NULL);
+    for (size_t i = 0; i < HF_COUNT(fields); i++) {
+        const char *said =
+            json_string_value(json_object_get(record, fields[i]));
+        const char *is = json_string_value(json_object_get(content, fields[i]));
+        if (strcmp(said != NULL ? said : "", is != NULL ? is : "") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 HF_STATUS audit_chain_end(struct audit_chain *chain)
 {
     return meet_kept(chain, true);
@@ -303,6 +323,11 @@ HF_STATUS audit_chain_add(struct audit_chain *chain, const json_t *record)
     if (!same(hash, link.hash)) {
         return problem(chain, link.index, HF_E_CORRUPT,
                        "was changed: its hash does not fit its content");
+    }
+    if (!link.of_others && !repeats_content(record, &link)) {
+        return problem(chain, link.index, HF_E_CORRUPT,
+                       "was changed: what stands beside its content says "
+                       "something else");
     }
     chain->records++;
     chain->others += link.of_others ? 1 : 0;

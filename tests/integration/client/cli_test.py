@@ -915,7 +915,8 @@ class AuditTest(Case):
         records, previous = [], b"\0" * 32
         for index in range(1, count + 1):
             tenant = b"\0" * 16 if index % 3 == 0 else b"\x11" * 16
-            body = json.dumps({"n": index, "t": text},
+            body = json.dumps({"activity": "test", "actor": "a", "object": "o",
+                               "n": index, "t": text},
                               ensure_ascii=False).encode()
             ms = 1764000000123 + index
             content = hashlib.sha256(
@@ -963,7 +964,8 @@ class AuditTest(Case):
         for change in ({"json": "{}"}, {"index": "99"},
                        {"time": "2025-11-24T16:00:00.124Z"},
                        {"tenantUid": ""}, {"hash": "A" * 43 + "="},
-                       {"previousHash": "A" * 43 + "="}):
+                       {"previousHash": "A" * 43 + "="},
+                       {"actor": "b"}, {"object": ""}, {"activity": "none"}):
             records = self.chain(5)
             records[3].update(change)
             done = self.verify(records)
