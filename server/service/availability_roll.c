@@ -6,6 +6,7 @@
 
 #include "server/service/attempt.h"
 #include "server/service/availability_key.h"
+#include "server/service/availability_loss.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 
@@ -235,13 +236,34 @@ static HF_STATUS move_copy(struct service *service, struct dep_entry *dep,
     return status;
 }
 
-/* Copies that are still under the version before. *out_more: not all of them
- * were dealt with. */
+/* What became of the copies that are still under the version before. */
+struct moving {
+    bool more;        /* not all of them were dealt with */
+    bool newest_lost; /* the newest generation's does not open any more */
+    bool key_missing; /* nor is the version there that one is under */
+};
+
+static HF_STATUS move_or_lose(struct service *service, struct dep_entry *dep,
+                              const struct dep_record *record,
+                              struct generation_entry *generation,
+                              struct moving *moving)
+{
+    enum hf_status status = move_copy(service, dep, record, generation);
+    if (!ak_copy_is_lost(service, generation, status)) {
+        return status;
+    }
+    moving->newest_lost |= generation->record.generation == record->generation;
+    moving->key_missing |=
+        status == HF_E_NOT_FOUND &&
+        generation->record.copies[ROOT_AK].key_version == record->ak_version;
+    return HF_OK;
+}
+
 static HF_STATUS move_copies(struct service *service, struct dep_entry *dep,
-                             const struct dep_record *record, bool *out_more)
+                             const struct dep_record *record,
+                             struct moving *moving)
 {
     size_t moved = 0;
-    *out_more = false;
     for (uint32_t i = 0; i < record->generation; i++) {
         pthread_rwlock_rdlock(&service->catalogue.lock);
         struct generation_entry *generation = dep->generations[i];
@@ -253,30 +275,39 @@ static HF_STATUS move_copies(struct service *service, struct dep_entry *dep,
             continue;
         }
         if (moved == GENERATIONS_MAX) {
-            *out_more = true;
+            moving->more = true;
             return HF_OK;
         }
-        HF_TRY(move_copy(service, dep, record, generation));
+        HF_TRY(move_or_lose(service, dep, record, generation, moving));
         moved++;
     }
     return HF_OK;
 }
 
-/* What there is to do for one DEP, as far as one step goes. */
+/* What there is to do for one DEP, as far as one step goes. A DEP that takes no
+ * new wraps (R-3.15) keeps a lost copy until a roll finds it enabled. */
 static HF_STATUS roll(struct service *service, struct dep_entry *dep,
                       bool *out_more)
 {
     struct dep_record record = record_of(service, dep);
+    struct moving moving = {.more = false};
     if (record.ak_state == AK_ACTIVE) {
         HF_TRY(change_state(service, dep, AK_EV_ROLL));
         record = record_of(service, dep);
     }
     HF_TRY(ak_generate(service, &record, record.ak_version + 1));
-    HF_TRY(move_copies(service, dep, &record, out_more));
-    if (*out_more) {
+    HF_TRY(move_copies(service, dep, &record, &moving));
+    *out_more = moving.more;
+    if (moving.more) {
         return HF_OK;
     }
-    HF_TRY(ak_destroy(service, &record, record.ak_version));
+    if (moving.newest_lost && record.state == DEP_ENABLED) {
+        *out_more = true; /* of the generation that it has now */
+        return ak_loss_mend(service, dep);
+    }
+    if (!moving.key_missing) {
+        HF_TRY(ak_destroy(service, &record, record.ak_version));
+    }
     return change_state(service, dep, AK_EV_ROLLED);
 }
 

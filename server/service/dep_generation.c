@@ -26,8 +26,12 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
         ak_set_version(&making->next, making->next.generation);
         making->next.ak_state = AK_ROLLING;
     }
+    struct dep_record under = making->next;
+    if (keys != NULL && under.ak_state == AK_ROLLING) {
+        ak_set_version(&under, under.ak_version + 1); /* where the roll goes */
+    }
     struct dep_key_plan plan = {
-        .dep = &making->next,
+        .dep = &under,
         .generation = &making->fresh->record,
     };
     for (size_t slot = 0; keys != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP;

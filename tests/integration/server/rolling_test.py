@@ -202,6 +202,38 @@ class Rolling(unittest.TestCase):
                                       parent=PARENT)
         self.assertEqual(outcome.reason, "ROLE_REQUIRED")  # R-7.12
 
+    def test_lost_availability_key(self):
+        """R-15.2: where no availability key opens the DEP key, a roll makes a
+        new generation, and comes to its end; what was under the one before
+        opens by the customer keys, and moves."""
+        dep = self.dep()
+        ident = self.availability_ident(dep.uid)
+        self.server.end()
+        code, text = self.server.pkcs11_tool(
+            AK_TOKEN, "--delete-object", "--type", "secrkey", "--id", ident)
+        self.assertEqual(code, 0, text)
+        self.server.start()
+        begun = self.server.call("operator", "RollAvailabilityKey",
+                                 parent=PARENT, dep=dep.name)
+        self.ended(begun.name)
+        self.assertEqual(self.dep().generation, dep.generation + 1)
+        self.assertEqual(self.availability_objects(dep.uid), [dep.uid + ":2"])
+        for box in self.keys:
+            self.opens(box)
+        self.server.faults(*[
+            f"token={token} function=C_UnwrapKey rv=CKR_DEVICE_ERROR"
+            for token in (EAST, WEST)])
+        for box in self.keys:
+            self.opens(box, SYSTEM)
+
+    def availability_ident(self, uid):
+        """The CKA_ID of the one object."""
+        code, text = self.server.pkcs11_tool(AK_TOKEN, "--list-objects",
+                                             "--type", "secrkey")
+        self.assertEqual(code, 0, text)
+        rest = text.split("hf-ak:" + uid)[1]
+        return rest.split("ID:")[1].split()[0]
+
     def test_service_managed(self):
         """R-15.10: what no policy covers goes over to a new root of the
         tenant's own; the old one is destroyed."""

@@ -1,9 +1,11 @@
 /* Does an availability key roll with both customer keys down, and is there a
  * copy that opens at every moment, whatever fails and wherever it is cut (3.6,
- * R-7.10, R-7.11, R-7.12)?
+ * R-7.10, R-7.11, R-7.12)? And is there a new generation where no availability
+ * key opens one (R-15.2)?
  */
 #include "hsm/base/check.h"
 
+#include "server/service/availability_key.h"
 #include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 
@@ -244,6 +246,148 @@ static void what_does_not_fit_its_commitment_stays(void **state)
     is_rolled(2, objects);
 }
 
+/* Behind everybody's back: the availability key of this version is gone, or
+ * another one bears its id. */
+static void lose_key(uint32_t version, bool another)
+{
+    struct dep_view dep;
+    struct token_key_report report;
+    struct token_request again = {
+        .op = TOKEN_OP_GENERATE,
+        .u.generate = {.purpose = TOKEN_FOR_AVAILABILITY_KEY,
+                       .label = "another",
+                       .report = &report},
+    };
+    struct token_key key;
+    dep_now(&dep);
+    ak_key_of(&dep.record, version, &key);
+    assert_ok(token_fake_delete_key(world.ak_fake, key.id, key.id_len));
+    memcpy(again.u.generate.id, key.id, key.id_len);
+    again.u.generate.id_len = key.id_len;
+    if (another) {
+        assert_ok(token_call(&world.ak_token, &again));
+    }
+}
+
+static void wait_for_update(void)
+{
+    struct dep_view dep;
+    struct outcome out;
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out); /* M2 */
+    assert_ok(out.status);
+    for (int i = 0; i < TRIES; i++) {
+        __atomic_fetch_add(&world.now_ms, 200, __ATOMIC_SEQ_CST);
+        usleep(PAUSE_US);
+        dep_now(&dep);
+        if (dep.record.key_update == KEY_UPDATE_NONE) {
+            break;
+        }
+    }
+    assert_int_equal(dep.record.key_update, KEY_UPDATE_NONE);
+}
+
+/* R-15.2: no availability key opens the DEP key: a new generation, and the roll
+ * comes to its end. The key of before opens by the customer keys alone. */
+static void lose_and_roll(bool another)
+{
+    struct operation_view ordered;
+    struct operation_view now;
+    struct dep_view dep;
+    struct outcome out;
+    size_t objects = token_fake_keys(world.ak_fake);
+    wait_for_update(); /* of the refresh */
+    lose_key(1, another);
+    customer_keys_are_down(true); /* none could be proved to open it */
+    assert_ok(order(WORLD_DEP, &ordered));
+    look(&ordered, &now);
+    for (int i = 0; i < TRIES && now.record.error[0] == '\0'; i++) {
+        usleep(PAUSE_US);
+        look(&ordered, &now);
+    }
+    assert_int_equal(now.record.state, OPERATION_RUNNING);
+    dep_now(&dep);
+    assert_int_equal(dep.record.generation, 2);
+    customer_keys_are_down(false);
+    wait_for_end(&ordered);
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_state, AK_ACTIVE);
+    assert_int_equal(dep.record.ak_version, 2);
+    assert_int_equal(dep.record.generation, 3);
+    assert_int_equal(token_fake_keys(world.ak_fake), objects);
+    assert_int_equal(world_audit_count(&world, "AvailabilityKeyCopyLost"), 1);
+    wait_for_update();
+    for (int i = 0; i < 2; i++) { /* by the availability key, as it should */
+        customer_keys_are_down(true);
+        world_unwrap(&world, &world.system, INITIATOR_SYSTEM, &out);
+        assert_ok(out.status);
+        assert_int_equal(out.generation, 3);
+        assert_memory_equal(out.key, made.key, HF_KEY_BYTES);
+        customer_keys_are_down(false);
+        assert_ok(world_restart(&world));
+    }
+    /* those of before stay lost, and hinder no further roll */
+    assert_ok(order(WORLD_DEP, &ordered));
+    wait_for_end(&ordered);
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_version, 3);
+    assert_int_equal(dep.record.generation, 3);
+    assert_int_equal(token_fake_keys(world.ak_fake), objects);
+    assert_int_equal(world_audit_count(&world, "AvailabilityKeyCopyLost"), 1);
+}
+
+static void a_lost_key_costs_a_generation(void **state)
+{
+    (void)state;
+    lose_and_roll(false);
+}
+
+static void a_key_in_its_place_costs_a_generation(void **state)
+{
+    (void)state;
+    lose_and_roll(true);
+}
+
+/* An outage of the AK token, however it looks, costs none, and no copy: nor
+ * does one answer that the copy is bad, when it opens as it always did. */
+static void an_outage_costs_no_generation(void **state)
+{
+    static const struct {
+        enum hf_status mint;
+        enum hf_status unwrap;
+    } faults[] = {
+        {HF_E_UNREACHABLE, HF_E_UNREACHABLE},
+        {HF_E_TIMEOUT,     HF_E_TIMEOUT    },
+        {HF_E_UNCONFIRMED, HF_E_UNCONFIRMED},
+        {HF_E_MISUSE,      HF_E_MISUSE     },
+        {HF_E_DENIED,      HF_E_DENIED     },
+        {HF_E_BAD_BLOB,    HF_OK           },
+        {HF_E_BAD_BLOB,    HF_E_UNREACHABLE},
+        {HF_E_NOT_FOUND,   HF_OK           },
+    };
+    struct operation_view ordered;
+    struct dep_view dep;
+    (void)state;
+    wait_for_update();
+    size_t objects = token_fake_keys(world.ak_fake);
+    for (uint32_t i = 0; i < 2 * HF_COUNT(faults); i++) {
+        /* at the older generation's copy, and at the newest one's */
+        uint64_t nth = 1 + i % 2;
+        token_fake_fail_nth(world.ak_fake, TOKEN_OP_MINT, nth,
+                            faults[i / 2].mint);
+        if (faults[i / 2].unwrap != HF_OK) {
+            token_fake_fail_nth(world.ak_fake, TOKEN_OP_UNWRAP, nth,
+                                faults[i / 2].unwrap);
+        }
+        assert_ok(order(WORLD_DEP, &ordered));
+        wait_for_end(&ordered);
+        token_fake_clear(world.ak_fake);
+        is_rolled(i + 2, objects);
+        dep_now(&dep);
+        assert_int_equal(dep.record.generation, 2);
+    }
+    assert_int_equal(world_audit_count(&world, "AvailabilityKeyCopyLost"), 0);
+}
+
 static void refused(enum hf_status status, const char *reason)
 {
     assert_true(status != HF_OK);
@@ -344,6 +488,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_at_a_time, start, stop),
         cmocka_unit_test_setup_teardown(every_dep_of_the_tenant, start, stop),
         cmocka_unit_test_setup_teardown(rolls_by_time, start, stop),
+        cmocka_unit_test_setup_teardown(a_lost_key_costs_a_generation, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_key_in_its_place_costs_a_generation,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(an_outage_costs_no_generation, start,
+                                        stop),
     };
     return cmocka_run_group_tests_name("availability_roll", tests, NULL, NULL);
 }
