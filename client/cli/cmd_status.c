@@ -1,4 +1,5 @@
-/* status: is everything well? One page: server, DEPs, keys, tokens. */
+/* status: is everything well? One page: server, DEPs, keys, tokens; for the
+ * operator the tokens of the availability keys. */
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
@@ -31,6 +32,16 @@ static const struct column token_columns[] = {
     {"REACHABLE", "reachable",     NULL, COLUMN_TEXT},
     {"WRAP",      "wrapAlgorithm", NULL, COLUMN_TEXT},
     {"TEST ONLY", "testOnly",      NULL, COLUMN_TEXT},
+};
+
+static const struct column ak_columns[] = {
+    {"SHAREPOINT", "sharepoint",      NULL,              COLUMN_TEXT },
+    {"CAPACITY",   "level",           "CAPACITY_LEVEL_", COLUMN_TEXT },
+    {"% USED",     "percent",         NULL,              COLUMN_RIGHT},
+    {"OBJECTS",    "objectCount",     NULL,              COLUMN_RIGHT},
+    {"OF",         "capacityObjects", NULL,              COLUMN_RIGHT},
+    {"FREE BYTES", "freeBytes",       NULL,              COLUMN_RIGHT},
+    {"REACHABLE",  "reachable",       NULL,              COLUMN_TEXT },
 };
 
 /* The page as it is gathered. A section that this caller may not see is named
@@ -126,6 +137,36 @@ static enum cli_exit add_tokens(struct cli *cli, struct page *page,
                        HF_COUNT(token_columns));
 }
 
+/* The operator's alone: nobody else is told that there is more. */
+static enum cli_exit add_availability(struct cli *cli, struct page *page)
+{
+    static const struct cli_method method = {
+        "holdfast.v1.TokenService/GetAvailabilityTokens",
+        &holdfast__v1__availability_tokens__descriptor};
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    Holdfast__V1__GetAvailabilityTokensRequest request =
+        HOLDFAST__V1__GET_AVAILABILITY_TOKENS_REQUEST__INIT;
+    ProtobufCMessage *response = NULL;
+    enum cli_exit code =
+        cli_ask(cli, &method, &request.base, &response, &error);
+    bool not_his = error.code == HF_CODE_PERMISSION_DENIED ||
+                   error.code == HF_CODE_UNIMPLEMENTED;
+    if (code != CLI_OK) {
+        return not_his                    ? CLI_OK
+               : error.code == HF_CODE_OK ? code
+                                          : cli_error(cli, &error);
+    }
+    HF_OWNED(json_freep) json_t *shown = message_json(response);
+    hf_message_free(response);
+    json_t *tokens = json_object_get(shown, "tokens");
+    (void)json_object_set(page->document, "availabilityTokens", tokens);
+    if (cli->json) {
+        return CLI_OK;
+    }
+    (void)fprintf(cli->out, "\nTokens of availability keys\n");
+    return output_table(cli->out, tokens, ak_columns, HF_COUNT(ak_columns));
+}
+
 static enum cli_exit add_health(struct cli *cli, struct page *page)
 {
     HF_OWNED(hf_error_free) struct hf_error error = {0};
@@ -171,6 +212,9 @@ static enum cli_exit run_status(struct cli *cli, const struct args *args)
         if (code == CLI_OK) {
             code = add_tokens(cli, &page, parent);
         }
+    }
+    if (code == CLI_OK) {
+        code = add_availability(cli, &page);
     }
     if (code == CLI_OK && cli->json) {
         code = output_json(cli->out, document);

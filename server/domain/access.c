@@ -73,6 +73,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_ENROLL_TOKEN] =          {SUBJECT_TENANT,  "............O."},
     [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV......AO."},
     [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV......AO."},
+    [VERB_GET_AVAILABILITY_TOKENS] = {SUBJECT_SERVICE, "............O."},
 
     [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V........."},
     [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.ESVv.....A.."},

@@ -35,6 +35,7 @@ enum role {
     X(ENROLL_TOKEN, "EnrollToken")                                             \
     X(GET_TOKEN, "GetToken")                                                   \
     X(LIST_TOKENS, "ListTokens")                                               \
+    X(GET_AVAILABILITY_TOKENS, "GetAvailabilityTokens")                        \
     X(REGISTER_CUSTOMER_KEY, "RegisterCustomerKey")                            \
     X(GET_CUSTOMER_KEY, "GetCustomerKey")                                      \
     X(LIST_CUSTOMER_KEYS, "ListCustomerKeys")                                  \

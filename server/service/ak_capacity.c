@@ -2,35 +2,48 @@
 
 #include "hsm/sys/log.h"
 
-#include "server/domain/capacity.h"
-
-/* One object for each DEP, a tenant's own among them, until it is destroyed. */
-static uint64_t count_objects(struct service *service)
+/* One object for each DEP whose availability key is in this token, a tenant's
+ * own among them, until it is destroyed; geos may share theirs (R-2.9). */
+static uint64_t count_objects(struct service *service,
+                              const struct token *token)
 {
     uint64_t count = 0;
+    uint64_t shared = 0;
     pthread_rwlock_rdlock(&service->catalogue.lock);
     for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
          dep = dep->next) {
-        count += dep->record.ak_state != AK_DESTROYED ? 1 : 0;
+        bool counts = dep->record.ak_state != AK_DESTROYED &&
+                      service_ak_token(service, dep->record.type) == token;
+        if (counts && dep->record.type == DEP_TYPE_SHAREPOINT_GEO &&
+            service->settings.sharepoint_ak_shared) {
+            shared = 1;
+        } else if (counts) {
+            count++;
+        }
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
-    return count;
+    return count + shared;
 }
 
-static struct capacity_facts read_facts(struct service *service)
+static struct ak_token_view read_view(struct service *service, bool sharepoint)
 {
-    const struct token *token = service->settings.ak_token;
+    struct ak_token_view view = {.sharepoint = sharepoint};
+    const struct token *token = sharepoint
+                                    ? service->settings.sharepoint_ak_token
+                                    : service->settings.ak_token;
     struct token_profile profile;
     struct token_request health = {.op = TOKEN_OP_HEALTH};
-    HF_IGNORE(token_call(token, &health),
-              "without an answer the figures are those of before");
+    /* without an answer the figures are those of before */
+    view.reachable = token_call(token, &health) == HF_OK;
     token_profile_get(token, &profile);
-    return (struct capacity_facts){
-        .objects = count_objects(service),
-        .objects_max = service->settings.ak_capacity_objects,
+    view.facts = (struct capacity_facts){
+        .objects = count_objects(service, token),
+        .objects_max = sharepoint ? 0 : service->settings.ak_capacity_objects,
         .free_bytes = profile.free_private_bytes,
         .total_bytes = profile.total_private_bytes,
     };
+    view.capacity = capacity_of(&view.facts);
+    return view;
 }
 
 static const char *level_text(enum capacity_level level)
@@ -64,8 +77,9 @@ static void log_capacity(const struct capacity_facts *facts,
 
 HF_STATUS ak_capacity_check(struct service *service, struct problem *problem)
 {
-    const struct capacity_facts facts = read_facts(service);
-    const struct capacity capacity = capacity_of(&facts);
+    const struct ak_token_view view = read_view(service, false);
+    const struct capacity_facts facts = view.facts;
+    const struct capacity capacity = view.capacity;
     if (capacity.level == CAPACITY_LOW || capacity.level == CAPACITY_FULL) {
         log_capacity(&facts, &capacity);
     }
@@ -80,7 +94,21 @@ HF_STATUS ak_capacity_check(struct service *service, struct problem *problem)
 
 void ak_capacity_log(struct service *service)
 {
-    const struct capacity_facts facts = read_facts(service);
-    const struct capacity capacity = capacity_of(&facts);
+    const struct ak_token_view view = read_view(service, false);
+    const struct capacity_facts facts = view.facts;
+    const struct capacity capacity = view.capacity;
     log_capacity(&facts, &capacity);
+}
+
+HF_STATUS ak_capacity_get(struct service *service, const struct caller *caller,
+                          struct ak_token_views *out, struct problem *problem)
+{
+    HF_TRY(service_admit(service, caller, VERB_GET_AVAILABILITY_TOKENS, "",
+                         NULL, problem));
+    out->count = 0;
+    out->views[out->count++] = read_view(service, false);
+    if (service->settings.sharepoint_ak_token != NULL) {
+        out->views[out->count++] = read_view(service, true);
+    }
+    return HF_OK;
 }

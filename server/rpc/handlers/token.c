@@ -4,6 +4,7 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/method.h"
+#include "server/service/ak_capacity.h"
 #include "server/service/tokens.h"
 
 #include <holdfast/v1/token_service.pb-c.h>
@@ -161,6 +162,47 @@ static HF_STATUS list(struct admin_work *work)
     return HF_OK;
 }
 
+static Holdfast__V1__AvailabilityToken *
+encode_ak(struct rpc_arena *arena, const struct ak_token_view *view)
+{
+    Holdfast__V1__AvailabilityToken *out =
+        codec_new(arena, Holdfast__V1__AvailabilityToken,
+                  holdfast__v1__availability_token);
+    if (out != NULL) {
+        out->sharepoint = view->sharepoint;
+        /* the numbers are the same, see CAPACITY_* */
+        out->level = (Holdfast__V1__CapacityLevel)view->capacity.level;
+        out->percent = view->capacity.percent;
+        out->object_count = view->facts.objects;
+        out->capacity_objects = view->facts.objects_max;
+        out->free_bytes = view->facts.free_bytes;
+        out->total_bytes = view->facts.total_bytes;
+        out->reachable = view->reachable;
+    }
+    return out;
+}
+
+static HF_STATUS availability(struct admin_work *work)
+{
+    struct ak_token_views found;
+    Holdfast__V1__AvailabilityTokens *out =
+        codec_new(work->arena, Holdfast__V1__AvailabilityTokens,
+                  holdfast__v1__availability_tokens);
+    Holdfast__V1__AvailabilityToken **items =
+        rpc_arena_alloc(work->arena, AK_TOKENS_MAX * sizeof *items);
+    if (out == NULL || items == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(ak_capacity_get(work->service, work->caller, &found, work->problem));
+    for (size_t i = 0; i < found.count; i++) {
+        items[i] = encode_ak(work->arena, &found.views[i]);
+    }
+    out->tokens = items;
+    out->n_tokens = found.count;
+    work->reply = &out->base;
+    return HF_OK;
+}
+
 static const struct rpc_method methods[] = {
     {
      .path = PATH "EnrollToken",
@@ -189,6 +231,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_LIST_TOKENS,
      .request = &holdfast__v1__list_tokens_request__descriptor,
      .admin = list,
+     },
+    {
+     .path = PATH "GetAvailabilityTokens",
+     .lane = LANE_ADMIN,
+     .verb = VERB_GET_AVAILABILITY_TOKENS,
+     .request = &holdfast__v1__get_availability_tokens_request__descriptor,
+     .admin = availability,
      },
 };
 const struct method_list token_methods = {

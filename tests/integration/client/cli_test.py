@@ -582,6 +582,18 @@ class CommandsTest(Case):
         document = json.loads(self.run_holdfast("--json", "status").stdout)
         self.assertEqual(document["server"], "SERVING")
         self.assertIsNone(document["customerKeys"])
+        # the operator's alone, and nobody else is told of it
+        self.assertNotIn("availabilityTokens", document)
+        self.script({
+            "grpc.health.v1.Health/Check": [
+                {"response": {"status": "SERVING"}}],
+            "holdfast.v1.TokenService/GetAvailabilityTokens": [{"response": {
+                "tokens": [{"level": "CAPACITY_LEVEL_LOW", "percent": 83,
+                            "objectCount": "83", "capacityObjects": "100"}]}}],
+        })
+        done = self.run_holdfast("status")
+        self.assertIn("Tokens of availability keys", done.stdout)
+        self.assertRegex(done.stdout, r"LOW +83 +83 +100")
 
 
 class KeysTest(Case):

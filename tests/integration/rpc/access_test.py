@@ -174,6 +174,7 @@ REQUESTS = {
 OF_THE_SERVICE = {
     "CreateTenant": dict(tenant_id="never", validate_only=True),
     "ListTenants": dict(),
+    "GetAvailabilityTokens": dict(),
 }
 # Who of tenant acme and of the service may call.
 READERS = {"admin", "mailadmin", "sharepoint", "vault", "contributor", "looker"}
@@ -183,6 +184,7 @@ WORKLOADS = {"exchange", "system"}
 MAY = {
     "CreateTenant": {"operator"},
     "ListTenants": {"operator"},
+    "GetAvailabilityTokens": {"operator"},
     "GetTenant": set(PEOPLE) - {"other", "otherwork", "auditor"},
     "UpdateTenant": {"operator"},
     "EnrollToken": {"operator"},

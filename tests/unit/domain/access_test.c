@@ -294,6 +294,7 @@ static const enum verb operator[] = {
     VERB_ENROLL_TOKEN,
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
+    VERB_GET_AVAILABILITY_TOKENS,
     VERB_GET_DEP,
     VERB_LIST_DEPS,
     VERB_GET_OPERATION,
@@ -374,7 +375,8 @@ static bool lists(const enum verb *verbs, size_t count, int verb)
 /* These name no tenant. */
 static bool is_about_tenants_as_such(int verb)
 {
-    return verb == VERB_CREATE_TENANT || verb == VERB_LIST_TENANTS;
+    return verb == VERB_CREATE_TENANT || verb == VERB_LIST_TENANTS ||
+           verb == VERB_GET_AVAILABILITY_TOKENS;
 }
 
 /* Of the tenant for its own people, of the service for the service's. */

@@ -1021,6 +1021,18 @@ class Administration(Case):
         self.call(path + "AssignMailbox", name=BOX + "b", move_priority=2)
         self.assertEqual(self.server.wait_for("priority"), "priority=2")
 
+    def test_availability_tokens(self):
+        """R-15.5"""
+        one, two = self.call(
+            "/holdfast.v1.TokenService/GetAvailabilityTokens",
+            door="operator").tokens
+        self.assertEqual((one.sharepoint, one.level, one.percent,
+                          one.object_count, one.capacity_objects,
+                          one.free_bytes, one.total_bytes, one.reachable),
+                         (False, 2, 90, 82, 100, 6, 60, True))
+        self.assertEqual((two.sharepoint, two.level, two.reachable),
+                         (True, 0, False))
+
     def test_update_mailbox(self):
         Mailbox = API.message("holdfast.v1.Mailbox")
         Mask = API.message("google.protobuf.FieldMask")

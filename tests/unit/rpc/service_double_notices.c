@@ -1,4 +1,5 @@
-/* The double's notices of outages. */
+/* The double's notices of outages, and tokens of availability keys. */
+#include "server/service/ak_capacity.h"
 #include "server/service/notices.h"
 
 #include "tests/unit/rpc/service_double.h"
@@ -26,5 +27,18 @@ HF_STATUS notices_list(struct service *service, const struct caller *caller,
         view->record.generation = 4;
         view->record.limit_ms = 90000;
     }
+    return HF_OK;
+}
+
+HF_STATUS ak_capacity_get(struct service *service, const struct caller *caller,
+                          struct ak_token_views *out, struct problem *problem)
+{
+    (void)service;
+    HF_TRY(double_use_case(caller, "ak_capacity_get", "", "", problem));
+    *out = (struct ak_token_views){.count = 2};
+    out->views[0].facts = (struct capacity_facts){82, 100, 6, 60};
+    out->views[0].capacity = capacity_of(&out->views[0].facts);
+    out->views[0].reachable = true;
+    out->views[1].sharepoint = true;
     return HF_OK;
 }

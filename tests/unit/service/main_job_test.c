@@ -1,6 +1,7 @@
 /* Does a mailbox key go round: made, opened hot and cold, revoked, restored,
  * moved, and after a restart? */
 #include "server/service/ak_audit.h"
+#include "server/service/ak_capacity.h"
 
 #include "tests/unit/service/world.h"
 
@@ -211,6 +212,22 @@ static void a_full_token_takes_no_dep(void **state)
     check_full();
     token_fake_capacity(world.ak_fake, 6, 100);
     assert_ok(create_another("fifth"));
+    struct ak_token_views shown;
+    assert_ok(ak_capacity_get(world.service, &world.operator_, &shown,
+                              &world.problem));
+    /* that of geos is another one: empty, and without a gauge */
+    assert_int_equal(shown.count, 2);
+    assert_false(shown.views[0].sharepoint);
+    assert_true(shown.views[0].reachable);
+    assert_int_equal(shown.views[0].facts.objects, 5);
+    assert_int_equal(shown.views[0].capacity.level, CAPACITY_LOW);
+    assert_int_equal(shown.views[0].capacity.percent, 94);
+    assert_true(shown.views[1].sharepoint);
+    assert_int_equal(shown.views[1].facts.objects, 0);
+    assert_int_equal(shown.views[1].capacity.level, CAPACITY_UNKNOWN);
+    assert_status(
+        ak_capacity_get(world.service, &world.admin, &shown, &world.problem),
+        HF_E_DENIED);
 }
 
 int main(void)
