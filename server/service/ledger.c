@@ -138,6 +138,14 @@ uint64_t ledger_last_index(const struct ledger *ledger)
     return atomic_load(&ledger->last_index);
 }
 
+uint64_t ledger_epoch(struct ledger *ledger)
+{
+    pthread_mutex_lock(&ledger->lock);
+    uint64_t counter = ledger->epoch.counter;
+    pthread_mutex_unlock(&ledger->lock);
+    return counter;
+}
+
 static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
                             struct problem *problem)
 {

@@ -87,6 +87,8 @@ HF_STATUS ledger_commit(struct ledger *ledger, struct change *change);
 void ledger_watch(struct ledger *ledger, topic_fn *changed, void *context);
 /* ledger_last_index: of the last link of the audit chain; 0: none. */
 uint64_t ledger_last_index(const struct ledger *ledger);
+/* ledger_epoch: the counter of the newest epoch; 0: none. */
+uint64_t ledger_epoch(struct ledger *ledger);
 /* ledger_settle: HF_OK when the token's epoch is the store's, catching up if
  * need be. Called before a repeated request is answered from the record. */
 HF_STATUS ledger_settle(struct ledger *ledger);

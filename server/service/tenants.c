@@ -256,6 +256,9 @@ HF_STATUS tenants_list(struct service *service, const struct caller *caller,
     bool showing = walk.from_start;
     out->count = 0;
     out->next[0] = '\0';
+    /* so that no change is recorded and not yet in the catalogue */
+    pthread_mutex_lock(&service->record_lock);
+    out->epoch = ledger_epoch(service->ledger);
     pthread_rwlock_rdlock(&service->catalogue.lock);
     for (const struct tenant_entry *tenant = service->catalogue.tenants;
          tenant != NULL; tenant = tenant->next) {
@@ -270,6 +273,7 @@ HF_STATUS tenants_list(struct service *service, const struct caller *caller,
         }
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
+    pthread_mutex_unlock(&service->record_lock);
     return HF_OK;
 }
 

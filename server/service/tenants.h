@@ -47,6 +47,7 @@ struct tenant_list {
     struct tenant_view *views;
     size_t cap;
     size_t count;
+    uint64_t epoch; /* the catalogue was as new as that */
     char next[PAGE_TOKEN_BYTES];
 };
 HF_STATUS tenants_list(struct service *service, const struct caller *caller,

@@ -26,6 +26,7 @@ static void fill_view(const struct token_entry *token, struct token_view *out)
         .test_only = record->test_only,
         .hardware = record->hardware,
         .enrolled_ms = record->enrolled_ms,
+        .revision = token->stamp.version,
     };
     memcpy(out->tenant, token->tenant->record.name, sizeof out->tenant);
     memcpy(out->name, record->name, sizeof out->name);

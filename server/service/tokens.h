@@ -21,6 +21,7 @@ struct token_view {
     bool reachable;
     uint64_t free_bytes;
     int64_t enrolled_ms;
+    uint64_t revision; /* */
 };
 
 struct token_enroll {

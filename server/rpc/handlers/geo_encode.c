@@ -64,6 +64,7 @@ Holdfast__V1__Geo *geo_put_message(struct rpc_arena *arena,
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->update_time = codec_put_timestamp(arena, record->updated_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }
 
@@ -90,5 +91,6 @@ Holdfast__V1__Site *site_put_message(struct rpc_arena *arena,
     out->effective_time = codec_put_timestamp(arena, record->effective_ms);
     out->create_time = codec_put_timestamp(arena, record->created_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
+    out->revision = codec_put_revision(view->etag);
     return out;
 }

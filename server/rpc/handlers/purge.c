@@ -121,6 +121,7 @@ static Holdfast__V1__Purge *encode(struct rpc_arena *arena,
     out->executor = rpc_arena_text(arena, "%s", record->executor);
     out->evidence = rpc_arena_text(arena, "%s", record->evidence);
     out->etag = rpc_arena_text(arena, "%s", from->etag);
+    out->revision = codec_put_revision(from->etag);
     encode_earlier(arena, from, out);
     encode_approvals(arena, from, out);
     encode_times(arena, record, out);

@@ -137,6 +137,7 @@ static HF_STATUS list(struct admin_work *work)
     out->tenants = items;
     out->n_tenants = found.count;
     out->next_page_token = rpc_arena_text(work->arena, "%s", found.next);
+    out->epoch = found.epoch;
     work->reply = &out->base;
     return HF_OK;
 }

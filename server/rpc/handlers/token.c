@@ -36,6 +36,7 @@ static Holdfast__V1__Token *encode(struct rpc_arena *arena,
     out->reachable = view->reachable;
     out->enroll_time = codec_put_timestamp(arena, view->enrolled_ms);
     out->free_bytes = view->free_bytes;
+    out->revision = view->revision;
     return out;
 }
 

@@ -4,6 +4,7 @@ to R-10.7 as a stream, R-10.12)?
 """
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 import grpc  # noqa: E402
-from server import API, EAST, PARENT, PATHS, WEST, Server  # noqa: E402
+from server import API, EAST, PARENT, PATHS, WEST, Server, identity  # noqa: E402
 
 BOXES = 40
 
@@ -82,6 +83,21 @@ class Streams(unittest.TestCase):
                                      name=f"{PARENT}/{name}".rstrip("/"))
             self.assertGreater(reply.revision, 0)
             self.assertEqual(str(reply.revision), reply.etag)
+        token = self.server.call("admin", "GetToken",
+                                 name=f"{PARENT}/tokens/{EAST}")
+        self.assertGreater(token.revision, 0)
+        # the service's own rises with every change that it seals, over a start
+        epochs = []
+        for change in ("key grant", "restart", "key revoke"):
+            if change == "restart":
+                self.server.end(signal.SIGTERM)
+                self.server.start()
+            else:
+                self.server.cli("admin", *change.split(), "s-" + EAST,
+                                "--identity", identity("auditor"))
+            epochs.append(self.server.call("operator", "ListTenants").epoch)
+        self.assertGreater(epochs[0], 0)
+        self.assertEqual(epochs, [epochs[0], epochs[0], epochs[0] + 1])
         self.assertEqual(self.server.unwrap("from").code, "OK")
         versions = [self.server.call(
             "admin", "GetCustomerKey",

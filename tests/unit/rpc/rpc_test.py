@@ -965,6 +965,22 @@ class Administration(Case):
                          (1750000000, 123000000))
         self.assertEqual(reply.next_page_token, "more")
 
+    def test_revisions(self):
+        """R-10.12: what is queried says which state of it was seen."""
+        tenant = "tenants/acme/"
+        for service, method, name, revision in (
+                ("TokenService", "GetToken", "tokens/t", 7),
+                ("GeoService", "GetGeo", "geos/emea", 9),
+                ("GeoService", "GetSite", "sites/s1", 2),
+                ("PurgeService", "GetPurge", "purges/"
+                 "00000000-0000-0000-0000-000000000001", 4)):
+            reply = self.call(f"/holdfast.v1.{service}/{method}",
+                              name=tenant + name)
+            self.assertEqual(reply.revision, revision, method)
+        reply = self.call("/holdfast.v1.TenantService/ListTenants",
+                          door="operator")
+        self.assertEqual(reply.epoch, 12)
+
     def test_checkpoints(self):
         reply = self.call("/holdfast.v1.AuditService/ListCheckpoints",
                           parent="tenants/acme", page_size=3)

@@ -105,6 +105,7 @@ HF_STATUS tenants_list(struct service *service, const struct caller *caller,
     for (size_t i = 0; i < out->count; i++) {
         fill_tenant(&out->views[i], "acme");
     }
+    out->epoch = 12;
     FILL(out->next, "next");
     return HF_OK;
 }
@@ -119,6 +120,7 @@ static void fill_token(struct token_view *out, const char *tenant,
         .suite = TOKEN_SUITE_OAEP_SHA1,
         .reachable = true,
         .enrolled_ms = DOUBLE_TIME_MS,
+        .revision = 7,
     };
     FILL(out->tenant, tenant);
     FILL(out->name, name);
