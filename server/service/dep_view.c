@@ -1,5 +1,6 @@
 #include "server/service/dep_view.h"
 
+#include "server/service/encrypted.h"
 #include "server/service/notices.h"
 #include "server/service/wrapped.h"
 
@@ -126,50 +127,18 @@ HF_STATUS dep_count(struct service *service, struct dep_view *out)
     return HF_OK;
 }
 
-struct encrypted_walk {
-    struct hf_id dep;
-    uint32_t assigned;
-    uint32_t encrypted;
-};
-
-/* Under it, whichever generation, and not on its way there. */
-static enum hf_status count_encrypted(void *context,
-                                      const struct record *record,
-                                      const struct stamp *stamp)
+static HF_STATUS count_encrypted(struct service *service, struct dep_view *out)
 {
-    struct encrypted_walk *walk = context;
-    (void)stamp;
-    struct resource_record *resource = malloc(sizeof *resource);
-    if (resource == NULL) {
-        return HF_E_NO_MEMORY;
-    }
-    enum hf_status status = resource_decode(record, resource);
-    if (status == HF_OK) {
-        walk->assigned++;
-        walk->encrypted +=
-            resource->move == MOVE_NONE && resource->envelope_len > 0 &&
-                    id_equal(&resource->effective.dep, &walk->dep)
-                ? 1
-                : 0;
-    }
-    free(resource);
-    return status;
-}
-
-static HF_STATUS count_all_encrypted(struct service *service,
-                                     struct dep_view *out)
-{
-    struct encrypted_walk walk = {.dep = out->record.id};
+    struct encrypted_counts counts;
     if (out->record.type != DEP_TYPE_EXCHANGE_MAILBOX) {
         return HF_OK;
     }
-    HF_TRY(ledger_each_assigned(service->ledger, &walk.dep, BYTES_NONE,
-                                count_encrypted, &walk));
-    out->encrypted_count = walk.encrypted;
+    HF_TRY(encrypted_count(service, &out->record.id, &counts));
+    out->encrypted_count = (uint32_t)counts.encrypted;
     out->encrypted_percent =
-        walk.assigned == 0
+        counts.assigned == 0
             ? 100
-            : (uint32_t)(100ULL * walk.encrypted / walk.assigned);
+            : (uint32_t)(100ULL * counts.encrypted / counts.assigned);
     out->mailboxes_counted = true;
     return HF_OK;
 }
@@ -177,7 +146,7 @@ static HF_STATUS count_all_encrypted(struct service *service,
 static HF_STATUS count_all(struct service *service, struct dep_view *out)
 {
     HF_TRY(dep_count(service, out));
-    return count_all_encrypted(service, out);
+    return count_encrypted(service, out);
 }
 
 static HF_STATUS show(const struct admin *admin, struct dep_entry *dep,

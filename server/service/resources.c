@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/encrypted.h"
 #include "server/service/geo_entries.h"
 #include "server/service/move_queue.h"
 #include "server/service/purges.h"
@@ -207,6 +208,7 @@ HF_STATUS resource_load_by_key(struct service *service,
     free(record);
     HF_TRY(status);
     out->line = move_line_of(&out->record);
+    out->counted = encrypted_under(&out->record);
     return resource_look_up(service, out);
 }
 
@@ -268,6 +270,7 @@ HF_STATUS resource_put(const struct resource_view *view, struct change *change,
     free(record);
     HF_TRY(status);
     HF_TRY(move_queue_put(change, &view->record, &view->line));
+    HF_TRY(encrypted_move(change, &view->record, &view->counted));
     const struct dep_ref none = {.generation = 0};
     return wrapped_move(change, &view->record,
                         view->facts.has_key ? &view->facts.effective : &none);

@@ -18,6 +18,7 @@ struct resource_view {
     struct generation_entry *wanted;    /* where its key should be */
     struct mailbox_facts facts;
     struct move_line line; /* in the index of moves, when it was loaded */
+    struct hf_id counted;  /* in that of encrypted.h, then; nil: not */
 };
 
 /* resource_load: HF_OK; HF_E_NOT_FOUND; HF_E_CORRUPT; the store's failures. */
@@ -83,7 +84,8 @@ HF_STATUS resource_note_wrap(struct resource_record *record,
                              const struct generation_entry *generation);
 
 /* resource_put: adds the record as the next version to a change, and the
- * indexes of what wraps its key (wrapped.h) and of moves (move_queue.h) where
+ * indexes of what wraps its key (wrapped.h), of what it is encrypted under
+ * (encrypted.h) and of moves (move_queue.h) where
  * that has changed since the view was loaded. Once per loaded view. After the
  * commit: rows_put. */
 HF_STATUS resource_put(const struct resource_view *view, struct change *change,

@@ -1,7 +1,8 @@
 #include "server/service/wrapped.h"
 
+#include "server/service/index_build.h"
+
 #include <stdlib.h>
-#include <string.h>
 
 static bool is_same(const struct dep_ref *a, const struct dep_ref *b)
 {
@@ -40,13 +41,19 @@ static HF_STATUS take_away(struct change *change,
     return remove_line(change, resource, from, scratch);
 }
 
+/* A line of its own, beside those of its earlier keys. */
+static bool has_line(const struct resource_record *resource)
+{
+    return !id_is_nil(&resource->effective.dep) &&
+           !is_needed_by_earlier(resource, &resource->effective);
+}
+
 static HF_STATUS add(struct change *change,
                      const struct resource_record *resource,
                      struct record *scratch)
 {
     const struct stamp none = {.version = 0};
-    if (id_is_nil(&resource->effective.dep) ||
-        is_needed_by_earlier(resource, &resource->effective)) {
+    if (!has_line(resource)) {
         return HF_OK;
     }
     HF_TRY(wrapped_encode(&resource->effective, resource, scratch));
@@ -116,118 +123,15 @@ HF_STATUS wrapped_count(struct service *service, const struct hf_id *dep,
 
 /* --- for stores of before ----------------------------------------------- */
 
-#define BATCH_MAX 12 /* in one change */
-
-struct building {
-    struct service *service;
-    struct resource_record batch[BATCH_MAX];
-    size_t count;
-    uint8_t cursor[RECORD_KEY_MAX_BYTES];
-    size_t cursor_len;
-};
-
-static enum hf_status collect(void *context, const struct record *record,
-                              const struct stamp *stamp)
+static enum hf_status line_of(const struct resource_record *resource,
+                              struct record *out)
 {
-    struct building *building = context;
-    (void)stamp;
-    if (building->count == BATCH_MAX) {
-        return HF_E_LIMIT;
-    }
-    HF_TRY(resource_decode(record, &building->batch[building->count]));
-    if (building->batch[building->count].envelope_len > 0) {
-        building->count++;
-    }
-    memcpy(building->cursor, record->key, record->key_len);
-    building->cursor_len = record->key_len;
-    return HF_OK;
-}
-
-/* Unless it is there: a start that was cut short came so far. */
-static HF_STATUS add_missing(struct service *service, struct change *change,
-                             const struct resource_record *resource,
-                             struct record *scratch)
-{
-    struct stamp stamp;
-    HF_TRY(wrapped_encode(&resource->effective, resource, scratch));
-    uint8_t key[RECORD_KEY_MAX_BYTES];
-    size_t key_len = scratch->key_len;
-    memcpy(key, scratch->key, key_len);
-    enum hf_status status =
-        ledger_get(service->ledger, RECORD_WRAPPED,
-                   (struct bytes){key, key_len}, scratch, &stamp);
-    return status == HF_E_NOT_FOUND ? add(change, resource, scratch) : status;
-}
-
-static HF_STATUS write_batch(struct building *building, struct record *scratch)
-{
-    struct service *service = building->service;
-    HF_OWNED(change_freep) struct change *change = NULL;
-    HF_TRY(change_new(&change));
-    for (size_t i = 0; i < building->count; i++) {
-        HF_TRY(add_missing(service, change, &building->batch[i], scratch));
-    }
-    building->count = 0;
-    return ledger_commit(service->ledger, change);
-}
-
-static HF_STATUS build(struct building *building, struct record *scratch)
-{
-    enum hf_status status = HF_E_LIMIT;
-    while (status == HF_E_LIMIT) {
-        uint8_t cursor[RECORD_KEY_MAX_BYTES];
-        memcpy(cursor, building->cursor, building->cursor_len);
-        const struct store_page page = {
-            .after = {cursor, building->cursor_len},
-            .max = SIZE_MAX,
-        };
-        status = ledger_each(building->service->ledger, RECORD_RESOURCE, &page,
-                             collect, building);
-        if (status != HF_OK && status != HF_E_LIMIT) {
-            return status;
-        }
-        if (building->count > 0) {
-            HF_TRY(write_batch(building, scratch));
-        }
-    }
-    return HF_OK;
-}
-
-static HF_STATUS note_complete(struct service *service, struct record *scratch)
-{
-    const struct stamp none = {.version = 0};
-    HF_OWNED(change_freep) struct change *change = NULL;
-    HF_TRY(change_new(&change));
-    index_encode(INDEX_WRAPPED, scratch);
-    HF_TRY(change_put(change, scratch, &none, NULL));
-    return ledger_commit(service->ledger, change);
-}
-
-static HF_STATUS open_with(struct building *building, struct record *scratch)
-{
-    struct service *service = building->service;
-    struct stamp stamp;
-    index_encode(INDEX_WRAPPED, scratch);
-    const uint8_t key[1] = {scratch->key[0]};
-    enum hf_status status = ledger_get(service->ledger, RECORD_INDEX,
-                                       BYTES_OF(key), scratch, &stamp);
-    if (status != HF_E_NOT_FOUND) {
-        return status;
-    }
-    HF_TRY(build(building, scratch));
-    return note_complete(service, scratch);
+    return has_line(resource)
+               ? wrapped_encode(&resource->effective, resource, out)
+               : HF_E_NOT_FOUND;
 }
 
 HF_STATUS wrapped_open(struct service *service, struct problem *problem)
 {
-    struct building *building = calloc(1, sizeof *building);
-    struct record *scratch = calloc(1, sizeof *scratch);
-    enum hf_status status = HF_E_NO_MEMORY;
-    if (building != NULL && scratch != NULL) {
-        building->service = service;
-        status = open_with(building, scratch);
-    }
-    free(building);
-    free(scratch);
-    return problem_of_status(problem, status);
+    return index_open(service, INDEX_WRAPPED, line_of, problem);
 }

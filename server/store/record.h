@@ -535,6 +535,10 @@ HF_STATUS name_decode(const struct record *in, struct hf_id *out_id);
 HF_STATUS assigned_encode(const struct hf_id *dep,
                           const struct resource_record *resource,
                           struct record *out);
+/* encrypted index: the same for the mailboxes that are encrypted under it. */
+HF_STATUS encrypted_encode(const struct hf_id *dep,
+                           const struct resource_record *resource,
+                           struct record *out);
 /* wrapped index: which resources' current keys a generation wraps (R-7.13);
  * body is empty; the resource's key is in the key, behind WRAPPED_PREFIX_BYTES.
  */
@@ -562,6 +566,7 @@ HF_STATUS move_line_decode(const struct record *in, struct move_line *out,
  * this record says that it was. Key: its number; body is empty. */
 enum index_word {
     INDEX_WRAPPED = 1,
+    INDEX_ENCRYPTED = 2,
 };
 void index_encode(enum index_word index, struct record *out);
 /* assigned_resource: the resource's key in it, valid as long as the record.

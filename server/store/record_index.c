@@ -44,9 +44,9 @@ HF_STATUS name_decode(const struct record *in, struct hf_id *out_id)
     return HF_OK;
 }
 
-HF_STATUS assigned_encode(const struct hf_id *dep,
-                          const struct resource_record *resource,
-                          struct record *out)
+static HF_STATUS of_dep_encode(enum record_kind kind, const struct hf_id *dep,
+                               const struct resource_record *resource,
+                               struct record *out)
 {
     struct record full;
     if (id_is_nil(dep)) {
@@ -56,9 +56,23 @@ HF_STATUS assigned_encode(const struct hf_id *dep,
     memcpy(out->key, dep->bytes, HF_ID_BYTES);
     memcpy(out->key + HF_ID_BYTES, full.key, full.key_len);
     out->key_len = HF_ID_BYTES + full.key_len;
-    out->kind = RECORD_ASSIGNED;
+    out->kind = kind;
     out->body_len = 0;
     return HF_OK;
+}
+
+HF_STATUS assigned_encode(const struct hf_id *dep,
+                          const struct resource_record *resource,
+                          struct record *out)
+{
+    return of_dep_encode(RECORD_ASSIGNED, dep, resource, out);
+}
+
+HF_STATUS encrypted_encode(const struct hf_id *dep,
+                           const struct resource_record *resource,
+                           struct record *out)
+{
+    return of_dep_encode(RECORD_ENCRYPTED, dep, resource, out);
 }
 
 HF_STATUS wrapped_encode(const struct dep_ref *under,

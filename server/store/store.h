@@ -57,6 +57,7 @@
     X(CHECKPOINT, 24, ROW)     /* the signed heads of the audit chains   */    \
     X(DELETION, 29, SEALED)    /* a resource that was deleted              */  \
     X(MOVE, 22, ROW)           /* index: moves queued and running        */    \
+    X(ENCRYPTED, 27, ROW)      /* index: DEP -> mailbox encrypted under it */  \
     X(NOTICE, 25, ROW)         /* what a tenant was told of an outage  */
 
 enum record_kind {

@@ -275,6 +275,70 @@ static void a_long_move_keeps_its_mailbox(void **state)
     assert_int_equal(look(BOX).state, MAILBOX_MOVE_QUEUED);
 }
 
+/* --- R-5.16 --------------------------------------------------------------- */
+
+/* What GetDep counts is what reading every mailbox of the DEP comes to. */
+static void expect_counted(const char *dep, uint32_t expected)
+{
+    static struct mailbox_view views[8];
+    struct mailbox_list list = {.views = views, .cap = 8};
+    struct mailbox_list_request request = {.tenant = WORLD_TENANT};
+    struct dep_view view;
+    uint32_t read = 0;
+    snprintf(request.filter.assigned_dep, sizeof request.filter.assigned_dep,
+             "%s", dep);
+    assert_ok(mailboxes_list(world.service, &world.admin, &request, &list,
+                             &world.problem));
+    for (size_t i = 0; i < list.count; i++) {
+        const struct resource_record *record = &views[i].record;
+        read += record->move == MOVE_NONE && record->envelope_len > 0 &&
+                        id_equal(&record->effective.dep, &record->assigned)
+                    ? 1
+                    : 0;
+    }
+    assert_int_equal(read, expected);
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, dep, &view,
+                       &world.problem));
+    assert_true(view.mailboxes_counted);
+    assert_int_equal(view.encrypted_count, expected);
+    assert_int_equal(view.encrypted_percent,
+                     list.count == 0 ? 100 : 100 * expected / list.count);
+}
+
+static void what_is_counted_is_what_is_there(void **state)
+{
+    struct mailbox_view claimed;
+    struct outcome out;
+    (void)state;
+    world_dep(&world, "dep2", 60000, RESIDENCY_TOKEN);
+    expect_counted(WORLD_DEP, 1);
+    expect_counted("dep2", 0);
+    enlist(BOX, MAILBOX_USER);
+    assign(BOX, WORLD_DEP);
+    assert_ok(try_claim(NULL, 0, &claimed));
+    world_generate(&world, BOX, &out);
+    expect_counted(WORLD_DEP, 1); /* its content is not, until the end */
+    assert_ok(end(true, &claimed));
+    expect_counted(WORLD_DEP, 2);
+    assign(WORLD_MAILBOX, "dep2");
+    expect_counted(WORLD_DEP, 1);
+    expect_counted("dep2", 0); /* before the next access */
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_ok(out.status);
+    expect_counted("dep2", 1);
+    assert_ok(world_restart(&world));
+    expect_counted("dep2", 1);
+    assign(WORLD_MAILBOX, WORLD_DEP);
+    expect_counted("dep2", 0);
+    expect_counted(WORLD_DEP, 1);
+    assign(WORLD_MAILBOX, "dep2"); /* and back, before it was moved */
+    expect_counted("dep2", 1);
+    assign(WORLD_MAILBOX, "");
+    assign(BOX, "");
+    expect_counted("dep2", 0);
+    expect_counted(WORLD_DEP, 0);
+}
+
 /* --- M8 ------------------------------------------------------------------- */
 
 /* Queued with a key, then purged: no mover gets it, and who has it cannot end
@@ -330,6 +394,7 @@ int main(void)
         CASE(a_mail_user_who_migrated_without_a_key_is_moved),
         CASE(what_is_not_encrypted_wraps_nothing),
         CASE(a_long_move_keeps_its_mailbox),
+        CASE(what_is_counted_is_what_is_there),
         CASE(a_purged_mailbox_is_moved_by_nobody),
     };
     return cmocka_run_group_tests_name("mailbox_update", tests, NULL, NULL);

@@ -457,13 +457,21 @@ static void an_older_store_gets_its_index(void **state)
 {
     struct rows *rows = malloc(sizeof *rows);
     struct outcome out;
+    struct dep_view view;
     (void)state;
     erase_all(RECORD_WRAPPED, rows);
     assert_int_equal(rows->count, BOXES);
+    erase_all(RECORD_ENCRYPTED, rows);
+    assert_int_equal(rows->count, BOXES);
     erase_all(RECORD_INDEX, rows);
-    assert_int_equal(rows->count, 1);
+    assert_int_equal(rows->count, 2);
     assert_ok(world_restart(&world));
     assert_counts(BOXES, 0);
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &view, &world.problem));
+    assert_int_equal(view.encrypted_count, BOXES);
+    /* one more is assigned, and has no key */
+    assert_int_equal(view.encrypted_percent, 100 * BOXES / (BOXES + 1));
     erase_all(RECORD_INDEX, rows);
     assert_ok(world_restart(&world));
     assert_counts(BOXES, 0);
