@@ -26,6 +26,7 @@ static const struct column approver_columns[] = {
 static const struct column columns[] = {
     {"PURGE",      "name",          NULL,           COLUMN_LEAF },
     {"DEP",        "depId",         NULL,           COLUMN_TEXT },
+    {"TENANT",     "wholeTenant",   NULL,           COLUMN_TEXT },
     {"PHASE",      "phase",         "PURGE_PHASE_", COLUMN_TEXT },
     {"PAUSED",     "paused",        NULL,           COLUMN_TEXT },
     {"MAILBOXES",  "resourceCount", NULL,           COLUMN_RIGHT},

@@ -5,6 +5,7 @@
 #include "client/cli/operation.h"
 
 #include "holdfast/v1/operation_service.pb-c.h"
+#include "holdfast/v1/purge_service.pb-c.h"
 #include "holdfast/v1/tenant_service.pb-c.h"
 
 #include <string.h>
@@ -15,9 +16,10 @@ static const struct column columns[] = {
     {"PRODUCTION", "production", NULL, COLUMN_TEXT},
     {"LICENSED",   "licensed",   NULL, COLUMN_TEXT},
     {"CREATED",    "createTime", NULL, COLUMN_TEXT},
+    {"DELETED",    "deleted",    NULL, COLUMN_TEXT},
     {"ETAG",       "etag",       NULL, COLUMN_TEXT},
 };
-#define LIST_COLUMNS 5
+#define LIST_COLUMNS 6
 
 static const struct cli_method create_method = {
     "holdfast.v1.TenantService/CreateTenant",
@@ -168,6 +170,48 @@ static enum cli_exit run_roll(struct cli *cli, const struct args *args)
     return operation_order(cli, &method, &request.base);
 }
 
+static const struct column delete_columns[] = {
+    {"PURGE",     "name",            NULL,           COLUMN_LEAF },
+    {"PHASE",     "phase",           "PURGE_PHASE_", COLUMN_TEXT },
+    {"RESOURCES", "resourceCount",   NULL,           COLUMN_RIGHT},
+    {"APPROVERS", "approvalsNeeded", NULL,           COLUMN_RIGHT},
+};
+
+static enum cli_exit run_delete(struct cli *cli, const struct args *args)
+{
+    static const struct cli_method method = {
+        "holdfast.v1.TenantService/DeleteTenant",
+        &holdfast__v1__purge__descriptor};
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+    enum cli_exit code = tenant_name(cli, args, name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, request_id);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    Holdfast__V1__DeleteTenantRequest request =
+        HOLDFAST__V1__DELETE_TENANT_REQUEST__INIT;
+    request.name = name;
+    request.reason = proto_text(args_text(args, "reason"));
+    request.contact = proto_text(args_text(args, "contact"));
+    request.confirm = args_flag(args, "confirm");
+    request.request_id = request_id;
+    request.validate_only = args_flag(args, "validate-only");
+    return cli_show(cli, &method, &request.base, delete_columns,
+                    HF_COUNT(delete_columns));
+}
+
+static const struct option delete_options[] = {
+    {"reason",  "TEXT", "why; it stands in the certificate",         true,  false},
+    {"contact", "TEXT", "who is asked about it",                     true,  false},
+    {"confirm", NULL,
+     "at its end nothing of the tenant opens any more, for anybody", false,
+     false                                                                       },
+    OPTIONS_OF_A_CHANGE
+};
+
 static const struct option roll_options[] = {OPTIONS_OF_AN_OPERATION};
 
 static const struct option create_options[] = {
@@ -223,6 +267,21 @@ static const struct command update_command = {
     .run = run_update,
 };
 
+static const struct command delete_command = {
+    .group = "tenant",
+    .verb = "delete",
+    .summary =
+        "Ask for the end of a tenant, with every DEP of every type. Two "
+        "approvers sign it (purge approve), an operator executes it (purge "
+        "execute).",
+    .operands = "[TENANT]",
+    .options = delete_options,
+    .option_count = HF_COUNT(delete_options),
+    .example = "holdfast --as admin tenant delete contoso --reason 'we leave' "
+               "--contact ciso@contoso.example --confirm",
+    .run = run_delete,
+};
+
 static const struct command roll_command = {
     .group = "tenant",
     .verb = "roll-service-managed-key",
@@ -234,7 +293,7 @@ static const struct command roll_command = {
     .run = run_roll,
 };
 
-static const struct command *const commands[] = {&create_command, &get_command,
-                                                 &list_command, &update_command,
-                                                 &roll_command};
+static const struct command *const commands[] = {
+    &create_command, &get_command,  &list_command,
+    &update_command, &roll_command, &delete_command};
 const struct command_set commands_of_tenant = {commands, HF_COUNT(commands)};

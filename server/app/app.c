@@ -122,8 +122,10 @@ static HF_STATUS open_spool(struct app *app)
 static HF_STATUS start_service(struct app *app)
 {
     const struct config_limits *limits = &app->config->limits;
-    bool can_verify = app_verifier_set(&app->verifier, app->config->hsm_program,
-                                       &app->config->ak_token);
+    bool can_verify = app_verifier_set(
+        &app->verifier, app->config->hsm_program, &app->config->ak_token,
+        app->config->has_sharepoint_ak ? &app->config->sharepoint_ak_token
+                                       : NULL);
     if (!can_verify) {
         log_event(LOG_WARN, "verifier.missing",
                   LOG_TEXT("program", app->verifier.program));

@@ -46,10 +46,10 @@ static void add(struct words *words, const char *word, const char *value)
 }
 
 static void fill_words(const struct app_verifier *verifier,
+                       const struct config_token *token,
                        const struct absence_question *question,
                        struct words *words)
 {
-    const struct config_token *token = verifier->token;
     hex_encode(question->dep.bytes, HF_ID_BYTES, words->id_prefix,
                sizeof words->id_prefix);
     hex_encode(question->key.id, question->key.id_len, words->id,
@@ -156,7 +156,7 @@ static HF_STATUS wait_for(pid_t pid, int *out_code)
     return HF_E_TIMEOUT;
 }
 
-static void tell(const struct app_verifier *verifier, pid_t pid,
+static void tell(const struct config_token *token, pid_t pid,
                  struct absence_answer *answer)
 {
     char time_text[CLOCK_UTC_TEXT];
@@ -164,13 +164,16 @@ static void tell(const struct app_verifier *verifier, pid_t pid,
     snprintf(answer->evidence, sizeof answer->evidence,
              "holdfast-hsm, process %ld, at %s: no object of this name in the "
              "token %s, and the copy does not open",
-             (long)pid, time_text, verifier->token->label);
+             (long)pid, time_text, token->label);
 }
 
 static HF_STATUS verify(void *self, const struct absence_question *question,
                         struct absence_answer *out_answer)
 {
     const struct app_verifier *verifier = self;
+    const struct config_token *token = question->type == DEP_TYPE_SHAREPOINT_GEO
+                                           ? verifier->geo_token
+                                           : verifier->token;
     struct words words = {.count = 0};
     int pin = -1;
     int code = -1;
@@ -179,15 +182,18 @@ static HF_STATUS verify(void *self, const struct absence_question *question,
         question->wrapped.len > HF_RSA_MAX_BYTES) {
         return HF_E_INVALID;
     }
-    fill_words(verifier, question, &words);
-    HF_TRY(pin_descriptor(verifier->token, &pin));
+    if (token == NULL) {
+        return HF_E_MISUSE;
+    }
+    fill_words(verifier, token, question, &words);
+    HF_TRY(pin_descriptor(token, &pin));
     enum hf_status status = spawn(&words, pin, &pid);
     close(pin);
     HF_TRY(status);
     HF_TRY(wait_for(pid, &code));
     *out_answer = (struct absence_answer){.left = code == EXIT_THERE ? 1 : 0};
     if (code == EXIT_GONE) {
-        tell(verifier, pid, out_answer);
+        tell(token, pid, out_answer);
     }
     return code == EXIT_GONE || code == EXIT_THERE ? HF_OK : HF_E_UNREACHABLE;
 }
@@ -212,9 +218,11 @@ static bool find_program(char out[CONFIG_PATH_BYTES])
 }
 
 bool app_verifier_set(struct app_verifier *verifier, const char *program,
-                      const struct config_token *token)
+                      const struct config_token *token,
+                      const struct config_token *geo_token)
 {
     verifier->token = token;
+    verifier->geo_token = geo_token;
     verifier->port = (struct verifier){verify, verifier};
     bool known = program[0] == '\0'
                      ? find_program(verifier->program)

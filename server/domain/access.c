@@ -69,6 +69,7 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_TENANT] =            {SUBJECT_TENANT,  "TCESVvPWFMYAO."},
     [VERB_LIST_TENANTS] =          {SUBJECT_SERVICE, "............O."},
     [VERB_UPDATE_TENANT] =         {SUBJECT_TENANT,  "............O."},
+    [VERB_DELETE_TENANT] =         {SUBJECT_TENANT,  "T............."},
 
     [VERB_ENROLL_TOKEN] =          {SUBJECT_TENANT,  "............O."},
     [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV......AO."},
@@ -273,6 +274,24 @@ bool access_is_denial(enum reason reason, bool of_another_tenant)
 {
     return reason_code(reason) == ANSWER_PERMISSION_DENIED ||
            (reason == REASON_NOT_FOUND && of_another_tenant);
+}
+
+bool access_outlives_tenant(enum verb verb)
+{
+    static const enum verb verbs[] = {
+        VERB_GET_TENANT,           VERB_GET_PURGE,
+        VERB_LIST_PURGES,          VERB_GET_PURGE_CERTIFICATE,
+        VERB_LIST_PURGE_APPROVERS, VERB_GET_OPERATION,
+        VERB_LIST_OPERATIONS,      VERB_WATCH_OPERATION,
+        VERB_WAIT_OPERATION,       VERB_LIST_AUDIT_RECORDS,
+        VERB_QUERY_AUDIT_RECORDS,  VERB_TAIL_AUDIT_RECORDS,
+    };
+    for (size_t i = 0; i < HF_COUNT(verbs); i++) {
+        if (verbs[i] == verb) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool access_is_data_plane(enum verb verb)

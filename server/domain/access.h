@@ -32,6 +32,7 @@ enum role {
     X(GET_TENANT, "GetTenant")                                                 \
     X(LIST_TENANTS, "ListTenants")                                             \
     X(UPDATE_TENANT, "UpdateTenant")                                           \
+    X(DELETE_TENANT, "DeleteTenant")                                           \
     X(ENROLL_TOKEN, "EnrollToken")                                             \
     X(GET_TOKEN, "GetToken")                                                   \
     X(LIST_TOKENS, "ListTokens")                                               \
@@ -158,6 +159,10 @@ uint32_t access_roles_of(enum verb verb);
 /* access_manages: may one with these roles make, change and assign a DEP of
  * this type (R-1.9)? Beside the verb's own row. */
 bool access_manages(uint32_t roles, enum dep_type type);
+/* access_outlives_tenant: looks at what is left of a tenant that was deleted
+ * (R-15.17): what happened, and what was destroyed. */
+bool access_outlives_tenant(enum verb verb);
+
 /* access_is_denial: must the chain hold this refusal (R-10.7)? What is refused
  * by right or role, and what is asked of another tenant and called missing. */
 bool access_is_denial(enum reason reason, bool of_another_tenant);

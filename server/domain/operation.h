@@ -35,7 +35,8 @@ enum operation_state {
     X(REGISTER_GEO, 8, false, "register-geo")                                  \
     X(ROLL_GEO, 9, false, "roll-geo")                                          \
     X(RESTORE_GEO, 10, false, "restore-geo")                                   \
-    X(PURGE, 11, false, "purge")
+    X(PURGE, 11, false, "purge")                                               \
+    X(DELETE_TENANT, 12, false, "delete-tenant")
 
 enum operation_kind {
 #define X(word, number, may_cancel, text) OPERATION_##word = (number),

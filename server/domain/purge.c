@@ -105,21 +105,24 @@ HF_STATUS purge_step_next(const struct purge_facts *facts,
 struct words {
     const char *text;
     bool open;
+    bool running;
+    bool ending;
     bool closed;
 };
 
 /* clang-format off */
 static const struct words words[] = {
-    [0] =                 { "?",           false, false },
-    [PURGE_REQUESTED] =   { "REQUESTED",   true,  false },
-    [PURGE_APPROVED] =    { "APPROVED",    true,  false },
-    [PURGE_HOLDING] =     { "HOLDING",     true,  false },
-    [PURGE_TOMBSTONING] = { "TOMBSTONING", true,  false },
-    [PURGE_DESTROYING] =  { "DESTROYING",  true,  true  },
-    [PURGE_VERIFYING] =   { "VERIFYING",   true,  true  },
-    [PURGE_FORGETTING] =  { "FORGETTING",  true,  true  },
-    [PURGE_PURGED] =      { "PURGED",      false, true  },
-    [PURGE_CANCELLED] =   { "CANCELLED",   false, false },
+    /*                                     open   running ending closed */
+    [0] =                 { "?",           false, false,  false, false },
+    [PURGE_REQUESTED] =   { "REQUESTED",   true,  false,  false, false },
+    [PURGE_APPROVED] =    { "APPROVED",    true,  false,  false, false },
+    [PURGE_HOLDING] =     { "HOLDING",     true,  true,   false, false },
+    [PURGE_TOMBSTONING] = { "TOMBSTONING", true,  true,   true,  false },
+    [PURGE_DESTROYING] =  { "DESTROYING",  true,  true,   true,  true  },
+    [PURGE_VERIFYING] =   { "VERIFYING",   true,  true,   true,  true  },
+    [PURGE_FORGETTING] =  { "FORGETTING",  true,  true,   true,  true  },
+    [PURGE_PURGED] =      { "PURGED",      false, false,  true,  true  },
+    [PURGE_CANCELLED] =   { "CANCELLED",   false, false,  false, false },
 };
 /* clang-format on */
 
@@ -131,6 +134,16 @@ static const struct words *words_of(enum purge_phase phase)
 bool purge_is_open(enum purge_phase phase)
 {
     return words_of(phase)->open;
+}
+
+bool purge_is_running(enum purge_phase phase)
+{
+    return words_of(phase)->running;
+}
+
+bool purge_is_ending(enum purge_phase phase)
+{
+    return words_of(phase)->ending;
 }
 
 bool purge_is_closed(enum purge_phase phase)
@@ -156,9 +169,9 @@ enum reason purge_evidence_decide(const struct purge_evidence *evidence)
                                                       : REASON_KEY_UNAVAILABLE;
 }
 
-uint32_t purge_approvals_needed(bool force)
+uint32_t purge_approvals_needed(bool force, bool of_tenant)
 {
-    return force ? 2 : 1;
+    return force || of_tenant ? 2 : 1;
 }
 
 enum purge_part purge_part_of(const struct purge_resource *resource)

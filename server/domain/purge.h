@@ -1,4 +1,5 @@
-/* purge: how a mailbox DEP ends (specification 3.2 T8 to T11, 9.3).
+/* purge: how a mailbox DEP ends (specification 3.2 T8 to T11, 9.3), and a whole
+ * tenant with every DEP of every type (R-15.17).
  *
  *            approve (enough)     execute        hold is over
  *   REQUESTED ---------> APPROVED ------> HOLDING -----------> TOMBSTONING
@@ -78,9 +79,13 @@ HF_STATUS purge_step_next(const struct purge_facts *facts,
                           enum purge_event event, struct purge_next *out_next,
                           enum reason *out_reason);
 
-/* purge_is_open: neither done nor cancelled. purge_is_closed: from here on the
- * DEP's keys serve nobody any more. */
+/* purge_is_open: neither done nor cancelled. purge_is_ending: its hold is over:
+ * there is no way back, and nothing new comes under what ends.
+ * purge_is_running: it was executed, and is not done. purge_is_closed: from
+ * here on the DEP's keys serve nobody any more. */
 bool purge_is_open(enum purge_phase phase);
+bool purge_is_ending(enum purge_phase phase);
+bool purge_is_running(enum purge_phase phase);
 bool purge_is_closed(enum purge_phase phase);
 const char *purge_phase_text(enum purge_phase phase);
 
@@ -93,8 +98,9 @@ struct purge_evidence {
 };
 /* purge_evidence_decide: REASON_NONE; KEYS_STILL_USABLE; KEY_UNAVAILABLE. */
 enum reason purge_evidence_decide(const struct purge_evidence *evidence);
-/* purge_approvals_needed: force needs a quorum. */
-uint32_t purge_approvals_needed(bool force);
+/* purge_approvals_needed: R-15.16, R-15.17: force, and the end of a tenant,
+ * need a quorum. */
+uint32_t purge_approvals_needed(bool force, bool of_tenant);
 
 /* Who a resource is to a purge of its DEP. */
 struct purge_resource {

@@ -57,6 +57,7 @@ enum answer_code {
     X(STATE_CONFLICT, FAILED_PRECONDITION) /* */                        \
     X(KEY_OPS, FAILED_PRECONDITION)        /* residency */              \
     X(KEY_DESTROYED, FAILED_PRECONDITION)                                      \
+    X(TENANT_DELETED, FAILED_PRECONDITION)   /* */                     \
     X(KEY_RETIRED, FAILED_PRECONDITION)      /* */                     \
     X(KEY_IN_USE, FAILED_PRECONDITION)       /* */                      \
     X(LICENCE_REQUIRED, FAILED_PRECONDITION) /* */                       \

@@ -56,6 +56,10 @@ HF_STATUS admin_finish_change(const struct admin *admin, struct change *change,
     if (admin_is_cancelled(admin)) {
         return HF_E_CANCELLED;
     }
+    /* let in before its tenant was deleted: nothing new comes under it */
+    if (admin->tenant != NULL && admin->tenant->ended) {
+        return HF_E_CONFLICT;
+    }
     HF_TRY(put_audit(admin, change, object, details));
     return repeat_record(admin->service, &repeat, made, change);
 }

@@ -14,7 +14,7 @@ void ak_label_prefix(const struct hf_id *dep, char out[HF_LABEL_MAX_BYTES + 1])
     snprintf(out, HF_LABEL_MAX_BYTES + 1, "hf-ak:%s:", id);
 }
 
-static HF_STATUS find(struct service *service, const struct hf_id *dep,
+static HF_STATUS find(const struct token *token, const struct hf_id *dep,
                       struct token_key_report *reports, size_t *out_count)
 {
     struct token_request request = {
@@ -26,13 +26,13 @@ static HF_STATUS find(struct service *service, const struct hf_id *dep,
     };
     ak_label_prefix(dep, request.u.list.label_prefix);
     memcpy(request.u.list.id_prefix, dep->bytes, HF_ID_BYTES);
-    HF_TRY(token_call(service->settings.ak_token, &request));
+    HF_TRY(token_call(token, &request));
     *out_count = request.u.list.count;
     return HF_OK;
 }
 
 /* By its CKA_ID alone: it must be the DEP's own. */
-static HF_STATUS destroy(struct service *service, const struct hf_id *dep,
+static HF_STATUS destroy(const struct token *token, const struct hf_id *dep,
                          const struct token_key_report *report)
 {
     const struct token_key *key = &report->key;
@@ -47,31 +47,36 @@ static HF_STATUS destroy(struct service *service, const struct hf_id *dep,
     };
     memset(request.u.destroy.key.fingerprint, 0,
            sizeof request.u.destroy.key.fingerprint);
-    return token_call(service->settings.ak_token, &request);
+    return token_call(token, &request);
 }
 
-static HF_STATUS destroy_all(struct service *service, const struct hf_id *dep,
+static HF_STATUS destroy_all(const struct token *token, const struct hf_id *dep,
                              struct token_key_report *reports,
                              size_t *out_found)
 {
     size_t left = 0;
-    HF_TRY(find(service, dep, reports, out_found));
+    HF_TRY(find(token, dep, reports, out_found));
     for (size_t i = 0; i < *out_found; i++) {
-        HF_TRY(destroy(service, dep, &reports[i]));
+        HF_TRY(destroy(token, dep, &reports[i]));
     }
-    HF_TRY(find(service, dep, reports, &left));
+    HF_TRY(find(token, dep, reports, &left));
     return left == 0 ? HF_OK : HF_E_IO;
 }
 
-HF_STATUS ak_objects_destroy(struct service *service, const struct hf_id *dep,
-                             size_t *out_found)
+HF_STATUS ak_objects_destroy(struct service *service,
+                             const struct dep_entry *dep, size_t *out_found)
 {
+    const struct token *token = service_ak_token(service, dep->record.type);
+    *out_found = 0;
+    if (token == NULL) {
+        return HF_E_MISUSE;
+    }
     struct token_key_report *reports = calloc(FOUND_MAX, sizeof *reports);
     if (reports == NULL) {
         return HF_E_NO_MEMORY;
     }
-    *out_found = 0;
-    enum hf_status status = destroy_all(service, dep, reports, out_found);
+    enum hf_status status =
+        destroy_all(token, &dep->record.id, reports, out_found);
     free(reports);
     return status;
 }

@@ -16,5 +16,5 @@ void ak_label_prefix(const struct hf_id *dep, char out[HF_LABEL_MAX_BYTES + 1]);
  *           by that id would take what is not to go; HF_E_IO one is found
  *           still; the token's failures.
  */
-HF_STATUS ak_objects_destroy(struct service *service, const struct hf_id *dep,
-                             size_t *out_found);
+HF_STATUS ak_objects_destroy(struct service *service,
+                             const struct dep_entry *dep, size_t *out_found);

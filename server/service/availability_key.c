@@ -26,7 +26,7 @@ HF_STATUS ak_call(struct service *service, enum dep_type type,
     return token == NULL ? HF_E_MISUSE : token_call(token, request);
 }
 
-static bool is_shared(const struct dep_record *dep)
+bool ak_is_shared(const struct dep_record *dep)
 {
     return bytes_equal((struct bytes){dep->ak_cka_id, dep->ak_cka_id_len},
                        bytes_of_text(AK_SHARED_ID));
@@ -51,7 +51,7 @@ void ak_key_of(const struct dep_record *dep, uint32_t version,
         .type = is_pair(dep) ? TOKEN_KEY_RSA : TOKEN_KEY_AES,
         .id_len = dep->ak_cka_id_len,
     };
-    if (is_shared(dep)) {
+    if (ak_is_shared(dep)) {
         memcpy(out->id, dep->ak_cka_id, dep->ak_cka_id_len);
         return;
     }
@@ -88,7 +88,7 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     ak_label_prefix(&dep->id, prefix);
     snprintf(generate->label, sizeof generate->label, "%.80s%u", prefix,
              version);
-    if (is_shared(dep)) {
+    if (ak_is_shared(dep)) {
         snprintf(generate->label, sizeof generate->label, AK_SHARED_ID);
     }
     enum hf_status status = ak_call(service, dep->type, &request);
@@ -99,7 +99,7 @@ HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version)
 {
     struct token_request request = {.op = TOKEN_OP_DESTROY};
-    if (is_shared(dep)) {
+    if (ak_is_shared(dep)) {
         return HF_OK; /* other geos rest on it */
     }
     ak_key_of(dep, version, &request.u.destroy.key);

@@ -21,6 +21,7 @@ HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
  * R-2.9): ak_share names that one, which is never destroyed with a DEP.
  * ak_call: asks the token of DEPs of this type; HF_E_MISUSE: there is none. */
 void ak_share(struct dep_record *dep);
+bool ak_is_shared(const struct dep_record *dep);
 HF_STATUS ak_call(struct service *service, enum dep_type type,
                   struct token_request *request);
 

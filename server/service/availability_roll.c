@@ -583,13 +583,24 @@ static void roll_if_due(struct service *service, struct tenant_entry *tenant)
     }
 }
 
+static bool has_ended(struct service *service,
+                      const struct tenant_entry *tenant)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool ended = tenant->ended;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return ended;
+}
+
 void ak_roll_by_schedule(struct service *service)
 {
     pthread_rwlock_rdlock(&service->catalogue.lock);
     struct tenant_entry *tenant = service->catalogue.tenants;
     pthread_rwlock_unlock(&service->catalogue.lock);
     while (tenant != NULL) {
-        roll_if_due(service, tenant);
+        if (!has_ended(service, tenant)) {
+            roll_if_due(service, tenant);
+        }
         pthread_rwlock_rdlock(&service->catalogue.lock);
         tenant = tenant->next;
         pthread_rwlock_unlock(&service->catalogue.lock);

@@ -38,7 +38,8 @@ struct tenant_entry {
     struct tenant_assignment_record assignment; /* UNASSIGNED from the start */
     struct stamp assignment_stamp;              /* version 0: never assigned */
     struct onboarding_entry *onboardings;       /* onboardings.h; in no order */
-    struct tenant_entry *next;                  /* in order of creation */
+    bool ended;                /* it is deleted: the hold is over */
+    struct tenant_entry *next; /* in order of creation */
 };
 
 struct token_entry {

@@ -38,6 +38,16 @@ static HF_STATUS refuse(struct problem *problem, enum reason reason,
                        verb_method(verb));
 }
 
+static HF_STATUS refuse_ended(const struct tenant_entry *tenant, enum verb verb,
+                              struct problem *problem)
+{
+    return tenant->ended && !access_outlives_tenant(verb)
+               ? problem_set(problem, REASON_TENANT_DELETED,
+                             "this tenant was deleted: its keys are destroyed, "
+                             "or are being")
+               : HF_OK;
+}
+
 static HF_STATUS admit_locked(struct service *service,
                               const struct caller *caller,
                               struct access_facts *facts, const char *tenant,
@@ -67,7 +77,7 @@ static HF_STATUS admit_locked(struct service *service,
     if (*out_tenant == NULL) {
         return refuse(problem, REASON_NOT_FOUND, facts->verb);
     }
-    return HF_OK;
+    return refuse_ended(*out_tenant, facts->verb, problem);
 }
 
 HF_STATUS service_admit(struct service *service, const struct caller *caller,
@@ -172,7 +182,7 @@ HF_STATUS service_admit_call(struct service *service,
     if (call->caller == &service_itself) {
         *out_tenant = catalogue_tenant(&service->catalogue, call->tenant);
         return *out_tenant != NULL
-                   ? HF_OK
+                   ? refuse_ended(*out_tenant, call->verb, problem)
                    : refuse(problem, REASON_NOT_FOUND, call->verb);
     }
     const struct workload_row *row = call->type == RESOURCE_WORKLOAD

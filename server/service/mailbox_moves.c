@@ -420,7 +420,8 @@ static HF_STATUS alert_locked(struct service *service,
         return HF_E_CORRUPT;
     }
     HF_TRY(move_queue_load(service, tenant, cursor, view));
-    if (view->facts.purged || !mailbox_overdue(service, &view->record).alert) {
+    if (tenant->ended || view->facts.purged ||
+        !mailbox_overdue(service, &view->record).alert) {
         return HF_OK;
     }
     view->record.overdue_alerted = true;

@@ -25,6 +25,7 @@ operation_step_fn *operation_step_of(enum operation_kind kind)
     case OPERATION_ROLL_SERVICE_MANAGED:
         return managed_roll_step;
     case OPERATION_PURGE:
+    case OPERATION_DELETE_TENANT:
         return purge_step;
     case OPERATION_REGISTER_GEO:
     case OPERATION_ROLL_GEO:

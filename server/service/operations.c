@@ -283,6 +283,14 @@ struct job {
     struct operation_entry *entry;
 };
 
+/* with its tenant ends whatever was done for it. */
+static void give_up(struct operation_step *step)
+{
+    step->gave_up = true;
+    snprintf(step->record.error, sizeof step->record.error,
+             "the tenant was deleted");
+}
+
 static void run_step(void *argument)
 {
     struct job *job = argument;
@@ -298,9 +306,14 @@ static void run_step(void *argument)
     pthread_rwlock_rdlock(&service->catalogue.lock);
     step.tenant =
         catalogue_tenant_by_id(&service->catalogue, &step.record.tenant);
-    pthread_rwlock_unlock(&service->catalogue.lock);
     CHECK(step.tenant != NULL); /* tenants are never taken away */
-    operation_step_of(step.record.kind)(&step);
+    bool ended = step.tenant->ended;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    if (ended && step.record.kind != OPERATION_DELETE_TENANT) {
+        give_up(&step);
+    } else {
+        operation_step_of(step.record.kind)(&step);
+    }
     if (is_as_before(&step, &before)) {
         end_step(&step, entry, HF_OK, &current);
         free(job);

@@ -318,6 +318,22 @@ static HF_STATUS check_executor(const struct admin *admin,
                              "execute it");
 }
 
+/* What ends a tenant and what ends one of its DEPs do not run beside each
+ * other: each verifies what it destroyed itself. */
+static HF_STATUS check_alone(const struct admin *admin,
+                             const struct purge_entry *purge)
+{
+    const struct purge_entry *other =
+        purge_book_running(admin->service->purges, purge);
+    bool hinders = other != NULL &&
+                   (purge_is_of_tenant(purge) || purge_is_of_tenant(other));
+    return hinders ? problem_set(admin->problem, REASON_STATE_CONFLICT,
+                                 "%s of this tenant is running",
+                                 purge_is_of_tenant(other) ? "the deletion"
+                                                           : "a purge")
+                   : HF_OK;
+}
+
 static HF_STATUS record_execution(const struct admin *admin,
                                   struct purge_move *move,
                                   const struct operation_order *order,
@@ -358,6 +374,7 @@ static HF_STATUS execute_locked(const struct admin *admin,
     enum reason reason = REASON_NONE;
     HF_TRY(etag_check(admin->mutation->etag, &purge->stamp, admin->problem));
     HF_TRY(check_executor(admin, purge));
+    HF_TRY(check_alone(admin, purge));
     struct purge_census *census = calloc(1, sizeof *census);
     enum hf_status status =
         census == NULL
@@ -426,13 +443,14 @@ HF_STATUS purges_execute(struct service *service, const struct caller *caller,
     HF_TRY(purge_find(&admin, request->order.id, &purge));
     HF_TRY(check_means(&admin));
     struct operation_order order = {
-        .kind = OPERATION_PURGE,
+        .kind = purge_is_of_tenant(purge) ? OPERATION_DELETE_TENANT
+                                          : OPERATION_PURGE,
         .object = purge->record.id,
     };
     pthread_mutex_lock(&service->record_lock);
     enum hf_status status = execute_locked(&admin, purge, &order, &id);
     pthread_mutex_unlock(&service->record_lock);
-    leases_settle_for_dep(service, purge->dep);
+    purge_settle(service, purge);
     HF_TRY(status);
     if (request->order.mutation.validate_only) {
         operation_preview(&admin, &order, out);

@@ -42,6 +42,55 @@ struct purge_entry *purge_book_open(const struct purge_book *book,
     return purge;
 }
 
+struct purge_entry *purge_book_running(const struct purge_book *book,
+                                       const struct purge_entry *beside)
+{
+    struct purge_entry *purge = book->purges;
+    while (purge != NULL &&
+           !(purge != beside && purge->tenant == beside->tenant &&
+             purge_is_running(purge->record.phase))) {
+        purge = purge->next;
+    }
+    return purge;
+}
+
+bool purge_is_of_tenant(const struct purge_entry *purge)
+{
+    return purge->dep->record.type == DEP_TYPE_SERVICE_MANAGED;
+}
+
+/* The catalogue's lock is held. */
+static struct dep_entry *next_dep(const struct purge_entry *purge,
+                                  struct dep_entry *dep)
+{
+    while (dep != NULL && dep->tenant != purge->tenant) {
+        dep = dep->next;
+    }
+    return dep;
+}
+
+struct dep_entry *purge_next_dep(struct service *service,
+                                 const struct purge_entry *purge,
+                                 const struct dep_entry *after)
+{
+    if (!purge_is_of_tenant(purge)) {
+        return after == NULL ? purge->dep : NULL;
+    }
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    struct dep_entry *dep =
+        next_dep(purge, after == NULL ? service->catalogue.deps : after->next);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return dep;
+}
+
+void purge_settle(struct service *service, const struct purge_entry *purge)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        leases_settle_for_dep(service, dep);
+    }
+}
+
 struct approval_entry *purge_entry_approval(struct purge_entry *purge,
                                             const char *identity)
 {
@@ -160,6 +209,24 @@ static enum hf_status load_officer(void *context, const struct record *record,
     return HF_OK;
 }
 
+/* What a purge in this phase has ended. The catalogue is locked for writing, or
+ * nobody else knows it yet. */
+static void end_what_goes(struct service *service,
+                          const struct purge_entry *purge)
+{
+    enum purge_phase phase = purge->record.phase;
+    if (!purge_is_of_tenant(purge)) {
+        purge->dep->closed = purge->dep->closed || purge_is_closed(phase);
+        return;
+    }
+    purge->tenant->ended = purge->tenant->ended || purge_is_ending(phase);
+    struct dep_entry *dep = next_dep(purge, service->catalogue.deps);
+    for (; dep != NULL && purge_is_closed(phase);
+         dep = next_dep(purge, dep->next)) {
+        dep->closed = true;
+    }
+}
+
 static HF_STATUS link_purge(struct service *service, struct purge_entry *entry)
 {
     struct catalogue *catalogue = &service->catalogue;
@@ -169,9 +236,7 @@ static HF_STATUS link_purge(struct service *service, struct purge_entry *entry)
         entry->dep->tenant != entry->tenant) {
         return HF_E_CORRUPT;
     }
-    if (purge_is_closed(entry->record.phase)) {
-        entry->dep->closed = true;
-    }
+    end_what_goes(service, entry);
     return HF_OK;
 }
 
@@ -401,7 +466,8 @@ HF_STATUS purge_move_begin(struct service *service, struct purge_entry *purge,
         .phase = record->phase,
         .paused = record->paused,
         .approvals = seen->approvals,
-        .approvals_needed = purge_approvals_needed(record->force),
+        .approvals_needed =
+            purge_approvals_needed(record->force, purge_is_of_tenant(purge)),
         .earlier_open = seen->earlier_open,
         .has_strays = seen->has_strays,
         .now_ms = service_wall_ms(service),
@@ -421,6 +487,9 @@ HF_STATUS purge_move_begin(struct service *service, struct purge_entry *purge,
 HF_STATUS purge_move_dep(struct purge_move *move, enum dep_event event)
 {
     const struct dep_entry *dep = move->purge->dep;
+    if (purge_is_of_tenant(move->purge)) {
+        return HF_OK;
+    }
     struct dep_step step;
     enum reason reason = REASON_NONE;
     const struct dep_facts facts = {
@@ -476,11 +545,14 @@ HF_STATUS purge_move_commit(struct purge_move *move)
         purge->dep->record = move->dep_next;
         purge->dep->stamp = move->dep_stamp;
     }
-    if (purge_is_closed(purge->record.phase)) {
-        purge->dep->closed = true;
-    }
+    end_what_goes(service, purge);
     pthread_rwlock_unlock(&service->catalogue.lock);
-    leases_narrow_for_dep(service, purge->dep); /* */
+    struct dep_entry *dep = NULL;
+    bool serves =
+        purge_is_of_tenant(purge) && !purge_is_ending(purge->record.phase);
+    while (!serves && (dep = purge_next_dep(service, purge, dep)) != NULL) {
+        leases_narrow_for_dep(service, dep); /* */
+    }
     return status;
 }
 

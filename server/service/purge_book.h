@@ -22,7 +22,7 @@ struct approval_entry {
 struct purge_entry {
     struct purge_record record;
     struct stamp stamp;
-    struct dep_entry *dep;
+    struct dep_entry *dep; /* the built-in one: of the whole tenant */
     struct tenant_entry *tenant;
     /* as many as officers were registered; those of record.version count */
     struct approval_entry approvals[OFFICERS_MAX];
@@ -55,6 +55,18 @@ struct purge_entry *purge_book_purge(const struct purge_book *book,
 /* the one of a DEP that is open; NULL: none */
 struct purge_entry *purge_book_open(const struct purge_book *book,
                                     const struct dep_entry *dep);
+/* another one of this tenant that was executed and is not done; NULL: none */
+struct purge_entry *purge_book_running(const struct purge_book *book,
+                                       const struct purge_entry *beside);
+/* purge_is_of_tenant: of every DEP of its tenant, of every type (R-15.17).
+ * purge_next_dep: the next DEP that goes with it, behind the given one (NULL:
+ * the first); takes the catalogue's lock. */
+bool purge_is_of_tenant(const struct purge_entry *purge);
+struct dep_entry *purge_next_dep(struct service *service,
+                                 const struct purge_entry *purge,
+                                 const struct dep_entry *after);
+/* purge_settle: waits for whoever was served by what goes with it. */
+void purge_settle(struct service *service, const struct purge_entry *purge);
 struct approval_entry *purge_entry_approval(struct purge_entry *purge,
                                             const char *identity);
 
@@ -66,6 +78,12 @@ void purge_book_add_purge(struct purge_book *book, struct purge_entry *entry);
 HF_STATUS purge_book_add_tombstone(struct purge_book *book,
                                    const struct record_key *key);
 
+/* purge_tombstones_mark: some of the resources that go with it and have no
+ * tombstone yet; *out_none: there was none. HF_E_CONFLICT: one was changed
+ * meanwhile; look again. */
+HF_STATUS purge_tombstones_mark(struct service *service,
+                                const struct purge_entry *purge,
+                                uint64_t *out_marked, bool *out_none);
 /* purge_tombstones_sum: how many tombstones of this purge the store holds, and
  * the hash of their set. */
 HF_STATUS purge_tombstones_sum(struct service *service,
@@ -97,12 +115,13 @@ HF_STATUS purge_move_begin(struct service *service, struct purge_entry *purge,
                            const struct purge_seen *seen,
                            struct purge_move *out_move,
                            enum reason *out_reason);
-/* purge_move_dep: the DEP takes this event in the same change. */
+/* purge_move_dep: the DEP takes this event in the same change; of a tenant no
+ * DEP does: what it was, it was to the end (R-3.14). */
 HF_STATUS purge_move_dep(struct purge_move *move, enum dep_event event);
 /* purge_move_put: the records into the change (once next is complete). */
 HF_STATUS purge_move_put(struct purge_move *move);
 /* purge_move_commit: ledger, then memory, then every lease of the DEP is dead.
- * The caller waits for them (leases_settle_for_dep) when it has let go of
+ * The caller waits for them (purge_settle) when it has let go of
  * record_lock, and before it answers (R-15.4). */
 HF_STATUS purge_move_commit(struct purge_move *move);
 void purge_move_end(struct purge_move *move);

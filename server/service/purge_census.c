@@ -10,6 +10,7 @@ struct walk {
     struct service *service;
     struct tenant_entry *tenant;
     const struct dep_entry *dep;
+    bool whole; /* every resource of the tenant, with every root of it */
     struct purge_census *out;
     struct resource_record resource;
 };
@@ -49,7 +50,7 @@ static void note_marked(struct walk *walk, const struct record *record)
     if (!purges_is_tombstoned(walk->service, &key)) {
         walk->out->unmarked++;
     }
-    for (size_t i = 0; i < resource->wrap_count; i++) {
+    for (size_t i = 0; i < resource->wrap_count && !walk->whole; i++) {
         const struct dep_ref *ref = &resource->wraps[i];
         /* every generation of the DEP itself goes with it */
         if (!id_equal(&ref->dep, &walk->dep->record.id) &&
@@ -67,7 +68,7 @@ static enum hf_status look(void *context, const struct record *record,
     (void)stamp;
     HF_TRY(resource_decode(record, &walk->resource));
     const struct purge_resource what = {
-        .assigned = id_equal(&walk->resource.assigned, dep),
+        .assigned = walk->whole || id_equal(&walk->resource.assigned, dep),
         .effective = walk->resource.envelope_len > 0 &&
                      id_equal(&walk->resource.effective.dep, dep),
     };
@@ -100,6 +101,7 @@ HF_STATUS purge_census_take(struct service *service,
     walk->service = service;
     walk->tenant = tenant;
     walk->dep = dep;
+    walk->whole = dep->record.type == DEP_TYPE_SERVICE_MANAGED;
     walk->out = out;
     enum hf_status status =
         ledger_each(service->ledger, RECORD_RESOURCE, &page, look, walk);

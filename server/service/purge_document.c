@@ -70,16 +70,50 @@ static void put_earlier(struct service *service,
     }
 }
 
-static void put_what(struct service *service, struct statement_writer *writer,
-                     const struct purge_entry *purge,
-                     const struct purge_record *record)
+/* Every DEP of the tenant: how many, and which, in the order of their making.
+ */
+static HF_STATUS put_deps(struct service *service,
+                          struct statement_writer *writer,
+                          const struct purge_entry *purge)
+{
+    uint8_t digest[HF_SHA256_BYTES] = {0};
+    uint8_t link[HF_SHA256_BYTES + HF_ID_BYTES];
+    uint64_t count = 0;
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        memcpy(link, digest, sizeof digest);
+        memcpy(link + sizeof digest, dep->record.id.bytes, HF_ID_BYTES);
+        HF_TRY(sha256(BYTES_OF(link), digest));
+        count++;
+    }
+    put_count(writer, "deps", count);
+    put_hex(writer, "deps_digest", digest, sizeof digest);
+    return HF_OK;
+}
+
+static HF_STATUS put_subject(struct service *service,
+                             struct statement_writer *writer,
+                             const struct purge_entry *purge)
 {
     char name[HF_NAME_MAX_BYTES + 1];
+    if (purge_is_of_tenant(purge)) {
+        statement_put_text(writer, "deletes", "the whole tenant", LINE_BYTES);
+        return put_deps(service, writer, purge);
+    }
     pthread_rwlock_rdlock(&service->catalogue.lock);
     memcpy(name, purge->dep->record.name, sizeof name);
     pthread_rwlock_unlock(&service->catalogue.lock);
-    put_id(writer, "dep", &record->dep);
+    put_id(writer, "dep", &purge->record.dep);
     statement_put_text(writer, "dep_name", name, HF_NAME_MAX_BYTES);
+    return HF_OK;
+}
+
+static HF_STATUS put_what(struct service *service,
+                          struct statement_writer *writer,
+                          const struct purge_entry *purge,
+                          const struct purge_record *record)
+{
+    HF_TRY(put_subject(service, writer, purge));
     statement_put_text(writer, "requester", record->requester,
                        HF_URI_MAX_BYTES);
     put_time(writer, "requested_at", record->requested_ms);
@@ -87,6 +121,7 @@ static void put_what(struct service *service, struct statement_writer *writer,
     statement_put_text(writer, "contact", record->contact,
                        PURGE_TEXT_MAX_BYTES);
     statement_put_flag(writer, "forced", record->force);
+    return HF_OK;
 }
 
 HF_STATUS purge_write_document(struct service *service,
@@ -98,7 +133,10 @@ HF_STATUS purge_write_document(struct service *service,
     struct statement_writer writer =
         statement_begin((char *)out->text, sizeof out->text, APPROVAL_TITLE);
     purge_name(purge, object);
-    statement_put_text(&writer, "verb", verb_method(VERB_EXECUTE_PURGE),
+    statement_put_text(&writer, "verb",
+                       verb_method(purge_is_of_tenant(purge)
+                                       ? VERB_DELETE_TENANT
+                                       : VERB_EXECUTE_PURGE),
                        HF_NAME_MAX_BYTES);
     statement_put_text(&writer, "tenant", purge->tenant->record.name,
                        HF_NAME_MAX_BYTES);
@@ -107,7 +145,7 @@ HF_STATUS purge_write_document(struct service *service,
     statement_put_number(&writer, "version", record->version);
     put_hex(&writer, "nonce", record->nonce, sizeof record->nonce);
     put_time(&writer, "expires_at", record->expires_ms);
-    put_what(service, &writer, purge, record);
+    HF_TRY(put_what(service, &writer, purge, record));
     put_count(&writer, "resources", record->resources);
     put_earlier(service, &writer, "earlier_wrap", record);
     statement_put_flag(&writer, "accepts_earlier_wraps", accepting);
@@ -132,24 +170,48 @@ static void put_approvals(struct statement_writer *writer,
     }
 }
 
+static void put_token(struct statement_writer *writer,
+                      const struct token *token)
+{
+    struct token_profile profile;
+    token_profile_get(token, &profile);
+    statement_put_text(writer, "token_label", profile.label, 32);
+    statement_put_text(writer, "token_serial", profile.serial, 16);
+}
+
+/* Where they were, and what their labels began with. */
+static void put_objects(struct service *service,
+                        struct statement_writer *writer,
+                        const struct purge_entry *purge)
+{
+    char label[HF_LABEL_MAX_BYTES + 1];
+    put_token(writer, service->settings.ak_token);
+    if (purge_is_of_tenant(purge)) {
+        if (service->settings.sharepoint_ak_token != NULL) {
+            put_token(writer, service->settings.sharepoint_ak_token);
+        }
+        statement_put_text(writer, "objects", "hf-ak: of each of its DEPs",
+                           sizeof label);
+        return;
+    }
+    ak_label_prefix(&purge->record.dep, label);
+    statement_put_text(writer, "objects", label, sizeof label);
+}
+
 static HF_STATUS write_certificate(struct service *service,
                                    const struct purge_entry *purge,
                                    const struct purge_record *record,
                                    struct certificate_record *out)
 {
     char object[PURGE_NAME_BYTES];
-    char label[HF_LABEL_MAX_BYTES + 1];
-    struct token_profile profile;
     struct statement_writer writer =
         statement_begin((char *)out->text, sizeof out->text, CERTIFICATE_TITLE);
     purge_name(purge, object);
-    ak_label_prefix(&record->dep, label);
-    token_profile_get(service->settings.ak_token, &profile);
     statement_put_text(&writer, "tenant", purge->tenant->record.name,
                        HF_NAME_MAX_BYTES);
     put_id(&writer, "tenant_id", &record->tenant);
     statement_put_text(&writer, "object", object, sizeof object);
-    put_what(service, &writer, purge, record);
+    HF_TRY(put_what(service, &writer, purge, record));
     put_approvals(&writer, purge);
     statement_put_text(&writer, "executor", record->executor, HF_URI_MAX_BYTES);
     put_time(&writer, "executed_at", record->executed_ms);
@@ -158,9 +220,7 @@ static HF_STATUS write_certificate(struct service *service,
     put_hex(&writer, "tombstones", record->tombstones,
             sizeof record->tombstones);
     put_time(&writer, "tombstoned_at", record->tombstoned_ms);
-    statement_put_text(&writer, "token_label", profile.label, 32);
-    statement_put_text(&writer, "token_serial", profile.serial, 16);
-    statement_put_text(&writer, "objects", label, sizeof label);
+    put_objects(service, &writer, purge);
     put_time(&writer, "destroyed_at", record->destroyed_ms);
     put_time(&writer, "verified_at", record->verified_ms);
     statement_put_text(&writer, "verified", record->evidence,

@@ -48,6 +48,22 @@ static bool is_destroyed(const struct purge_entry *purge)
            purge->record.phase == PURGE_PURGED;
 }
 
+static void look_for(struct service *service, struct purge_entry *purge)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        size_t found = 0;
+        enum hf_status status = ak_objects_destroy(service, dep, &found);
+        if (found > 0) {
+            report_return(service, purge, found);
+        }
+        if (status != HF_OK) {
+            log_event(LOG_ERROR, "purge.guard_failed",
+                      LOG_TEXT("status", hf_status_name(status)));
+        }
+    }
+}
+
 static void guard(void *argument)
 {
     struct service *service = argument;
@@ -55,17 +71,8 @@ static void guard(void *argument)
     struct purge_entry *purge = service->purges->purges;
     pthread_rwlock_unlock(&service->catalogue.lock);
     while (purge != NULL) {
-        size_t found = 0;
         if (is_destroyed(purge)) {
-            enum hf_status status =
-                ak_objects_destroy(service, &purge->record.dep, &found);
-            if (found > 0) {
-                report_return(service, purge, found);
-            }
-            if (status != HF_OK) {
-                log_event(LOG_ERROR, "purge.guard_failed",
-                          LOG_TEXT("status", hf_status_name(status)));
-            }
+            look_for(service, purge);
         }
         pthread_rwlock_rdlock(&service->catalogue.lock);
         purge = purge->next;

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 #include "hsm/base/text.h"
 
+#include "server/service/availability_key.h"
 #include "server/service/dep_view.h"
 #include "server/service/purge_book.h"
 #include "server/service/purge_evidence.h"
@@ -39,6 +40,7 @@ void purge_show(struct service *service, const struct purge_entry *purge,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     memcpy(out->tenant, purge->tenant->record.name, sizeof out->tenant);
     memcpy(out->dep_name, purge->dep->record.name, sizeof out->dep_name);
+    out->of_tenant = purge_is_of_tenant(purge);
     out->record = purge->record;
     etag_write(&purge->stamp, out->etag);
     for (size_t i = 0;
@@ -179,14 +181,15 @@ static HF_STATUS check_text(const char *field, const char *text,
 }
 
 static HF_STATUS check_request(const struct purge_request *request,
-                               struct problem *problem)
+                               bool of_tenant, struct problem *problem)
 {
     HF_TRY(check_text("reason", request->reason, problem));
     HF_TRY(check_text("contact", request->contact, problem));
     if (!request->confirm) {
         return problem_field(problem, "confirm",
-                             "must be true: at its end nothing below this DEP "
-                             "can be opened by anybody");
+                             "must be true: at its end nothing below this %s "
+                             "can be opened by anybody",
+                             of_tenant ? "tenant" : "DEP");
     }
     return HF_OK;
 }
@@ -278,7 +281,8 @@ static HF_STATUS fill_new(const struct admin *admin,
     record->dep = purge->dep->record.id;
     record->phase = PURGE_REQUESTED;
     record->force = request->force;
-    record->before = purge->dep->record.state;
+    record->before =
+        purge_is_of_tenant(purge) ? DEP_ENABLED : purge->dep->record.state;
     memcpy(record->reason, request->reason, sizeof record->reason);
     memcpy(record->contact, request->contact, sizeof record->contact);
     memcpy(record->requester, admin->caller->identity,
@@ -315,6 +319,38 @@ static HF_STATUS record_new(const struct admin *admin,
     return status;
 }
 
+/* the availability key of all geos is no tenant's to be destroyed. */
+static bool rests_on_all(struct service *service,
+                         const struct purge_entry *purge)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        if (ak_is_shared(&dep->record)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* record_lock is held. One at a time; not where it could not end. */
+static HF_STATUS check_tenant(const struct admin *admin,
+                              const struct purge_entry *purge)
+{
+    struct service *service = admin->service;
+    if (purge_book_open(service->purges, purge->dep) != NULL) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "the deletion of this tenant was asked for already");
+    }
+    if (rests_on_all(service, purge)) {
+        return problem_set(admin->problem, REASON_STATE_CONFLICT,
+                           "geos of this tenant rest on the availability key "
+                           "of all geos (sharepoint_ak_scope: per-deployment): "
+                           "it cannot be destroyed for one tenant, so that "
+                           "this one cannot be deleted");
+    }
+    return HF_OK;
+}
+
 /* record_lock is held. */
 static HF_STATUS request_locked(struct admin *admin,
                                 const struct purge_request *request,
@@ -326,7 +362,10 @@ static HF_STATUS request_locked(struct admin *admin,
     enum reason reason = REASON_NONE;
     const struct dep_facts facts = {.type = dep->record.type,
                                     .state = dep->record.state};
-    if (dep_next(&facts, DEP_EV_REQUEST_PURGE, &step, &reason) != HF_OK) {
+    if (purge_is_of_tenant(*purge)) {
+        HF_TRY(check_tenant(admin, *purge));
+    } else if (dep_next(&facts, DEP_EV_REQUEST_PURGE, &step, &reason) !=
+               HF_OK) {
         return refuse_event(admin, dep);
     }
     HF_TRY(fill_new(admin, request, *purge));
@@ -369,6 +408,32 @@ static HF_STATUS request_new(struct admin *admin,
     return status;
 }
 
+/* As many as will be needed. */
+static HF_STATUS check_officers(const struct admin *admin, uint32_t needed)
+{
+    return purges_officer_count(admin->service, admin->tenant) >= needed
+               ? HF_OK
+               : problem_set(admin->problem, REASON_APPROVERS_MISSING,
+                             "fewer approvers are registered than this purge "
+                             "needs (%u): SetPurgeApprovers first",
+                             needed);
+}
+
+/* Asked for, or a repeat: as it is now. */
+static HF_STATUS answer_request(const struct admin *admin,
+                                struct purge_view *out)
+{
+    char id[HF_ID_TEXT];
+    id_format(&admin->object, id);
+    const struct purge_entry *purge = find(admin->service, admin->tenant, id);
+    if (purge == NULL) {
+        return refuse_missing(admin->problem);
+    }
+    purge_settle(admin->service, purge); /* of a repeat too */
+    purge_show(admin->service, purge, out);
+    return HF_OK;
+}
+
 HF_STATUS purges_request(struct service *service, const struct caller *caller,
                          const struct purge_request *request,
                          struct purge_view *out, struct problem *problem)
@@ -382,7 +447,7 @@ HF_STATUS purges_request(struct service *service, const struct caller *caller,
     };
     HF_TRY(admin_begin(&admin, request->tenant));
     if (!admin.seen) {
-        HF_TRY(check_request(request, problem));
+        HF_TRY(check_request(request, false, problem));
         struct dep_entry *dep = dep_find(service, admin.tenant, request->dep);
         if (dep == NULL) {
             return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
@@ -390,28 +455,44 @@ HF_STATUS purges_request(struct service *service, const struct caller *caller,
         if (dep->record.type != DEP_TYPE_EXCHANGE_MAILBOX) {
             return refuse_event(&admin, dep);
         }
-        if (purges_officer_count(service, admin.tenant) <
-            purge_approvals_needed(request->force)) {
-            return problem_set(problem, REASON_APPROVERS_MISSING,
-                               "fewer approvers are registered than this purge "
-                               "needs (%u): SetPurgeApprovers first",
-                               purge_approvals_needed(request->force));
-        }
+        HF_TRY(check_officers(&admin,
+                              purge_approvals_needed(request->force, false)));
         HF_TRY(check_evidence(&admin, dep, request->force));
         HF_TRY(request_new(&admin, request, dep, out));
         if (request->mutation.validate_only) {
             return HF_OK;
         }
     }
-    char id[HF_ID_TEXT];
-    id_format(&admin.object, id);
-    const struct purge_entry *purge = find(service, admin.tenant, id);
-    if (purge == NULL) {
-        return refuse_missing(problem);
+    return answer_request(&admin, out);
+}
+
+HF_STATUS purges_delete_tenant(struct service *service,
+                               const struct caller *caller,
+                               const struct purge_request *request,
+                               struct purge_view *out, struct problem *problem)
+{
+    struct admin admin = {
+        .service = service,
+        .caller = caller,
+        .verb = VERB_DELETE_TENANT,
+        .mutation = &request->mutation,
+        .problem = problem,
+    };
+    HF_TRY(admin_begin(&admin, request->tenant));
+    if (!admin.seen) {
+        HF_TRY(check_request(request, true, problem));
+        HF_TRY(check_officers(&admin, purge_approvals_needed(false, true)));
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        struct dep_entry *dep = catalogue_dep_by_id(
+            &service->catalogue, &admin.tenant->record.service_managed);
+        pthread_rwlock_unlock(&service->catalogue.lock);
+        CHECK(dep != NULL); /* made with the tenant */
+        HF_TRY(request_new(&admin, request, dep, out));
+        if (request->mutation.validate_only) {
+            return HF_OK;
+        }
     }
-    leases_settle_for_dep(service, purge->dep); /* of a repeat too */
-    purge_show(service, purge, out);
-    return HF_OK;
+    return answer_request(&admin, out);
 }
 
 /* --- renew, cancel ------------------------------------------------------ */
@@ -498,7 +579,7 @@ static HF_STATUS order(struct admin *admin, const struct purge_order *order,
         pthread_mutex_unlock(&service->record_lock);
         HF_TRY(status);
     }
-    leases_settle_for_dep(service, purge->dep); /* of a repeat too */
+    purge_settle(service, purge); /* of a repeat too */
     purge_show(service, purge, out);
     return HF_OK;
 }

@@ -1,4 +1,5 @@
-/* purge_steps: what an operation of kind PURGE does in each phase.
+/* purge_steps: what an operation of kind PURGE, or DELETE_TENANT, does in each
+ * phase; of a tenant with every DEP of it (R-15.17).
  *
  *   HOLDING      waits; then looks that nothing would be lost unasked
  *   TOMBSTONING  marks every resource of the DEP, a few in a transaction
@@ -27,9 +28,7 @@
 #define RETRY_MS       5000  /* after what may succeed later */
 #define HOLD_LOOK_MS   60000 /* at most between two looks at the clock */
 #define PAUSED_LOOK_MS 2000
-#define MARK_BATCH     5   /* resources in one transaction */
-#define MARK_MAX       200 /* in one step */
-#define FORGET_MAX     8   /* generations in one transaction */
+#define FORGET_MAX     8 /* generations, or DEPs, in one transaction */
 
 static void later(struct operation_step *step, int64_t wait_ms,
                   const char *error)
@@ -100,7 +99,7 @@ static HF_STATUS advance_move(struct service *service, struct purge_move *move,
     if (advance->fill != NULL) {
         advance->fill(&move->next, advance->context);
     }
-    if (advance->dep_ends) {
+    if (advance->dep_ends && !purge_is_of_tenant(move->purge)) {
         enum reason reason = REASON_NONE;
         HF_TRY(purge_move_dep(move, DEP_EV_PURGED));
         HF_TRY(ak_next(move->dep_next.ak_state, AK_EV_DESTROY,
@@ -130,7 +129,7 @@ static HF_STATUS advance(struct operation_step *step, struct purge_entry *purge,
     pthread_mutex_unlock(&service->record_lock);
     if (admin_is_stored(status)) {
         /* what was served before is over, on every generation */
-        leases_settle_for_dep(service, purge->dep);
+        purge_settle(service, purge);
     }
     if (status == HF_E_PRECONDITION) {
         later(step, PAUSED_LOOK_MS, reason_word(reason));
@@ -198,147 +197,6 @@ static void hold(struct operation_step *step, struct purge_entry *purge)
 
 /* --- TOMBSTONING -------------------------------------------------------- */
 
-struct marks {
-    struct operation_step *step;
-    const struct purge_entry *purge;
-    struct resource_record resource;
-    char ids[MARK_MAX][HF_RESOURCE_ID_MAX_BYTES + 1];
-    enum resource_type types[MARK_MAX];
-    size_t count;
-};
-
-/* Which resources of the DEP have no tombstone yet. */
-static enum hf_status find_unmarked(void *context, const struct record *record,
-                                    const struct stamp *stamp)
-{
-    struct marks *marks = context;
-    struct record_key key = {.len = record->key_len};
-    (void)stamp;
-    if (marks->count == MARK_MAX) {
-        return HF_E_LIMIT;
-    }
-    HF_TRY(resource_decode(record, &marks->resource));
-    if (!id_equal(&marks->resource.assigned, &marks->purge->record.dep)) {
-        return HF_OK;
-    }
-    memcpy(key.bytes, record->key, record->key_len);
-    pthread_rwlock_rdlock(&marks->step->service->catalogue.lock);
-    bool marked = purges_is_tombstoned(marks->step->service, &key);
-    pthread_rwlock_unlock(&marks->step->service->catalogue.lock);
-    if (!marked) {
-        memcpy(marks->ids[marks->count], marks->resource.id,
-               sizeof marks->resource.id);
-        marks->types[marks->count++] = marks->resource.type;
-    }
-    return HF_OK;
-}
-
-/* The resource's record is written again with its tombstone, so that whoever
- * read it before the tombstone and wants to change it loses the race. */
-static HF_STATUS put_mark(struct marks *marks, size_t at, struct change *change,
-                          struct resource_view *view, struct record_key *key)
-{
-    struct service *service = marks->step->service;
-    const struct purge_record *purge = &marks->purge->record;
-    const struct stamp none = {.version = 0};
-    HF_TRY(resource_load(service, marks->purge->tenant, marks->types[at],
-                         marks->ids[at], view));
-    if (!id_equal(&view->record.assigned, &purge->dep)) {
-        return HF_E_CONFLICT; /* taken elsewhere meanwhile: not ours */
-    }
-    struct tombstone_record tombstone = {
-        .tenant = purge->tenant,
-        .type = marks->types[at],
-        .purge = purge->id,
-        .created_ms = service_wall_ms(service),
-    };
-    memcpy(tombstone.id, marks->ids[at], sizeof tombstone.id);
-    struct record *record = calloc(1, sizeof *record);
-    if (record == NULL) {
-        return HF_E_NO_MEMORY;
-    }
-    enum hf_status status = tombstone_encode(&tombstone, record);
-    if (status == HF_OK) {
-        status = change_put(change, record, &none, NULL);
-    }
-    free(record);
-    *key = key_of_resource(&purge->tenant, marks->types[at], marks->ids[at]);
-    HF_TRY(status);
-    return resource_put(view, change, NULL);
-}
-
-static HF_STATUS keep_marks(struct service *service,
-                            const struct record_key *keys, size_t count)
-{
-    enum hf_status status = HF_OK;
-    pthread_rwlock_wrlock(&service->catalogue.lock);
-    for (size_t i = 0; i < count && status == HF_OK; i++) {
-        status = purge_book_add_tombstone(service->purges, &keys[i]);
-    }
-    pthread_rwlock_unlock(&service->catalogue.lock);
-    return status;
-}
-
-static HF_STATUS mark_some(struct marks *marks, size_t from, size_t count,
-                           struct resource_view *view)
-{
-    struct service *service = marks->step->service;
-    struct record_key keys[MARK_BATCH];
-    HF_OWNED(change_freep) struct change *change = NULL;
-    HF_TRY(change_new(&change));
-    for (size_t i = 0; i < count; i++) {
-        HF_TRY(put_mark(marks, from + i, change, view, &keys[i]));
-    }
-    HF_TRY(ledger_commit(service->ledger, change));
-    return keep_marks(service, keys, count);
-}
-
-/* Assignments wait meanwhile: none of these is taken elsewhere while it is
- * marked. */
-static HF_STATUS mark_all(struct marks *marks)
-{
-    struct service *service = marks->step->service;
-    struct resource_view *view = calloc(1, sizeof *view);
-    enum hf_status status = view == NULL ? HF_E_NO_MEMORY : HF_OK;
-    for (size_t i = 0; i < marks->count && status == HF_OK; i += MARK_BATCH) {
-        size_t count = marks->count - i < MARK_BATCH ? marks->count - i
-                                                     : (size_t)MARK_BATCH;
-        pthread_mutex_lock(&service->record_lock);
-        status = mark_some(marks, i, count, view);
-        pthread_mutex_unlock(&service->record_lock);
-        marks->step->record.done += status == HF_OK ? count : 0;
-    }
-    free(view);
-    return status;
-}
-
-/* True when none was left to be marked. */
-static bool mark(struct operation_step *step, const struct purge_entry *purge)
-{
-    const struct store_page page = {
-        .prefix = BYTES_OF(purge->record.tenant.bytes),
-        .max = SIZE_MAX,
-    };
-    struct marks *marks = calloc(1, sizeof *marks);
-    if (marks == NULL) {
-        later_status(step, "the mailboxes cannot be marked", HF_E_NO_MEMORY);
-        return false;
-    }
-    marks->step = step;
-    marks->purge = purge;
-    enum hf_status status = ledger_each(step->service->ledger, RECORD_RESOURCE,
-                                        &page, find_unmarked, marks);
-    bool none = status == HF_OK && marks->count == 0;
-    if (status == HF_OK || status == HF_E_LIMIT) {
-        status = mark_all(marks);
-    }
-    free(marks);
-    if (status != HF_OK && hf_status_class(status) != HF_CLASS_CONFLICT) {
-        later_status(step, "the mailboxes cannot be marked", status);
-    }
-    return none;
-}
-
 /* What is sealed: how many there are, which, and what stays of them. */
 struct sealed_marks {
     uint64_t count;
@@ -390,7 +248,9 @@ static void seal_marks(struct operation_step *step, struct purge_entry *purge,
         later_status(step, "the tombstones cannot be read", status);
         return;
     }
-    if (marks.count < census->marked || census->unmarked > 0) {
+    /* some of a tenant's were purged or deleted before */
+    bool fewer = !purge_is_of_tenant(purge) && marks.count < census->marked;
+    if (fewer || census->unmarked > 0) {
         later(step, 0, ""); /* the next look finds them */
         return;
     }
@@ -405,7 +265,15 @@ static void seal_marks(struct operation_step *step, struct purge_entry *purge,
 
 static void tombstone(struct operation_step *step, struct purge_entry *purge)
 {
-    if (!mark(step, purge)) {
+    uint64_t marked = 0;
+    bool none = false;
+    enum hf_status status =
+        purge_tombstones_mark(step->service, purge, &marked, &none);
+    step->record.done += marked;
+    if (status != HF_OK && hf_status_class(status) != HF_CLASS_CONFLICT) {
+        later_status(step, "the mailboxes cannot be marked", status);
+    }
+    if (!none) {
         return;
     }
     struct purge_census *census = take_census(step, purge);
@@ -427,8 +295,12 @@ static void destroy(struct operation_step *step, struct purge_entry *purge)
 {
     size_t found = 0;
     int64_t now_ms = service_wall_ms(step->service);
-    enum hf_status status =
-        ak_objects_destroy(step->service, &purge->record.dep, &found);
+    enum hf_status status = HF_OK;
+    struct dep_entry *dep = NULL;
+    while (status == HF_OK &&
+           (dep = purge_next_dep(step->service, purge, dep)) != NULL) {
+        status = ak_objects_destroy(step->service, dep, &found);
+    }
     if (status != HF_OK) {
         later_status(step, "the availability key cannot be destroyed", status);
         log_event(LOG_ERROR, "purge.destroy_failed",
@@ -457,13 +329,12 @@ static void fill_verified(struct purge_record *next, const void *context)
 
 static HF_STATUS ask_verifier(struct service *service,
                               const struct dep_entry *dep,
+                              const struct wrapped_copy *copy,
                               struct absence_answer *answer)
 {
     const struct verifier *verifier = service->settings.verifier;
-    const struct generation_entry *generation =
-        catalogue_generation(dep, dep->record.generation);
-    const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
     struct absence_question question = {
+        .type = dep->record.type,
         .dep = dep->record.id,
         .suite = (enum token_suite)copy->suite,
         .wrapped = {copy->wrapped, copy->wrapped_len},
@@ -476,11 +347,32 @@ static HF_STATUS ask_verifier(struct service *service,
                : verifier->verify(verifier->self, &question, answer);
 }
 
+/* One after the other, until one is found. A DEP of the tenant that was purged
+ * before has no copy to be tried: its own certificate says it is gone. */
+static HF_STATUS ask_of_all(struct service *service,
+                            const struct purge_entry *purge,
+                            struct absence_answer *answer)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        const struct generation_entry *generation =
+            catalogue_generation(dep, dep->record.generation);
+        const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
+        if (purge_is_of_tenant(purge) && copy->wrapped_len == 0) {
+            continue;
+        }
+        HF_TRY(ask_verifier(service, dep, copy, answer));
+        if (answer->left > 0 || answer->opened) {
+            return HF_OK;
+        }
+    }
+    return HF_OK;
+}
+
 static void verify(struct operation_step *step, struct purge_entry *purge)
 {
     struct verified verified = {.now_ms = service_wall_ms(step->service)};
-    enum hf_status status =
-        ask_verifier(step->service, purge->dep, &verified.answer);
+    enum hf_status status = ask_of_all(step->service, purge, &verified.answer);
     if (status != HF_OK) {
         later_status(step, "the destruction cannot be verified", status);
         return;
@@ -531,6 +423,11 @@ struct forgetting {
     struct generation_record next[FORGET_MAX];
     struct stamp stamps[FORGET_MAX];
     size_t count;
+    /* of a tenant: DEPs whose availability key is not said to be gone (3.6) */
+    struct dep_entry *deps[FORGET_MAX];
+    struct dep_record deps_next[FORGET_MAX];
+    struct stamp dep_stamps[FORGET_MAX];
+    size_t dep_count;
 };
 
 static void find_copies(const struct dep_entry *dep,
@@ -549,6 +446,38 @@ static void find_copies(const struct dep_entry *dep,
     }
 }
 
+/* As many as fit: the copies first. */
+static void find_all(struct service *service, const struct purge_entry *purge,
+                     struct forgetting *forgetting)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        find_copies(dep, forgetting);
+    }
+    while (purge_is_of_tenant(purge) && forgetting->count == 0 &&
+           forgetting->dep_count < FORGET_MAX &&
+           (dep = purge_next_dep(service, purge, dep)) != NULL) {
+        struct dep_record *next = &forgetting->deps_next[forgetting->dep_count];
+        enum reason reason = REASON_NONE;
+        *next = dep->record;
+        if (ak_next(next->ak_state, AK_EV_DESTROY, &next->ak_state, &reason) ==
+            HF_OK) {
+            forgetting->deps[forgetting->dep_count++] = dep;
+        }
+    }
+}
+
+static HF_STATUS put_deps(struct forgetting *forgetting, struct record *record,
+                          struct change *change)
+{
+    for (size_t i = 0; i < forgetting->dep_count; i++) {
+        HF_TRY(dep_encode(&forgetting->deps_next[i], record));
+        HF_TRY(change_put(change, record, &forgetting->deps[i]->stamp,
+                          &forgetting->dep_stamps[i]));
+    }
+    return HF_OK;
+}
+
 static HF_STATUS put_forgotten(struct service *service,
                                const struct purge_entry *purge,
                                struct forgetting *forgetting,
@@ -563,6 +492,9 @@ static HF_STATUS put_forgotten(struct service *service,
             status = change_put(change, record, &forgetting->entries[i]->stamp,
                                 &forgetting->stamps[i]);
         }
+    }
+    if (status == HF_OK) {
+        status = put_deps(forgetting, record, change);
     }
     free(record);
     HF_TRY(status);
@@ -592,6 +524,10 @@ static HF_STATUS forget_some(struct service *service,
         forgetting->entries[i]->record = forgetting->next[i];
         forgetting->entries[i]->stamp = forgetting->stamps[i];
     }
+    for (size_t i = 0; i < forgetting->dep_count; i++) {
+        forgetting->deps[i]->record = forgetting->deps_next[i];
+        forgetting->deps[i]->stamp = forgetting->dep_stamps[i];
+    }
     pthread_rwlock_unlock(&service->catalogue.lock);
     return status;
 }
@@ -607,8 +543,8 @@ static bool forget(struct operation_step *step, const struct purge_entry *purge)
         return false;
     }
     pthread_mutex_lock(&service->record_lock);
-    find_copies(purge->dep, forgetting);
-    bool none = forgetting->count == 0;
+    find_all(service, purge, forgetting);
+    bool none = forgetting->count == 0 && forgetting->dep_count == 0;
     if (!none) {
         status = forget_some(service, purge, forgetting);
     }

@@ -91,6 +91,7 @@ struct purge_view {
     char tenant[HF_NAME_MAX_BYTES + 1];
     struct purge_record record;
     char dep_name[HF_NAME_MAX_BYTES + 1];
+    bool of_tenant; /* the DEP is its built-in one: of everything */
     struct approval_record approvals[PURGE_APPROVALS_MAX];
     size_t approval_count;
     /* what an officer signs: without, and with the earlier wraps accepted */
@@ -120,6 +121,16 @@ struct purge_request {
 HF_STATUS purges_request(struct service *service, const struct caller *caller,
                          const struct purge_request *request,
                          struct purge_view *out, struct problem *problem);
+
+/* purges_delete_tenant: R-15.17: the same for every DEP of the tenant, of every
+ * type, and every resource; the request names no DEP, and force is not looked
+ * at. APPROVERS_MISSING, STATE_CONFLICT (asked for already, or it rests on a
+ * root of others). From the end of its hold on every verb of the tenant is
+ * refused TENANT_DELETED but those that look at what happened. */
+HF_STATUS purges_delete_tenant(struct service *service,
+                               const struct caller *caller,
+                               const struct purge_request *request,
+                               struct purge_view *out, struct problem *problem);
 
 /* What the verbs about one purge carry. */
 struct purge_order {

@@ -20,6 +20,7 @@ static void fill_view(const struct tenant_entry *tenant,
         .id = tenant->record.id,
         .production = tenant->record.production,
         .licensed = tenant->record.licensed,
+        .deleted = tenant->ended,
         .created_ms = tenant->record.created_ms,
     };
     memcpy(out->name, tenant->record.name, sizeof out->name);

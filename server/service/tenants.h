@@ -11,6 +11,7 @@ struct tenant_view {
     char name[HF_NAME_MAX_BYTES + 1];
     bool production;
     bool licensed;
+    bool deleted; /* the hold of its deletion is over */
     int64_t created_ms;
     char etag[ETAG_BYTES];
 };

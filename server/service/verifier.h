@@ -10,8 +10,11 @@
 
 #include "hsm/token/token.h"
 
+#include "server/domain/types.h"
+
 /* What must not be there, and what must not open. */
 struct absence_question {
+    enum dep_type type; /* in the token of DEPs of this type */
     char label_prefix[HF_LABEL_MAX_BYTES + 1];
     struct hf_id dep;     /* the CKA_IDs begin with it */
     struct token_key key; /* the availability key that was */

@@ -22,7 +22,8 @@ static char *object_of(struct rpc_arena *arena,
     case OPERATION_OFFBOARD_TENANT:
     case OPERATION_ROLL_AVAILABILITY_KEY:
         return codec_put_dep_name(arena, from->tenant, &record->object);
-    case OPERATION_PURGE: {
+    case OPERATION_PURGE:
+    case OPERATION_DELETE_TENANT: {
         char id[HF_ID_TEXT];
         id_format(&record->object, id);
         return codec_put_name(arena, from->tenant, "purges", id);

@@ -4,6 +4,7 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/handlers/operation_encode.h"
+#include "server/rpc/handlers/purge_encode.h"
 #include "server/rpc/method.h"
 #include "server/service/purges.h"
 
@@ -90,8 +91,8 @@ static char *name_of(struct rpc_arena *arena, const struct purge_view *from)
     return codec_put_name(arena, from->tenant, "purges", id);
 }
 
-static Holdfast__V1__Purge *encode(struct rpc_arena *arena,
-                                   const struct purge_view *from)
+Holdfast__V1__Purge *purge_put_message(struct rpc_arena *arena,
+                                       const struct purge_view *from)
 {
     const struct purge_record *record = &from->record;
     Holdfast__V1__Purge *out =
@@ -102,8 +103,11 @@ static Holdfast__V1__Purge *encode(struct rpc_arena *arena,
     if (!id_is_nil(&record->id)) {
         out->name = name_of(arena, from);
     }
-    out->dep = codec_put_dep_name(arena, from->tenant, &record->dep);
-    out->dep_id = rpc_arena_text(arena, "%s", from->dep_name);
+    out->whole_tenant = from->of_tenant;
+    if (!from->of_tenant) { /* its built-in DEP is not addressed */
+        out->dep = codec_put_dep_name(arena, from->tenant, &record->dep);
+        out->dep_id = rpc_arena_text(arena, "%s", from->dep_name);
+    }
     /* the numbers are the same, see PURGE_* */
     out->phase = (Holdfast__V1__PurgePhase)record->phase;
     out->paused = record->paused;
@@ -117,7 +121,8 @@ static Holdfast__V1__Purge *encode(struct rpc_arena *arena,
         arena, (struct bytes){from->document.text, from->document.len});
     out->accepting_document = codec_put_bytes(
         arena, (struct bytes){from->accepting.text, from->accepting.len});
-    out->approvals_needed = purge_approvals_needed(record->force);
+    out->approvals_needed =
+        purge_approvals_needed(record->force, from->of_tenant);
     out->executor = rpc_arena_text(arena, "%s", record->executor);
     out->evidence = rpc_arena_text(arena, "%s", record->evidence);
     out->etag = rpc_arena_text(arena, "%s", from->etag);
@@ -130,7 +135,7 @@ static Holdfast__V1__Purge *encode(struct rpc_arena *arena,
 
 static HF_STATUS answer(struct admin_work *work, const struct purge_view *view)
 {
-    Holdfast__V1__Purge *out = encode(work->arena, view);
+    Holdfast__V1__Purge *out = purge_put_message(work->arena, view);
     if (out == NULL) {
         return HF_E_NO_MEMORY;
     }
@@ -309,7 +314,7 @@ static HF_STATUS list(struct admin_work *work)
     HF_TRY(purges_list(work->service, work->caller, tenant, &page, &found,
                        work->problem));
     for (size_t i = 0; i < found.count; i++) {
-        items[i] = encode(work->arena, &found.views[i]);
+        items[i] = purge_put_message(work->arena, &found.views[i]);
     }
     out->purges = items;
     out->n_purges = found.count;

@@ -4,6 +4,7 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/handlers/operation_encode.h"
+#include "server/rpc/handlers/purge_encode.h"
 #include "server/rpc/method.h"
 #include "server/service/managed_roll.h"
 #include "server/service/tenants.h"
@@ -25,6 +26,7 @@ static Holdfast__V1__Tenant *encode(struct rpc_arena *arena,
     out->uid = codec_put_id(arena, &view->id);
     out->production = view->production;
     out->licensed = view->licensed;
+    out->deleted = view->deleted;
     out->create_time = codec_put_timestamp(arena, view->created_ms);
     out->etag = rpc_arena_text(arena, "%s", view->etag);
     out->revision = codec_put_revision(view->etag);
@@ -160,6 +162,31 @@ static HF_STATUS roll(struct admin_work *work)
     return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
 }
 
+static HF_STATUS delete_tenant(struct admin_work *work)
+{
+    const Holdfast__V1__DeleteTenantRequest *in =
+        (const Holdfast__V1__DeleteTenantRequest *)work->request;
+    struct purge_request request = {.confirm = in->confirm};
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(decode_name("name", in->name, request.tenant, work->problem));
+    HF_TRY(codec_text("reason", in->reason, request.reason,
+                      sizeof request.reason, work->problem));
+    HF_TRY(codec_text("contact", in->contact, request.contact,
+                      sizeof request.contact, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    struct purge_view *view = rpc_arena_alloc(work->arena, sizeof *view);
+    if (view == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    HF_TRY(purges_delete_tenant(work->service, work->caller, &request, view,
+                                work->problem));
+    work->reply = (ProtobufCMessage *)purge_put_message(work->arena, view);
+    return work->reply != NULL ? HF_OK : HF_E_NO_MEMORY;
+}
+
 static const struct rpc_method methods[] = {
     {
      .path = PATH "CreateTenant",
@@ -181,6 +208,13 @@ static const struct rpc_method methods[] = {
      .verb = VERB_LIST_TENANTS,
      .request = &holdfast__v1__list_tenants_request__descriptor,
      .admin = list,
+     },
+    {
+     .path = PATH "DeleteTenant",
+     .lane = LANE_ADMIN,
+     .verb = VERB_DELETE_TENANT,
+     .request = &holdfast__v1__delete_tenant_request__descriptor,
+     .admin = delete_tenant,
      },
     {
      .path = PATH "UpdateTenant",

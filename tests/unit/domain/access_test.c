@@ -37,6 +37,7 @@ static const enum verb tenant_admin[] = {
     VERB_ASSIGN_MAILBOX,
     VERB_GET_MAILBOX,
     VERB_DELETE_RESOURCE,
+    VERB_DELETE_TENANT,
     VERB_LIST_MAILBOXES,
     VERB_REWRAP_DEP,
     VERB_REFRESH_DEP,
@@ -603,6 +604,24 @@ static void test_no_such_verb(void **state)
     }
 }
 
+/* what looks, and nothing else. */
+static void test_what_outlives_a_tenant(void **state)
+{
+    (void)state;
+    static const enum verb looking[] = {
+        VERB_GET_TENANT,           VERB_GET_PURGE,
+        VERB_LIST_PURGES,          VERB_GET_PURGE_CERTIFICATE,
+        VERB_LIST_PURGE_APPROVERS, VERB_GET_OPERATION,
+        VERB_LIST_OPERATIONS,      VERB_WATCH_OPERATION,
+        VERB_WAIT_OPERATION,       VERB_LIST_AUDIT_RECORDS,
+        VERB_QUERY_AUDIT_RECORDS,  VERB_TAIL_AUDIT_RECORDS,
+    };
+    for (int verb = 0; verb < VERB_COUNT; verb++) {
+        assert_int_equal(access_outlives_tenant((enum verb)verb),
+                         lists(LIST(looking), verb));
+    }
+}
+
 static void test_roles_of_a_verb(void **state)
 {
     (void)state;
@@ -755,6 +774,7 @@ int main(void)
         cmocka_unit_test(test_roles_add_up),
         cmocka_unit_test(test_initiators),
         cmocka_unit_test(test_no_such_verb),
+        cmocka_unit_test(test_what_outlives_a_tenant),
         cmocka_unit_test(test_roles_of_a_verb),
         cmocka_unit_test(test_a_thing_of_one_workload),
         cmocka_unit_test(test_types_that_a_role_manages),

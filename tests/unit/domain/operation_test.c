@@ -21,6 +21,7 @@ static const struct {
     {255,                       "?",               false},
     {OPERATION_REWRAP,          "rewrap",          true },
     {OPERATION_PURGE,           "purge",           false},
+    {OPERATION_DELETE_TENANT,   "delete-tenant",   false},
     {0,                         "?",               false},
     {255,                       "?",               false},
 };

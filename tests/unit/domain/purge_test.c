@@ -131,25 +131,29 @@ static void words(void **state)
         int phase;
         const char *text;
         bool open;
+        bool running;
+        bool ending;
         bool closed;
     } rows[] = {
-        {-1,                "?",           false, false},
-        {0,                 "?",           false, false},
-        {PURGE_REQUESTED,   "REQUESTED",   true,  false},
-        {PURGE_APPROVED,    "APPROVED",    true,  false},
-        {PURGE_HOLDING,     "HOLDING",     true,  false},
-        {PURGE_TOMBSTONING, "TOMBSTONING", true,  false},
-        {PURGE_DESTROYING,  "DESTROYING",  true,  true },
-        {PURGE_VERIFYING,   "VERIFYING",   true,  true },
-        {PURGE_FORGETTING,  "FORGETTING",  true,  true },
-        {PURGE_PURGED,      "PURGED",      false, true },
-        {PURGE_CANCELLED,   "CANCELLED",   false, false},
-        {10,                "?",           false, false},
+        {-1,                "?",           false, false, false, false},
+        {0,                 "?",           false, false, false, false},
+        {PURGE_REQUESTED,   "REQUESTED",   true,  false, false, false},
+        {PURGE_APPROVED,    "APPROVED",    true,  false, false, false},
+        {PURGE_HOLDING,     "HOLDING",     true,  true,  false, false},
+        {PURGE_TOMBSTONING, "TOMBSTONING", true,  true,  true,  false},
+        {PURGE_DESTROYING,  "DESTROYING",  true,  true,  true,  true },
+        {PURGE_VERIFYING,   "VERIFYING",   true,  true,  true,  true },
+        {PURGE_FORGETTING,  "FORGETTING",  true,  true,  true,  true },
+        {PURGE_PURGED,      "PURGED",      false, false, true,  true },
+        {PURGE_CANCELLED,   "CANCELLED",   false, false, false, false},
+        {10,                "?",           false, false, false, false},
     };
     for (size_t i = 0; i < HF_COUNT(rows); i++) {
         enum purge_phase phase = (enum purge_phase)rows[i].phase;
         assert_string_equal(purge_phase_text(phase), rows[i].text);
         assert_int_equal(purge_is_open(phase), rows[i].open);
+        assert_int_equal(purge_is_running(phase), rows[i].running);
+        assert_int_equal(purge_is_ending(phase), rows[i].ending);
         assert_int_equal(purge_is_closed(phase), rows[i].closed);
     }
 }
@@ -177,8 +181,11 @@ static void evidence(void **state)
             }
         }
     }
-    assert_int_equal(purge_approvals_needed(false), 1);
-    assert_int_equal(purge_approvals_needed(true), 2);
+    assert_int_equal(purge_approvals_needed(false, false), 1);
+    assert_int_equal(purge_approvals_needed(true, false), 2);
+    /* a quorum */
+    assert_int_equal(purge_approvals_needed(false, true), 2);
+    assert_int_equal(purge_approvals_needed(true, true), 2);
 }
 
 /* M8: the DEP's own mailboxes go with it; one that is to be elsewhere must not

@@ -35,6 +35,7 @@ static const struct expected reasons[] = {
     {REASON_STATE_CONFLICT,            "STATE_CONFLICT",            9 },
     {REASON_KEY_OPS,                   "KEY_OPS",                   9 },
     {REASON_KEY_DESTROYED,             "KEY_DESTROYED",             9 },
+    {REASON_TENANT_DELETED,            "TENANT_DELETED",            9 },
     {REASON_KEY_RETIRED,               "KEY_RETIRED",               9 },
     {REASON_KEY_IN_USE,                "KEY_IN_USE",                9 },
     {REASON_LICENCE_REQUIRED,          "LICENCE_REQUIRED",          9 },

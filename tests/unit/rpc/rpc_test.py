@@ -811,6 +811,21 @@ class Administration(Case):
                                    parent="tenants/acme", **bad)
             self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
 
+    def test_a_tenant_is_deleted(self):
+        """R-15.17: a purge of no DEP, and of all of them."""
+        reply = self.call("/holdfast.v1.TenantService/DeleteTenant",
+                          name="tenants/acme", reason="we leave", contact="c",
+                          confirm=True)
+        self.assertEqual((reply.name, reply.whole_tenant, reply.dep,
+                          reply.dep_id, reply.approvals_needed),
+                         ("tenants/acme/purges/" + DEP, True, "", "", 2))
+        self.assertEqual(self.server.wait_for("ends reason"),
+                         "ends reason=we leave contact=c confirm=1")
+        refusal = self.refused("/holdfast.v1.TenantService/DeleteTenant",
+                               name="tenants/acme", reason="r" * 2000,
+                               contact="c", confirm=True)
+        self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
     def test_purges(self):
         purges = "/holdfast.v1.PurgeService/"
         name = "tenants/acme/purges/" + DEP

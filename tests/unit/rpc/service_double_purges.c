@@ -96,6 +96,21 @@ static void fill(struct purge_view *out, const char *tenant)
     out->accepting.len = 9;
 }
 
+HF_STATUS purges_delete_tenant(struct service *service,
+                               const struct caller *caller,
+                               const struct purge_request *request,
+                               struct purge_view *out, struct problem *problem)
+{
+    (void)service;
+    double_say("ends reason=%s contact=%s confirm=%d", request->reason,
+               request->contact, request->confirm);
+    HF_TRY(double_use_case(caller, "purges_delete_tenant", request->tenant, "",
+                           problem));
+    fill(out, request->tenant);
+    out->of_tenant = true;
+    return HF_OK;
+}
+
 HF_STATUS purges_request(struct service *service, const struct caller *caller,
                          const struct purge_request *request,
                          struct purge_view *out, struct problem *problem)

@@ -59,12 +59,15 @@ static enum hf_status world_verify(void *self,
     memcpy(list.u.list.label_prefix, question->label_prefix,
            sizeof list.u.list.label_prefix);
     memcpy(list.u.list.id_prefix, question->dep.bytes, HF_ID_BYTES);
-    enum hf_status status = token_call(&world->ak_token, &list);
+    const struct token *token = question->type == DEP_TYPE_SHAREPOINT_GEO
+                                    ? &world->sharepoint_ak_token
+                                    : &world->ak_token;
+    enum hf_status status = token_call(token, &list);
     if (status != HF_OK) {
         return status;
     }
     answer->left = list.u.list.count + world->verifier_finds;
-    answer->opened = token_call(&world->ak_token, &unwrap) == HF_OK;
+    answer->opened = token_call(token, &unwrap) == HF_OK;
     snprintf(answer->evidence, sizeof answer->evidence,
              "no object found, and the copy does not open (fake)");
     return HF_OK;
