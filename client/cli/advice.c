@@ -71,6 +71,13 @@ enum cli_exit advice_exit(const struct hf_error *error)
                "--residency token, or another key")                            \
     X(KEY_DESTROYED,                                                           \
       "its availability key was destroyed; this cannot be undone")             \
+    X(KEY_RETIRED, "encrypt with the key of now (\"holdfast unwrap\" without " \
+                   "--wrapped); this one was given up")                        \
+    X(TENANT_DELETED, "this cannot be undone; \"holdfast purge list\" and "    \
+                      "\"holdfast audit\" show what happened")                 \
+    X(EARLIER_WRAPS, "cancel the purge and give the mailboxes new keys "       \
+                     "(\"holdfast mailbox renew-key\"), or have the "          \
+                     "approvers accept the list")                              \
     X(KEY_IN_USE, "a DEP still uses this key; see \"holdfast dep list\"")      \
     X(LICENCE_REQUIRED,                                                        \
       "mailboxes of people are registered with --licensed; the others count "  \

@@ -84,6 +84,10 @@ HF_STATUS purge_book_add_tombstone(struct purge_book *book,
 HF_STATUS purge_tombstones_mark(struct service *service,
                                 const struct purge_entry *purge,
                                 uint64_t *out_marked, bool *out_none);
+/* purge_forget_copies: the wrapped copies of some generations that go with it;
+ * *out_none: there was none left. */
+HF_STATUS purge_forget_copies(struct service *service,
+                              const struct purge_entry *purge, bool *out_none);
 /* purge_tombstones_sum: how many tombstones of this purge the store holds, and
  * the hash of their set. */
 HF_STATUS purge_tombstones_sum(struct service *service,

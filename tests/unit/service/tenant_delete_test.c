@@ -435,6 +435,33 @@ static void operations_end_with_it(void **state)
     assert_string_equal(running.record.error, "the tenant was deleted");
 }
 
+/* A change that was let in before, and is recorded after, is not. */
+static void nothing_new_comes_under_it(void **state)
+{
+    const struct mutation mutation = {.validate_only = false};
+    const struct hf_id none = {{0}};
+    struct change *change = NULL;
+    struct admin admin = {
+        .service = world.service,
+        .caller = &world.admin,
+        .verb = VERB_CREATE_DEP,
+        .mutation = &mutation,
+        .problem = &world.problem,
+    };
+    (void)state;
+    assert_ok(admin_begin(&admin, WORLD_TENANT));
+    assert_ok(change_new(&change));
+    assert_ok(admin_finish_change(&admin, change, "x", NULL, &none));
+    change_free(change);
+    execute();
+    world_move_clock(&world, WORLD_HOLD_MS);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    assert_ok(change_new(&change));
+    assert_status(admin_finish_change(&admin, change, "x", NULL, &none),
+                  HF_E_CONFLICT);
+    change_free(change);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
@@ -443,6 +470,7 @@ int main(void)
         CASE(r_15_17_the_whole_way),        CASE(r_15_17_not_lightly),
         CASE(n26_restarted_in_every_phase), CASE(n26_failures_only_delay),
         CASE(n23_a_key_comes_back),         CASE(operations_end_with_it),
+        CASE(nothing_new_comes_under_it),
     };
     return cmocka_run_group_tests_name("tenant_delete", tests, NULL, NULL);
 }
