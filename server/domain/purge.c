@@ -161,7 +161,8 @@ enum reason purge_evidence_decide(const struct purge_evidence *evidence)
     if (evidence->usable > 0) {
         return REASON_KEYS_STILL_USABLE;
     }
-    if (evidence->uncertain > 0 && !evidence->force) {
+    if (evidence->unasked > 0 ||
+        (evidence->uncertain > 0 && !evidence->force)) {
         return REASON_KEY_UNAVAILABLE;
     }
     /* no evidence at all is none */

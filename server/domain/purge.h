@@ -91,9 +91,10 @@ const char *purge_phase_text(enum purge_phase phase);
 
 /* T8: what attempts made now at the customer keys came to. */
 struct purge_evidence {
-    uint32_t usable;    /* keys that opened the DEP key */
+    uint32_t usable;    /* keys that opened the DEP key, or answered */
     uint32_t denied;    /* keys that are refused, or gone for certain */
-    uint32_t uncertain; /* keys that could not be asked */
+    uint32_t uncertain; /* keys whose vault did not answer, or did not know */
+    uint32_t unasked;   /* by our own trouble: never evidence */
     bool force;         /* the vault itself is gone */
 };
 /* purge_evidence_decide: REASON_NONE; KEYS_STILL_USABLE; KEY_UNAVAILABLE. */

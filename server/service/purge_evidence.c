@@ -35,16 +35,18 @@ static void gather_one(struct service *service,
     switch (attempt_of(
         attempt_customer_key(service, generation, slot, 0, &lease))) {
     case ATTEMPT_OK:
+    case ATTEMPT_BAD_BLOB: /* the key answered: its vault is there */
         out->usable++;
         break;
     case ATTEMPT_DENIED:
         out->denied++;
         break;
     case ATTEMPT_TRANSIENT:
-    case ATTEMPT_BAD_BLOB: /* the key answered: it is there */
-    case ATTEMPT_MISSING:  /* not found is no proof */
-    case ATTEMPT_OURS:
+    case ATTEMPT_MISSING: /* not found is no proof */
         out->uncertain++;
+        break;
+    case ATTEMPT_OURS:
+        out->unasked++;
         break;
     }
 }

@@ -203,7 +203,7 @@ static HF_STATUS check_evidence(const struct admin *admin,
     enum reason reason = purge_evidence_decide(&evidence);
     if (reason == REASON_KEYS_STILL_USABLE) {
         return problem_set(admin->problem, reason,
-                           "%u of the customer keys still open this DEP: "
+                           "%u of the customer keys still answer for this DEP: "
                            "revoke wrap and unwrap from every identity, or "
                            "disable the keys, first",
                            evidence.usable);
@@ -213,7 +213,7 @@ static HF_STATUS check_evidence(const struct admin *admin,
                            "%u of the customer keys could not be asked just "
                            "now, and no answer is no refusal: repeat later, or "
                            "with force if the token is gone for ever",
-                           evidence.uncertain);
+                           evidence.uncertain + evidence.unasked);
     }
     return HF_OK;
 }

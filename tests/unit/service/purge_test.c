@@ -216,6 +216,27 @@ static void force_needs_a_quorum(void **state)
     assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
 }
 
+/* R-9.11, R-15.12: force says that a vault is gone. One that answers, if only
+ * that a copy is bad, is not; and what we could not ask says nothing. */
+static void force_is_for_a_vault_that_is_gone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP,
+                            HF_E_BAD_BLOB);
+    }
+    assert_status(purge_try_request(&world, WORLD_DEP, true, &purge),
+                  HF_E_PRECONDITION);
+    assert_reason(&world, "KEYS_STILL_USABLE");
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP,
+                            HF_E_OVERLOAD);
+    }
+    assert_status(purge_try_request(&world, WORLD_DEP, true, &purge),
+                  HF_E_UNREACHABLE);
+    assert_reason(&world, "KEY_UNAVAILABLE");
+}
+
 /* what a request needs. */
 static void requests_are_checked(void **state)
 {
@@ -478,6 +499,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_certificate_is_signed, start, stop),
         cmocka_unit_test_setup_teardown(evidence_is_fresh, start, stop),
         cmocka_unit_test_setup_teardown(force_needs_a_quorum, start, stop),
+        cmocka_unit_test_setup_teardown(force_is_for_a_vault_that_is_gone,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(requests_are_checked, start, stop),
         cmocka_unit_test_setup_teardown(cancelled_until_approved, start, stop),
         cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
