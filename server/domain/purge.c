@@ -10,6 +10,7 @@ enum guard {
     AFTER_HOLD = 1 << 3,       /* */
     WITHOUT_STRAYS = 1 << 4,   /* nothing would be lost unasked */
     WITHOUT_EARLIER = 1 << 5,  /* none, or accepted by name */
+    WHILE_VALID = 1 << 6,      /* what was signed is before its end */
 };
 
 struct rule {
@@ -25,7 +26,7 @@ static const struct rule rules[] = {
     {PURGE_REQUESTED,   PURGE_EV_APPROVE,    PURGE_APPROVED,    0}, /* enough */
     {PURGE_REQUESTED,   PURGE_EV_CANCEL,     PURGE_CANCELLED,   WHILE_UNAPPROVED},
     {PURGE_APPROVED,    PURGE_EV_RENEW,      PURGE_REQUESTED,   WHILE_RUNNING},
-    {PURGE_APPROVED,    PURGE_EV_EXECUTE,    PURGE_HOLDING,     WHILE_RUNNING | WITHOUT_STRAYS | WITHOUT_EARLIER},
+    {PURGE_APPROVED,    PURGE_EV_EXECUTE,    PURGE_HOLDING,     WHILE_RUNNING | WHILE_VALID | WITHOUT_STRAYS | WITHOUT_EARLIER},
     {PURGE_APPROVED,    PURGE_EV_PAUSE,      PURGE_APPROVED,    WHILE_RUNNING},
     {PURGE_APPROVED,    PURGE_EV_RESUME,     PURGE_APPROVED,    WHILE_PAUSED},
     {PURGE_HOLDING,     PURGE_EV_PAUSE,      PURGE_HOLDING,     WHILE_RUNNING},
@@ -58,6 +59,7 @@ static unsigned unmet_of(const struct purge_facts *facts)
     unmet |= facts->now_ms < facts->hold_until_ms ? AFTER_HOLD : 0u;
     unmet |= facts->has_strays ? WITHOUT_STRAYS : 0u;
     unmet |= facts->earlier_open ? WITHOUT_EARLIER : 0u;
+    unmet |= facts->now_ms >= facts->expires_ms ? WHILE_VALID : 0u;
     return unmet;
 }
 
@@ -69,10 +71,11 @@ static enum reason refusal_of(unsigned unmet)
         enum reason reason;
     } refusals[] = {
         {WHILE_RUNNING | WHILE_PAUSED | WHILE_UNAPPROVED,
-         REASON_STATE_CONFLICT                                                },
-        {AFTER_HOLD,                                      REASON_HOLD_RUNNING },
-        {WITHOUT_STRAYS,                                  REASON_DEP_IN_USE   },
-        {WITHOUT_EARLIER,                                 REASON_EARLIER_WRAPS},
+         REASON_STATE_CONFLICT                                                   },
+        {WHILE_VALID,                                     REASON_APPROVAL_INVALID},
+        {AFTER_HOLD,                                      REASON_HOLD_RUNNING    },
+        {WITHOUT_STRAYS,                                  REASON_DEP_IN_USE      },
+        {WITHOUT_EARLIER,                                 REASON_EARLIER_WRAPS   },
     };
     for (size_t i = 0; i < HF_COUNT(refusals); i++) {
         if ((unmet & refusals[i].guards) != 0) {
@@ -168,6 +171,14 @@ enum reason purge_evidence_decide(const struct purge_evidence *evidence)
     /* no evidence at all is none */
     return evidence->denied + evidence->uncertain > 0 ? REASON_NONE
                                                       : REASON_KEY_UNAVAILABLE;
+}
+
+int64_t purge_hold_until(int64_t approved_until_ms, int64_t executed_ms,
+                         int64_t hold_ms)
+{
+    int64_t executed_until_ms = executed_ms + hold_ms;
+    return executed_until_ms > approved_until_ms ? executed_until_ms
+                                                 : approved_until_ms;
 }
 
 uint32_t purge_approvals_needed(bool force, bool of_tenant)

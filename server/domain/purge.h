@@ -61,6 +61,7 @@ struct purge_facts {
     bool has_strays;   /* resources that would lose their key unasked */
     int64_t now_ms;
     int64_t hold_until_ms;
+    int64_t expires_ms; /* the document's end */
 };
 
 struct purge_next {
@@ -70,6 +71,7 @@ struct purge_next {
 
 /* purge_step_next: HF_OK and *out_next; HF_E_PRECONDITION with *out_reason:
  *   STATE_CONFLICT   no such rule; paused; an approval is recorded (T9)
+ *   APPROVAL_INVALID execute: the document that was approved has ended
  *   EARLIER_WRAPS    execute: R-15.15
  *   DEP_IN_USE       execute, hold over, tombstoned: resources are wrapped
  *                    under the DEP that are to be elsewhere
@@ -99,6 +101,10 @@ struct purge_evidence {
 };
 /* purge_evidence_decide: REASON_NONE; KEYS_STILL_USABLE; KEY_UNAVAILABLE. */
 enum reason purge_evidence_decide(const struct purge_evidence *evidence);
+/* purge_hold_until: R-9.16: the hold lies behind the approval, and as much of
+ * it behind the execution: whoever may pause it sees it begin. */
+int64_t purge_hold_until(int64_t approved_until_ms, int64_t executed_ms,
+                         int64_t hold_ms);
 /* purge_approvals_needed: R-15.16, R-15.17: force, and the end of a tenant,
  * need a quorum. */
 uint32_t purge_approvals_needed(bool force, bool of_tenant);

@@ -4,6 +4,7 @@
 #include "server/domain/approval.h"
 
 #include "server/service/purge_book.h"
+#include "server/service/purge_evidence.h"
 #include "server/service/sign.h"
 #include "server/store/hash.h"
 
@@ -292,6 +293,11 @@ static HF_STATUS refuse_execution(const struct admin *admin,
                            "first, or their keys would be lost",
                            (unsigned long long)census->strays, census->stray);
     }
+    if (reason == REASON_APPROVAL_INVALID) {
+        return problem_set(admin->problem, reason,
+                           "the document that was approved has ended: renew "
+                           "it and have it approved again");
+    }
     return problem_set(
         admin->problem, reason, "a purge that is %s%s is not to be executed",
         purge_phase_text(record->phase), record->paused ? " (paused)" : "");
@@ -346,6 +352,9 @@ static HF_STATUS record_execution(const struct admin *admin,
     memcpy(move->next.executor, admin->caller->identity,
            sizeof move->next.executor);
     move->next.executed_ms = service_wall_ms(service);
+    move->next.hold_until_ms =
+        purge_hold_until(move->next.hold_until_ms, move->next.executed_ms,
+                         service->settings.purge_hold_ms);
     HF_TRY(purge_move_dep(move, DEP_EV_EXECUTE_PURGE));
     HF_TRY(purge_move_put(move));
     HF_TRY(operation_begin(admin, order, move->change, &entry));
@@ -403,6 +412,18 @@ static HF_STATUS execute_locked(const struct admin *admin,
     return admin_answer(admin, status);
 }
 
+/* T8 again, by attempts made now: a key that answers by now is a change of
+ * mind. One that cannot be asked any more takes nothing back of what was found
+ * at the request, as with force. */
+static HF_STATUS check_keys(const struct admin *admin,
+                            const struct purge_entry *purge)
+{
+    /* the end of a tenant rests on no evidence of its keys */
+    return purge->dep->record.type == DEP_TYPE_EXCHANGE_MAILBOX
+               ? purge_evidence_check(admin, purge->dep, true)
+               : HF_OK;
+}
+
 /* What the last steps need is there before the first one is taken. */
 static HF_STATUS check_means(const struct admin *admin)
 {
@@ -442,6 +463,7 @@ HF_STATUS purges_execute(struct service *service, const struct caller *caller,
     }
     HF_TRY(purge_find(&admin, request->order.id, &purge));
     HF_TRY(check_means(&admin));
+    HF_TRY(check_keys(&admin, purge));
     struct operation_order order = {
         .kind = purge_is_of_tenant(purge) ? OPERATION_DELETE_TENANT
                                           : OPERATION_PURGE,

@@ -472,6 +472,7 @@ HF_STATUS purge_move_begin(struct service *service, struct purge_entry *purge,
         .has_strays = seen->has_strays,
         .now_ms = service_wall_ms(service),
         .hold_until_ms = record->hold_until_ms,
+        .expires_ms = record->expires_ms,
     };
     HF_TRY(purge_step_next(&facts, event, &next, out_reason));
     *out_move = (struct purge_move){

@@ -63,8 +63,8 @@ static bool was_asked(const struct dep_entry *dep, uint32_t before, size_t slot,
     return false;
 }
 
-void purge_evidence_gather(struct service *service, const struct dep_entry *dep,
-                           struct purge_evidence *out)
+static void gather(struct service *service, const struct dep_entry *dep,
+                   struct purge_evidence *out)
 {
     for (uint32_t i = 0; i < dep->record.generation; i++) {
         struct generation_entry *generation = dep->generations[i];
@@ -75,4 +75,27 @@ void purge_evidence_gather(struct service *service, const struct dep_entry *dep,
             }
         }
     }
+}
+
+HF_STATUS purge_evidence_check(const struct admin *admin,
+                               const struct dep_entry *dep, bool force)
+{
+    struct purge_evidence evidence = {.force = force};
+    gather(admin->service, dep, &evidence);
+    enum reason reason = purge_evidence_decide(&evidence);
+    if (reason == REASON_KEYS_STILL_USABLE) {
+        return problem_set(admin->problem, reason,
+                           "%u of the customer keys still answer for this DEP: "
+                           "revoke wrap and unwrap from every identity, or "
+                           "disable the keys, first",
+                           evidence.usable);
+    }
+    if (reason == REASON_KEY_UNAVAILABLE) {
+        return problem_set(admin->problem, reason,
+                           "%u of the customer keys could not be asked just "
+                           "now, and no answer is no refusal: repeat later, or "
+                           "with force if the token is gone for ever",
+                           evidence.uncertain + evidence.unasked);
+    }
+    return HF_OK;
 }

@@ -2,9 +2,10 @@
  * now (T8, R-9.11, R-15.16). */
 #pragma once
 
-#include "server/service/core.h"
+#include "server/service/admin.h"
 
-/* purge_evidence_gather: every customer key version of every generation.
- * Blocks: an attempt each. */
-void purge_evidence_gather(struct service *service, const struct dep_entry *dep,
-                           struct purge_evidence *out);
+/* purge_evidence_check: every customer key version of every generation.
+ * Returns   HF_OK; else *problem: KEYS_STILL_USABLE, KEY_UNAVAILABLE.
+ * Blocks    an attempt each. */
+HF_STATUS purge_evidence_check(const struct admin *admin,
+                               const struct dep_entry *dep, bool force);

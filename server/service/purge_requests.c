@@ -194,30 +194,6 @@ static HF_STATUS check_request(const struct purge_request *request,
     return HF_OK;
 }
 
-/* */
-static HF_STATUS check_evidence(const struct admin *admin,
-                                const struct dep_entry *dep, bool force)
-{
-    struct purge_evidence evidence = {.force = force};
-    purge_evidence_gather(admin->service, dep, &evidence);
-    enum reason reason = purge_evidence_decide(&evidence);
-    if (reason == REASON_KEYS_STILL_USABLE) {
-        return problem_set(admin->problem, reason,
-                           "%u of the customer keys still answer for this DEP: "
-                           "revoke wrap and unwrap from every identity, or "
-                           "disable the keys, first",
-                           evidence.usable);
-    }
-    if (reason == REASON_KEY_UNAVAILABLE) {
-        return problem_set(admin->problem, reason,
-                           "%u of the customer keys could not be asked just "
-                           "now, and no answer is no refusal: repeat later, or "
-                           "with force if the token is gone for ever",
-                           evidence.uncertain + evidence.unasked);
-    }
-    return HF_OK;
-}
-
 static HF_STATUS refuse_event(const struct admin *admin,
                               const struct dep_entry *dep)
 {
@@ -457,7 +433,7 @@ HF_STATUS purges_request(struct service *service, const struct caller *caller,
         }
         HF_TRY(check_officers(&admin,
                               purge_approvals_needed(request->force, false)));
-        HF_TRY(check_evidence(&admin, dep, request->force));
+        HF_TRY(purge_evidence_check(&admin, dep, request->force));
         HF_TRY(request_new(&admin, request, dep, out));
         if (request->mutation.validate_only) {
             return HF_OK;

@@ -171,7 +171,8 @@ struct purge_execute {
     bool confirm;
 };
 /* purges_execute: T10: begins the operation. EARLIER_WRAPS, DEP_IN_USE,
- * APPROVER_REFUSED (the executor asked for it or approved it). */
+ * APPROVER_REFUSED (the executor asked for it or approved it),
+ * APPROVAL_INVALID (too late), KEYS_STILL_USABLE, KEY_UNAVAILABLE. */
 HF_STATUS purges_execute(struct service *service, const struct caller *caller,
                          const struct purge_execute *request,
                          struct operation_view *out, struct problem *problem);

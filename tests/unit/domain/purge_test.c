@@ -51,6 +51,9 @@ static enum reason refusal_of(const struct purge_facts *facts, int event)
         (event == PURGE_EV_RESUME && !facts->paused)) {
         return REASON_STATE_CONFLICT;
     }
+    if (event == PURGE_EV_EXECUTE && facts->now_ms >= facts->expires_ms) {
+        return REASON_APPROVAL_INVALID;
+    }
     if (event == PURGE_EV_HOLD_OVER && facts->now_ms < facts->hold_until_ms) {
         return REASON_HOLD_RUNNING;
     }
@@ -91,7 +94,7 @@ static void every_phase_and_event(void **state)
     static const int64_t hold[] = {0, 999, 1000, 1001, INT64_MAX};
     for (int phase = -1; phase < PHASES; phase++) {
         for (int event = -1; event <= PURGE_EVENT_COUNT; event++) {
-            for (unsigned bits = 0; bits < 8 * 9 * 5; bits++) {
+            for (unsigned bits = 0; bits < 8 * 9 * 5 * 3; bits++) {
                 const struct purge_facts facts = {
                     .phase = (enum purge_phase)phase,
                     .paused = (bits & 1) != 0,
@@ -100,7 +103,8 @@ static void every_phase_and_event(void **state)
                     .approvals = bits / 8 % 3,
                     .approvals_needed = bits / 24 % 3,
                     .now_ms = 1000,
-                    .hold_until_ms = hold[bits / 72],
+                    .hold_until_ms = hold[bits / 72 % 5],
+                    .expires_ms = 999 + bits / 360,
                 };
                 expect(&facts, event);
             }
@@ -188,6 +192,16 @@ static void evidence(void **state)
     assert_int_equal(purge_approvals_needed(true, true), 2);
 }
 
+/* not shorter behind the execution than behind the approval. */
+static void the_hold(void **state)
+{
+    (void)state;
+    assert_int_equal(purge_hold_until(1072, 1000, 72), 1072);
+    assert_int_equal(purge_hold_until(1072, 1001, 72), 1073);
+    assert_int_equal(purge_hold_until(1072, 999, 72), 1072);
+    assert_int_equal(purge_hold_until(1072, 900000, 72), 900072);
+}
+
 /* M8: the DEP's own mailboxes go with it; one that is to be elsewhere must not
  * lose its key. */
 static void parts(void **state)
@@ -209,6 +223,7 @@ int main(void)
         cmocka_unit_test(no_step_is_skipped),
         cmocka_unit_test(words),
         cmocka_unit_test(evidence),
+        cmocka_unit_test(the_hold),
         cmocka_unit_test(parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,6 +237,65 @@ static void force_is_for_a_vault_that_is_gone(void **state)
     assert_reason(&world, "KEY_UNAVAILABLE");
 }
 
+#define DAY_MS (24LL * 3600 * 1000)
+
+static void renew(const struct purge_view *of)
+{
+    struct purge_order order = {.tenant = WORLD_TENANT};
+    id_format(&of->record.id, order.id);
+    assert_ok(purges_renew(world.service, &world.admin, &order, &now,
+                           &world.problem));
+}
+
+/* R-9.14, R-9.16, N60: what was approved counts until the document's end, and
+ * the hold lies behind the execution: there is always time to pause it. */
+static void an_approval_has_an_end(void **state)
+{
+    (void)state;
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    purge_approve(&world, &purge, false);
+    world_move_clock(&world, 14 * DAY_MS);
+    assert_status(
+        purge_try_execute(&world, &purge, &world.operator_, &operation),
+        HF_E_DENIED);
+    assert_reason(&world, "APPROVAL_INVALID");
+    renew(&purge);
+    purge_approve(&world, &purge, false);
+    world_move_clock(&world, 13 * DAY_MS);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.hold_until_ms,
+                     now.record.executed_ms + WORLD_HOLD_MS);
+    assert_int_equal(purge_ak_objects(&world, &purge.record.dep), 1);
+    world_move_clock(&world, WORLD_HOLD_MS);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+}
+
+/* R-9.2, R-9.11: a key that works again by the time it is executed is a change
+ * of mind; one that is silent by then is none. */
+static void keys_that_work_again(void **state)
+{
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    (void)state;
+    purge_world_revoke(&world);
+    purge_request(&world, WORLD_DEP, &purge);
+    purge_approve(&world, &purge, false);
+    world_grant(&world, "ck2", &world.system, all);
+    assert_status(
+        purge_try_execute(&world, &purge, &world.operator_, &operation),
+        HF_E_PRECONDITION);
+    assert_reason(&world, "KEYS_STILL_USABLE");
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_OVERLOAD);
+    assert_status(
+        purge_try_execute(&world, &purge, &world.operator_, &operation),
+        HF_E_UNREACHABLE);
+    assert_reason(&world, "KEY_UNAVAILABLE");
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP,
+                        HF_E_UNREACHABLE);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+}
+
 /* what a request needs. */
 static void requests_are_checked(void **state)
 {
@@ -501,6 +560,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(force_needs_a_quorum, start, stop),
         cmocka_unit_test_setup_teardown(force_is_for_a_vault_that_is_gone,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(an_approval_has_an_end, start, stop),
+        cmocka_unit_test_setup_teardown(keys_that_work_again, start, stop),
         cmocka_unit_test_setup_teardown(requests_are_checked, start, stop),
         cmocka_unit_test_setup_teardown(cancelled_until_approved, start, stop),
         cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
