@@ -4,8 +4,10 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/file.h"
+#include "client/cli/json.h"
 #include "client/cli/operation.h"
 #include "client/cli/purge_sign.h"
+#include "client/cli/purge_text.h"
 
 #include "holdfast/v1/approval_service.pb-c.h"
 #include "holdfast/v1/operation_service.pb-c.h"
@@ -447,6 +449,26 @@ static enum cli_exit run_certificate(struct cli *cli, const struct args *args)
     return code;
 }
 
+static enum cli_exit say_verified(struct cli *cli, struct bytes text,
+                                  const struct purge_certificate_facts *facts)
+{
+    bool written = false;
+    if (!cli->json) {
+        written = fwrite(text.data, 1, text.len, cli->out) == text.len &&
+                  fprintf(cli->err, "The signature is good.\n") > 0;
+    } else {
+        HF_OWNED(json_freep)
+        json_t *line =
+            json_pack("{s:b,s:s,s:s,s:s,s:s,s:s}", "verified", 1, "tenant",
+                      facts->tenant, "purge", facts->object, "dep", facts->dep,
+                      "depName", facts->dep_name, "purgedAt", facts->purged_at);
+        written = line != NULL &&
+                  json_dumpf(line, cli->out, JSON_COMPACT) == 0 &&
+                  fputc('\n', cli->out) != EOF;
+    }
+    return written && fflush(cli->out) == 0 ? CLI_OK : CLI_OTHER;
+}
+
 static enum cli_exit verify(struct cli *cli, const struct args *args,
                             struct file_data parts[3])
 {
@@ -460,18 +482,26 @@ static enum cli_exit verify(struct cli *cli, const struct args *args,
                             file_problem(status));
         }
     }
-    if (purge_verify((struct bytes){parts[2].bytes, parts[2].len},
-                     (struct bytes){parts[0].bytes, parts[0].len},
+    struct bytes text = {parts[0].bytes, parts[0].len};
+    if (purge_verify((struct bytes){parts[2].bytes, parts[2].len}, text,
                      (struct bytes){parts[1].bytes, parts[1].len}) != HF_OK) {
         return cli_fail(cli, CLI_CONFLICT,
                         "the signature is not this key's over this text");
     }
-    bool written = cli->json
-                       ? fprintf(cli->out, "{\"verified\":true}\n") > 0
-                       : fwrite(parts[0].bytes, 1, parts[0].len, cli->out) ==
-                                 parts[0].len &&
-                             fprintf(cli->err, "The signature is good.\n") > 0;
-    return written && fflush(cli->out) == 0 ? CLI_OK : CLI_OTHER;
+    /* the key signs other texts too */
+    struct purge_certificate_facts facts;
+    if (purge_certificate_read(text, &facts) != HF_OK) {
+        return cli_fail(cli, CLI_CONFLICT,
+                        "the text is no certificate of a purge, whoever "
+                        "signed it");
+    }
+    if (!purge_certificate_is_of(&facts, args_text(args, "purge"),
+                                 args_text(args, "dep"))) {
+        return cli_fail(cli, CLI_CONFLICT,
+                        "it is the certificate of %s, of the DEP %s (%s)",
+                        facts.object, facts.dep, facts.dep_name);
+    }
+    return say_verified(cli, text, &facts);
 }
 
 static enum cli_exit run_verify(struct cli *cli, const struct args *args)
@@ -532,9 +562,13 @@ static const struct option certificate_options[] = {
      false},
 };
 static const struct option verify_options[] = {
-    {"certificate", "FILE", "the text",                             true, false},
-    {"signature",   "FILE", "the signature (DER)",                  true, false},
-    {"public-key",  "FILE", "the service's audit key (PEM or DER)", true, false},
+    {"certificate", "FILE",  "the text",                 true,  false},
+    {"signature",   "FILE",  "the signature (DER)",      true,  false},
+    {"public-key",  "FILE",
+     "the service's audit key (PEM or DER), from a place you trust: not the "
+     "one that came with the certificate",               true,  false},
+    {"purge",       "PURGE", "it must be of this purge", false, false},
+    {"dep",         "DEP",   "it must be of this DEP",   false, false},
 };
 
 #define COMMAND(variable, group_, verb_, summary_, operands_, options_,        \
@@ -619,7 +653,7 @@ COMMAND(verify_command, "purge", "verify",
         "Check the signed record of a destruction, offline.", NULL,
         verify_options,
         "holdfast purge verify --certificate mail-purge.txt --signature "
-        "mail-purge.sig --public-key mail-purge.pem",
+        "mail-purge.sig --public-key holdfast-audit.pem --dep mail",
         run_verify);
 
 static const struct command *const commands[] = {

@@ -14,7 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from server import (AK_TOKEN, EAST, PARENT, SYSTEM, USER, WEST,  # noqa: E402
                     Server)
-from deployment import identity  # noqa: E402
+from deployment import Refused, identity  # noqa: E402
 
 PHASES = ("HOLDING", "TOMBSTONING", "DESTROYING", "VERIFYING", "FORGETTING",
           "PURGED")
@@ -155,9 +155,22 @@ class Purge(unittest.TestCase):
             ["openssl", "dgst", "-sha256", "-verify", parts[0], "-signature",
              parts[1], parts[2]], capture_output=True, text=True, check=False)
         self.assertIn("Verified OK", done.stdout)
-        self.assertTrue(self.server.cli(
-            "auditor", "purge", "verify", "--public-key", parts[0],
-            "--signature", parts[1], "--certificate", parts[2])["verified"])
+        verify = ["auditor", "purge", "verify", "--public-key", parts[0]]
+        these = ["--signature", parts[1], "--certificate", parts[2]]
+        said = self.server.cli(*verify, *these, "--purge", purge, "--dep",
+                               "leave")
+        self.assertEqual(
+            (said["verified"], said["purge"], said["dep"]),
+            (True, f"{PARENT}/purges/{purge}", self.dep["uid"]))
+        with self.assertRaises(Refused):
+            self.server.cli(*verify, *these, "--dep", "mail")
+        # the same key's word about something else is none about a purge
+        other = self.server.home / "other"
+        self.server.cli("admin", "catalogue", "backup", "--out", other)
+        with self.assertRaises(Refused) as caught:
+            self.server.cli(*verify, "--signature", f"{other}.sig",
+                            "--certificate", f"{other}.json")
+        self.assertIn("no certificate of a purge", caught.exception.text)
         text = parts[2].read_text()
         for line in ("resources_tombstoned=3\n", "residual_wrap=none\n",
                      "verified=holdfast-hsm, process "):
