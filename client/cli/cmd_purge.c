@@ -326,6 +326,55 @@ static enum cli_exit run_document(struct cli *cli, const struct args *args)
     return code;
 }
 
+/* The same bytes as in the file that was read before. */
+static enum cli_exit check_reviewed(struct cli *cli, const char *path,
+                                    ProtobufCBinaryData text)
+{
+    HF_OWNED(file_data_clear) struct file_data reviewed = {NULL, 0};
+    enum hf_status status = file_read(path, FILE_MAX_BYTES, &reviewed);
+    if (status != HF_OK) {
+        return cli_fail(cli, CLI_OTHER, "%s: %s", path, file_problem(status));
+    }
+    return bytes_equal((struct bytes){reviewed.bytes, reviewed.len},
+                       (struct bytes){text.data, text.len})
+               ? CLI_OK
+               : cli_fail(cli, CLI_CONFLICT,
+                          "%s is not the document to be signed now: fetch it "
+                          "again, and read it",
+                          path);
+}
+
+/* Nobody signs what is no document of this purge, or what he has not seen. */
+static enum cli_exit check_document(struct cli *cli, const struct args *args,
+                                    const struct purge_signing *signing,
+                                    ProtobufCBinaryData text)
+{
+    const char *reviewed = args_text(args, "document");
+    if (text.len == 0) {
+        return cli_fail(cli, CLI_CONFLICT,
+                        "this purge has no document to sign any more");
+    }
+    if (purge_document_check((struct bytes){text.data, text.len}, signing) !=
+        HF_OK) {
+        return cli_fail(cli, CLI_OTHER,
+                        "what the service would have signed is not the "
+                        "document of this purge");
+    }
+    if (reviewed != NULL) {
+        return check_reviewed(cli, reviewed, text);
+    }
+    if (args_text(args, "key") == NULL) {
+        return CLI_OK; /* it was signed elsewhere */
+    }
+    bool written = fwrite(text.data, 1, text.len, cli->err) == text.len;
+    if (!written || !args_flag(args, "confirm")) {
+        return cli_usage(cli, "this is what you would sign: give --confirm if "
+                              "you agree, or --document with what you have "
+                              "read before");
+    }
+    return CLI_OK;
+}
+
 /* What is signed here is what was fetched; what was signed elsewhere is read.
  */
 static enum cli_exit take_signature(struct cli *cli, const struct args *args,
@@ -355,9 +404,17 @@ static enum cli_exit approve(struct cli *cli, const struct args *args,
     Holdfast__V1__ApprovePurgeRequest request =
         HOLDFAST__V1__APPROVE_PURGE_REQUEST__INIT;
     request.accept_earlier_wraps = args_flag(args, "accept-earlier-wraps");
-    enum cli_exit code = take_signature(
-        cli, args, document_of(purge, request.accept_earlier_wraps != 0),
-        signature);
+    const struct purge_signing signing = {
+        .object = words->name,
+        .version = purge->version,
+        .accepts_earlier_wraps = request.accept_earlier_wraps != 0,
+    };
+    ProtobufCBinaryData text =
+        document_of(purge, signing.accepts_earlier_wraps);
+    enum cli_exit code = check_document(cli, args, &signing, text);
+    if (code == CLI_OK) {
+        code = take_signature(cli, args, text, signature);
+    }
     request.name = words->name;
     request.version = purge->version;
     request.signature = (ProtobufCBinaryData){signature->len, signature->bytes};
@@ -548,6 +605,10 @@ static const struct option approve_options[] = {
      false,                                                                                        false},
     {"signature",            "FILE", "a signature made elsewhere over the document",        false,
      false                                                                                              },
+    {"document",             "FILE",
+     "the document as you have read it: it must be the same",                               false, false},
+    {"confirm",              NULL,   "yes: you agree to the document that is shown",        false,
+     false                                                                                              },
     {"accept-earlier-wraps", NULL,
      "the earlier wraps named in it stay, and you accept that",                             false, false},
     OPTIONS_OF_A_CHANGE,
@@ -616,7 +677,9 @@ COMMAND(document_command, "purge", "document",
         "holdfast --as ada purge document PURGE --out purge.txt", run_document);
 COMMAND(approve_command, "purge", "approve",
         "Approve a purge by your signature over its document.", "PURGE",
-        approve_options, "holdfast --as ada purge approve PURGE --key ada.key",
+        approve_options,
+        "holdfast --as ada purge approve PURGE --key ada.key --document "
+        "purge.txt",
         run_approve);
 COMMAND(execute_command, "purge", "execute",
         "Begin the end, as an operator: after the hold there is no way back.",

@@ -46,17 +46,17 @@ class B11(Purge):
         """By whoever is an officer, with his own key."""
         server = self.server
         self.refuses("ROLE_REQUIRED", "admin", "approve", purge, "--key",
-                     server.home / "ada.officer.key")
+                     server.home / "ada.officer.key", "--confirm")
         self.refuses("ROLE_REQUIRED", "operator", "approve", purge, "--key",
-                     server.home / "ada.officer.key")
+                     server.home / "ada.officer.key", "--confirm")
         self.refuses("APPROVER_REFUSED", "bert", "approve", purge, "--key",
-                     server.home / "bert.officer.key")
+                     server.home / "bert.officer.key", "--confirm")
         self.refuses("APPROVAL_INVALID", "ada", "approve", purge, "--key",
-                     server.home / "bert.officer.key")
+                     server.home / "bert.officer.key", "--confirm")
         self.refuses("STATE_CONFLICT", "operator", "execute", purge,
                      "--confirm")
         server.cli("ada", "purge", "approve", purge, "--key",
-                   server.home / "ada.officer.key")
+                   server.home / "ada.officer.key", "--confirm")
 
     def test_b11_leaving_for_ever(self):
         """T8, T10, T11, M8, R-8.8, R-9.3, R-9.10 to R-9.15, R-9.18, R-3.16.

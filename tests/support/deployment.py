@@ -106,7 +106,8 @@ class Deployment:
         done = subprocess.run([str(w) for w in words], env=env or self.env,
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
-            raise Refused(done.returncode, done.stderr.strip() or done.stdout.strip())
+            raise Refused(done.returncode,
+                          "\n".join((done.stderr.strip(), done.stdout.strip())).strip())
         return done.stdout
 
     def hsm(self, *words):

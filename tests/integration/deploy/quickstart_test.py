@@ -25,7 +25,7 @@ TOUR = [
     r"Alice's mailbox opens again, with the new keys",
     r"10\. Purge", r"\$ holdfast --as admin approvers set --approver ",
     r"\$ holdfast --as admin purge request mail ",
-    r"\$ holdfast --as officer purge approve \S+ --key ",
+    r"\$ holdfast --as officer purge approve \S+ --key \S+ --document ",
     r"72 hours, unless a configuration shortens it",
     r"\$ holdfast --as operator purge execute \S+ --confirm --wait",
     r"purge  100 %", r"\$ holdfast --as auditor purge certificate ",

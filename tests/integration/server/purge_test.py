@@ -72,7 +72,7 @@ class Purge(unittest.TestCase):
         """Asked for, signed, begun; its id."""
         purge = self.request()
         self.server.cli("ada", "purge", "approve", purge, "--key",
-                        self.server.home / "ada.officer.key")
+                        self.server.home / "ada.officer.key", "--confirm")
         begun = self.server.cli("operator", "purge", "execute", purge,
                                 "--confirm")
         self.assertEqual(begun["kind"], "purge")
@@ -182,6 +182,31 @@ class Purge(unittest.TestCase):
              parts[1], parts[2]], capture_output=True, text=True, check=False)
         self.assertIn("Verification failure", done.stdout + done.stderr)
 
+    def test_nobody_signs_unseen(self):
+        """R-9.14, N60: what is signed was shown and agreed to, or is the file
+        that was read; and it is the document of this purge."""
+        purge = self.request()
+        words = ["ada", "purge", "approve", purge, "--key",
+                 self.server.home / "ada.officer.key"]
+        with self.assertRaises(Refused) as caught:
+            self.server.cli(*words)
+        self.assertIn("holdfast-approval-v1\n", caught.exception.text)
+        self.assertIn("--confirm", caught.exception.text)
+        read = self.server.home / "read.txt"
+        self.server.cli("ada", "purge", "document", purge, "--out", read)
+        text = read.read_bytes()
+        read.write_bytes(text.replace(b"we leave", b"they leave"))
+        with self.assertRaises(Refused) as caught:
+            self.server.cli(*words, "--document", read)
+        self.assertIn("not the document to be signed", caught.exception.text)
+        read.write_bytes(text)
+        with self.assertRaises(Refused):  # the other one is signed then
+            self.server.cli(*words, "--document", read,
+                            "--accept-earlier-wraps")
+        self.assertEqual(self.phase(purge), 1)
+        signed = self.server.cli(*words, "--document", read)
+        self.assertEqual(signed["phase"], "PURGE_PHASE_APPROVED")
+
     def test_n26_killed_at_every_step(self):
         """R-3.16, R-9.13: it resumes at the step it was in."""
         purge = self.execute()
@@ -209,7 +234,7 @@ class Purge(unittest.TestCase):
         purge = self.request()
         name = f"{PARENT}/purges/{purge}"
         self.server.cli("ada", "purge", "approve", purge, "--key",
-                        self.server.home / "ada.officer.key")
+                        self.server.home / "ada.officer.key", "--confirm")
         refused = self.server.outcome("operator", "ExecutePurge", name=name,
                                       confirm=True)
         self.assertEqual(refused.reason, "EARLIER_WRAPS")

@@ -114,7 +114,7 @@ class TenantDelete(unittest.TestCase):
                                           name=asked["name"], confirm=True)
             self.assertEqual(refused.reason, "STATE_CONFLICT")
             self.server.cli(who, "purge", "approve", purge, "--key",
-                            self.server.home / f"{who}.officer.key")
+                            self.server.home / f"{who}.officer.key", "--confirm")
         begun = self.server.cli("operator", "purge", "execute", purge,
                                 "--confirm")
         self.assertEqual(begun["kind"], "delete-tenant")

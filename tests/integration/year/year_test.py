@@ -235,7 +235,7 @@ class Year(unittest.TestCase):
                                 "ciso@contoso.example", "--confirm")
         purge = asked["name"].rsplit("/", 1)[1]
         self.server.cli("ada", "purge", "approve", purge, "--key",
-                        self.officer)
+                        self.officer, "--confirm")
         begun = self.server.cli("operator", "purge", "execute", purge,
                                 "--confirm")
         we.opens(we.some("legal"), SYSTEM, by_ak=True)  # in its hold
