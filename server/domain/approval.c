@@ -1,9 +1,14 @@
 #include "server/domain/approval.h"
 
+bool approval_officer_stands(const struct approval_facts *facts)
+{
+    return facts->registered && facts->registered_before &&
+           !facts->is_requester;
+}
+
 enum reason approval_decide(const struct approval_facts *facts)
 {
-    if (!facts->registered || !facts->registered_before ||
-        facts->is_requester) {
+    if (!approval_officer_stands(facts)) {
         return REASON_APPROVER_REFUSED;
     }
     if (facts->version != facts->current_version ||

@@ -32,6 +32,11 @@ struct approval_facts {
  *   STATE_CONFLICT     given already */
 enum reason approval_decide(const struct approval_facts *facts);
 
+/* approval_officer_stands: whether he may say anything about it at all: named
+ * before it was asked for, and not by asking for it (R-9.14). Also of who lets
+ * it go on (R-15.16): a requester who names himself approver later may not. */
+bool approval_officer_stands(const struct approval_facts *facts);
+
 /* approval_executor_allowed: R-9.14: who executes has neither asked for it nor
  * approved it. */
 bool approval_executor_allowed(bool is_requester, bool is_approver);

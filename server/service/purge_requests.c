@@ -3,6 +3,8 @@
 #include "hsm/base/check.h"
 #include "hsm/base/text.h"
 
+#include "server/domain/approval.h"
+
 #include "server/service/availability_key.h"
 #include "server/service/dep_view.h"
 #include "server/service/purge_book.h"
@@ -520,22 +522,34 @@ static HF_STATUS order_locked(const struct admin *admin,
     return admin_answer(admin, status);
 }
 
-/* What only a registered approver may do. */
-static HF_STATUS check_officer(const struct admin *admin)
+/* R-15.16: any registered approver, or a tenant administrator, may pause; only
+ * one who might have approved it lets it go on. */
+static HF_STATUS check_officer(const struct admin *admin,
+                               const struct purge_entry *purge)
 {
     struct service *service = admin->service;
-    if ((admin->caller->roles & ROLE_TENANT_ADMIN) != 0 &&
-        admin->verb == VERB_PAUSE_PURGE) {
+    const char *identity = admin->caller->identity;
+    bool pauses = admin->verb == VERB_PAUSE_PURGE;
+    if (pauses && (admin->caller->roles & ROLE_TENANT_ADMIN) != 0) {
         return HF_OK;
     }
     pthread_rwlock_rdlock(&service->catalogue.lock);
     const struct officer_entry *officer = purge_book_officer(
-        service->purges, &admin->tenant->record.id, admin->caller->identity);
-    bool registered = officer != NULL && officer->record.active;
+        service->purges, &admin->tenant->record.id, identity);
+    const struct approval_facts facts = {
+        .registered = officer != NULL && officer->record.active,
+        .registered_before = officer != NULL && officer->record.since_ms <
+                                                    purge->record.requested_ms,
+        .is_requester = strcmp(purge->record.requester, identity) == 0,
+    };
     pthread_rwlock_unlock(&service->catalogue.lock);
-    return registered ? HF_OK
-                      : problem_set(admin->problem, REASON_APPROVER_REFUSED,
-                                    "only a registered approver may do this");
+    bool allowed = pauses ? facts.registered : approval_officer_stands(&facts);
+    return allowed ? HF_OK
+                   : problem_set(admin->problem, REASON_APPROVER_REFUSED,
+                                 "only a registered approver may do this%s",
+                                 pauses ? ""
+                                        : ", who was one before the purge was "
+                                          "requested, and did not request it");
 }
 
 static HF_STATUS order(struct admin *admin, const struct purge_order *order,
@@ -548,7 +562,7 @@ static HF_STATUS order(struct admin *admin, const struct purge_order *order,
     CHECK(purge != NULL);
     if (!admin->seen) {
         if (event == PURGE_EV_PAUSE || event == PURGE_EV_RESUME) {
-            HF_TRY(check_officer(admin));
+            HF_TRY(check_officer(admin, purge));
         }
         pthread_mutex_lock(&service->record_lock);
         enum hf_status status = order_locked(admin, purge, event);

@@ -140,8 +140,8 @@ struct purge_order {
 };
 /* purges_renew: a new document (nonce, end, list of earlier wraps); approvals
  * of the one before count no more. purges_cancel: T9. purges_pause: a
- * registered approver or tenant administrator; purges_resume: a registered
- * approver (R-15.16). */
+ * registered approver or tenant administrator; purges_resume: an approver
+ * registered before it was asked for, not the requester (R-15.16). */
 HF_STATUS purges_renew(struct service *service, const struct caller *caller,
                        const struct purge_order *order, struct purge_view *out,
                        struct problem *problem);

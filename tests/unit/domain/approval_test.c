@@ -35,6 +35,8 @@ static void every_combination(void **state)
                     wanted = REASON_STATE_CONFLICT;
                 }
                 assert_int_equal(approval_decide(&facts), wanted);
+                assert_int_equal(approval_officer_stands(&facts),
+                                 (bits & 7) == 3);
                 allowed += wanted == REASON_NONE;
             }
         }

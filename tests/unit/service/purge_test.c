@@ -450,6 +450,41 @@ static void a_pause_holds(void **state)
     assert_true(purge_wait(&world, &purge, PURGE_PURGED));
 }
 
+/* R-9.14, R-15.16: whoever was named after the request stops it, but does not
+ * let it go on; nor does the approver who asked for it himself. */
+static void a_late_approver_resumes_nothing(void **state)
+{
+    const struct purge_request request = {.tenant = WORLD_TENANT,
+                                          .dep = WORLD_DEP,
+                                          .reason = "r",
+                                          .contact = "c",
+                                          .confirm = true};
+    const struct signing second = {.approver = 1, .caller = 1};
+    const struct caller *late = &world.approver[1];
+    struct purge_order order = {.tenant = WORLD_TENANT};
+    struct caller asked = world.approver[0];
+    (void)state;
+    asked.roles |= world.admin.roles;
+    purge_world_revoke(&world);
+    assert_ok(purges_request(world.service, &asked, &request, &purge,
+                             &world.problem));
+    id_format(&purge.record.id, order.id);
+    assert_ok(purge_try_approve(&world, &purge, &second));
+    purge_world_officers(&world, 1);
+    purge_world_officers(&world, 2); /* the second is a new one now */
+    assert_ok(purges_pause(world.service, late, &order, &now, &world.problem));
+    assert_status(
+        purges_resume(world.service, late, &order, &now, &world.problem),
+        HF_E_DENIED);
+    assert_reason(&world, "APPROVER_REFUSED");
+    assert_status(
+        purges_resume(world.service, &asked, &order, &now, &world.problem),
+        HF_E_DENIED);
+    assert_reason(&world, "APPROVER_REFUSED");
+    purge_get(&world, &purge, &now);
+    assert_true(now.record.paused);
+}
+
 /* A mailbox that is to be elsewhere keeps its key: the purge is refused, and
  * later waits, until it is there. Losing it would be losing data for ever. */
 static void nothing_else_is_lost(void **state)
@@ -567,6 +602,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_pause_holds, start, stop),
+        cmocka_unit_test_setup_teardown(a_late_approver_resumes_nothing, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(nothing_else_is_lost, start, stop),
         cmocka_unit_test_setup_teardown(a_stray_stops_the_hold, start, stop),
     };
