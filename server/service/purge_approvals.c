@@ -372,9 +372,15 @@ static HF_STATUS record_execution(const struct admin *admin,
     return status;
 }
 
+static bool rests_on_keys(const struct purge_entry *purge)
+{
+    return purge->dep->record.type == DEP_TYPE_EXCHANGE_MAILBOX;
+}
+
 /* record_lock is held. */
 static HF_STATUS execute_locked(const struct admin *admin,
                                 struct purge_entry *purge,
+                                const struct purge_ground *ground,
                                 struct operation_order *order,
                                 struct hf_id *out_operation)
 {
@@ -405,6 +411,10 @@ static HF_STATUS execute_locked(const struct admin *admin,
         }
     }
     free(census);
+    if (status == HF_OK && rests_on_keys(purge) &&
+        !purge_evidence_stands(service, purge->dep, ground)) {
+        status = HF_E_CONFLICT;
+    }
     if (status == HF_OK && !admin->mutation->validate_only) {
         status = record_execution(admin, &move, order, out_operation);
     }
@@ -416,11 +426,12 @@ static HF_STATUS execute_locked(const struct admin *admin,
  * mind. One that cannot be asked any more takes nothing back of what was found
  * at the request, as with force. */
 static HF_STATUS check_keys(const struct admin *admin,
-                            const struct purge_entry *purge)
+                            const struct purge_entry *purge,
+                            struct purge_ground *out_ground)
 {
     /* the end of a tenant rests on no evidence of its keys */
-    return purge->dep->record.type == DEP_TYPE_EXCHANGE_MAILBOX
-               ? purge_evidence_check(admin, purge->dep, true)
+    return rests_on_keys(purge)
+               ? purge_evidence_check(admin, purge->dep, true, out_ground)
                : HF_OK;
 }
 
@@ -463,14 +474,15 @@ HF_STATUS purges_execute(struct service *service, const struct caller *caller,
     }
     HF_TRY(purge_find(&admin, request->order.id, &purge));
     HF_TRY(check_means(&admin));
-    HF_TRY(check_keys(&admin, purge));
+    struct purge_ground ground;
+    HF_TRY(check_keys(&admin, purge, &ground));
     struct operation_order order = {
         .kind = purge_is_of_tenant(purge) ? OPERATION_DELETE_TENANT
                                           : OPERATION_PURGE,
         .object = purge->record.id,
     };
     pthread_mutex_lock(&service->record_lock);
-    enum hf_status status = execute_locked(&admin, purge, &order, &id);
+    enum hf_status status = execute_locked(&admin, purge, &ground, &order, &id);
     pthread_mutex_unlock(&service->record_lock);
     purge_settle(service, purge);
     HF_TRY(status);

@@ -25,10 +25,11 @@ static bool is_withdrawn(struct service *service,
 
 static void gather_one(struct service *service,
                        struct generation_entry *generation, size_t slot,
-                       struct purge_evidence *out)
+                       struct purge_evidence *out, bool *withdrawn)
 {
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
-    if (is_withdrawn(service, generation, slot)) {
+    *withdrawn = is_withdrawn(service, generation, slot);
+    if (*withdrawn) {
         out->denied++;
         return;
     }
@@ -64,24 +65,31 @@ static bool was_asked(const struct dep_entry *dep, uint32_t before, size_t slot,
 }
 
 static void gather(struct service *service, const struct dep_entry *dep,
-                   struct purge_evidence *out)
+                   struct purge_evidence *out, struct purge_ground *ground)
 {
-    for (uint32_t i = 0; i < dep->record.generation; i++) {
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    uint32_t generations = dep->record.generation;
+    ground->dep = dep->stamp;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    for (uint32_t i = 0; i < generations; i++) {
         struct generation_entry *generation = dep->generations[i];
         for (size_t slot = 0;
              generation != NULL && slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
             if (!was_asked(dep, i, slot, generation->versions[slot])) {
-                gather_one(service, generation, slot, out);
+                gather_one(service, generation, slot, out,
+                           &ground->withdrawn[i][slot]);
             }
         }
     }
 }
 
 HF_STATUS purge_evidence_check(const struct admin *admin,
-                               const struct dep_entry *dep, bool force)
+                               const struct dep_entry *dep, bool force,
+                               struct purge_ground *out_ground)
 {
     struct purge_evidence evidence = {.force = force};
-    gather(admin->service, dep, &evidence);
+    *out_ground = (struct purge_ground){.dep = {.version = 0}};
+    gather(admin->service, dep, &evidence, out_ground);
     enum reason reason = purge_evidence_decide(&evidence);
     if (reason == REASON_KEYS_STILL_USABLE) {
         return problem_set(admin->problem, reason,
@@ -98,4 +106,17 @@ HF_STATUS purge_evidence_check(const struct admin *admin,
                            evidence.uncertain + evidence.unasked);
     }
     return HF_OK;
+}
+
+bool purge_evidence_stands(struct service *service, const struct dep_entry *dep,
+                           const struct purge_ground *ground)
+{
+    bool stands = dep->stamp.version == ground->dep.version;
+    for (uint32_t i = 0; stands && i < dep->record.generation; i++) {
+        for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
+            stands &= !ground->withdrawn[i][slot] ||
+                      is_withdrawn(service, dep->generations[i], slot);
+        }
+    }
+    return stands;
 }

@@ -332,6 +332,7 @@ static HF_STATUS check_tenant(const struct admin *admin,
 /* record_lock is held. */
 static HF_STATUS request_locked(struct admin *admin,
                                 const struct purge_request *request,
+                                const struct purge_ground *ground,
                                 struct purge_entry **purge)
 {
     struct service *service = admin->service;
@@ -345,6 +346,9 @@ static HF_STATUS request_locked(struct admin *admin,
     } else if (dep_next(&facts, DEP_EV_REQUEST_PURGE, &step, &reason) !=
                HF_OK) {
         return refuse_event(admin, dep);
+    }
+    if (ground != NULL && !purge_evidence_stands(service, dep, ground)) {
+        return admin_answer(admin, HF_E_CONFLICT);
     }
     HF_TRY(fill_new(admin, request, *purge));
     if (request->mutation.validate_only) {
@@ -364,6 +368,7 @@ static HF_STATUS request_locked(struct admin *admin,
 
 static HF_STATUS request_new(struct admin *admin,
                              const struct purge_request *request,
+                             const struct purge_ground *ground,
                              struct dep_entry *dep, struct purge_view *out)
 {
     struct service *service = admin->service;
@@ -374,7 +379,7 @@ static HF_STATUS request_new(struct admin *admin,
     purge->dep = dep;
     purge->tenant = admin->tenant;
     pthread_mutex_lock(&service->record_lock);
-    enum hf_status status = request_locked(admin, request, &purge);
+    enum hf_status status = request_locked(admin, request, ground, &purge);
     pthread_mutex_unlock(&service->record_lock);
     if (admin->changed) {
         health_refresh(service);
@@ -435,8 +440,9 @@ HF_STATUS purges_request(struct service *service, const struct caller *caller,
         }
         HF_TRY(check_officers(&admin,
                               purge_approvals_needed(request->force, false)));
-        HF_TRY(purge_evidence_check(&admin, dep, request->force));
-        HF_TRY(request_new(&admin, request, dep, out));
+        struct purge_ground ground;
+        HF_TRY(purge_evidence_check(&admin, dep, request->force, &ground));
+        HF_TRY(request_new(&admin, request, &ground, dep, out));
         if (request->mutation.validate_only) {
             return HF_OK;
         }
@@ -465,7 +471,7 @@ HF_STATUS purges_delete_tenant(struct service *service,
             &service->catalogue, &admin.tenant->record.service_managed);
         pthread_rwlock_unlock(&service->catalogue.lock);
         CHECK(dep != NULL); /* made with the tenant */
-        HF_TRY(request_new(&admin, request, dep, out));
+        HF_TRY(request_new(&admin, request, NULL, dep, out));
         if (request->mutation.validate_only) {
             return HF_OK;
         }

@@ -8,6 +8,7 @@
 
 #include "tests/unit/service/purge_world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -294,6 +295,73 @@ static void keys_that_work_again(void **state)
     token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP,
                         HF_E_UNREACHABLE);
     assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+}
+
+/* --- what changes while the keys are asked -------------------------------- */
+
+static void *request_beside(void *out_status)
+{
+    *(enum hf_status *)out_status =
+        purge_try_request(&world, WORLD_DEP, false, &purge);
+    return NULL;
+}
+
+static void *execute_beside(void *out_status)
+{
+    *(enum hf_status *)out_status =
+        purge_try_execute(&world, &purge, &world.operator_, &operation);
+    return NULL;
+}
+
+/* The first key is granted again while the second is asked. */
+static enum hf_status raced(void *(*beside)(void *))
+{
+    const uint32_t all = PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP;
+    enum hf_status status = HF_OK;
+    struct world other = world; /* with a problem of its own */
+    pthread_t thread;
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_DENIED);
+    token_fake_hold(world.customer_fake[1], TOKEN_OP_UNWRAP);
+    assert_int_equal(pthread_create(&thread, NULL, beside, &status), 0);
+    assert_true(token_fake_wait_held(world.customer_fake[1], TOKEN_OP_UNWRAP, 1,
+                                     20000));
+    world_grant(&other, "ck1", &world.system, all);
+    token_fake_release(world.customer_fake[1], TOKEN_OP_UNWRAP);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    return status;
+}
+
+static void revoke_first(void)
+{
+    world_revoke(&world, "ck1", &world.workload);
+    world_revoke(&world, "ck1", &world.system);
+}
+
+/* T8: the evidence is of the state that is recorded: no DEP is asked to end
+ * whose keys work. */
+static void a_grant_beside_the_request(void **state)
+{
+    (void)state;
+    revoke_first();
+    assert_status(raced(request_beside), HF_E_CONFLICT);
+    assert_reason(&world, "CONFLICT");
+    struct dep_view dep;
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
+                       &dep, &world.problem));
+    assert_int_equal(dep.record.state, DEP_ENABLED);
+}
+
+static void a_grant_beside_the_execution(void **state)
+{
+    (void)state;
+    revoke_first();
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_UNWRAP, HF_E_DENIED);
+    purge_request(&world, WORLD_DEP, &purge);
+    purge_approve(&world, &purge, false);
+    assert_status(raced(execute_beside), HF_E_CONFLICT);
+    assert_reason(&world, "CONFLICT");
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.record.phase, PURGE_APPROVED);
 }
 
 /* what a request needs. */
@@ -597,6 +665,10 @@ int main(void)
                                         start, stop),
         cmocka_unit_test_setup_teardown(an_approval_has_an_end, start, stop),
         cmocka_unit_test_setup_teardown(keys_that_work_again, start, stop),
+        cmocka_unit_test_setup_teardown(a_grant_beside_the_request, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_grant_beside_the_execution, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(requests_are_checked, start, stop),
         cmocka_unit_test_setup_teardown(cancelled_until_approved, start, stop),
         cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
