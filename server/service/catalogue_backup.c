@@ -7,6 +7,22 @@
 
 #define FORMAT "holdfast-catalogue-1"
 
+/* Takes the item over; false: there was none, or no memory for it. */
+static bool add(json_t *array, json_t *item)
+{
+    return json_array_append_new(array, item) == 0;
+}
+
+/* The object, or NULL when something of it could not be added. */
+static json_t *whole(json_t *object, bool complete)
+{
+    if (complete) {
+        return object;
+    }
+    json_decref(object);
+    return NULL;
+}
+
 static json_t *id_json(const struct hf_id *id)
 {
     char text[HF_ID_TEXT];
@@ -58,64 +74,67 @@ static json_t *grant_json(const struct grant_record *grant)
 
 static json_t *key_json(const struct key_entry *key)
 {
+    bool complete = true;
     json_t *versions = json_array();
     json_t *grants = json_array();
     for (uint32_t i = 0; i < key->record.current_version; i++) {
-        (void)json_array_append_new(versions,
-                                    version_json(&key->versions[i]->record));
+        complete &= add(versions, version_json(&key->versions[i]->record));
     }
     for (size_t i = 0; i < key->grant_count; i++) {
-        (void)json_array_append_new(grants,
-                                    grant_json(&key->grants[i]->record));
+        complete &= add(grants, grant_json(&key->grants[i]->record));
     }
-    return json_pack("{s:o s:s s:s s:s s:I s:o s:o}", "id",
-                     id_json(&key->record.id), "name", key->record.name,
-                     "token", key->token->record.name, "state",
-                     key_state_text(key->record.state), "purgeMs",
-                     (json_int_t)key->record.purge_ms, "versions", versions,
-                     "grants", grants);
+    json_t *made = json_pack("{s:o s:s s:s s:s s:I s:o s:o}", "id",
+                             id_json(&key->record.id), "name", key->record.name,
+                             "token", key->token->record.name, "state",
+                             key_state_text(key->record.state), "purgeMs",
+                             (json_int_t)key->record.purge_ms, "versions",
+                             versions, "grants", grants);
+    return whole(made, complete);
 }
 
 static json_t *generation_json(const struct generation_entry *generation)
 {
+    bool complete = true;
     json_t *keys = json_array();
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
-        (void)json_array_append_new(
-            keys,
-            json_pack("{s:s s:I}", "name", generation->keys[i]->record.name,
-                      "version",
-                      (json_int_t)generation->versions[i]->record.version));
+        complete &=
+            add(keys,
+                json_pack("{s:s s:I}", "name", generation->keys[i]->record.name,
+                          "version",
+                          (json_int_t)generation->versions[i]->record.version));
     }
-    return json_pack("{s:I s:o s:I}", "generation",
-                     (json_int_t)generation->record.generation, "customerKeys",
-                     keys, "createdMs",
-                     (json_int_t)generation->record.created_ms);
+    json_t *made =
+        json_pack("{s:I s:o s:I}", "generation",
+                  (json_int_t)generation->record.generation, "customerKeys",
+                  keys, "createdMs", (json_int_t)generation->record.created_ms);
+    return whole(made, complete);
 }
 
 static json_t *dep_json(const struct dep_entry *dep)
 {
     const struct dep_record *record = &dep->record;
+    bool complete = true;
     json_t *generations = json_array();
     for (uint32_t i = 0; i < record->generation; i++) {
         const struct generation_entry *generation = dep->generations[i];
         if (generation != NULL && generation->keys[0] != NULL &&
             generation->keys[1] != NULL) {
-            (void)json_array_append_new(generations,
-                                        generation_json(generation));
+            complete &= add(generations, generation_json(generation));
         }
     }
-    return json_pack("{s:o s:s s:s s:s s:s s:I s:s s:o s:I}", "id",
-                     id_json(&record->id), "name", record->name, "type",
-                     dep_type_text(record->type), "description",
-                     record->description, "state",
-                     dep_state_text(record->state), "generation",
-                     (json_int_t)record->generation, "keyUpdate",
-                     key_update_text(record->key_update), "generations",
-                     generations, "createdMs", (json_int_t)record->created_ms);
+    json_t *made =
+        json_pack("{s:o s:s s:s s:s s:s s:I s:s s:o s:I}", "id",
+                  id_json(&record->id), "name", record->name, "type",
+                  dep_type_text(record->type), "description",
+                  record->description, "state", dep_state_text(record->state),
+                  "generation", (json_int_t)record->generation, "keyUpdate",
+                  key_update_text(record->key_update), "generations",
+                  generations, "createdMs", (json_int_t)record->created_ms);
+    return whole(made, complete);
 }
 
-/* Anything that could not be made is NULL in the array; json_pack then fails,
- * and so does the whole: a part is never taken for all. */
+/* What could not be made makes the whole NULL: a part is never taken for all,
+ * and never signed. */
 static json_t *document_locked(struct service *service,
                                const struct tenant_entry *tenant)
 {
@@ -127,21 +146,20 @@ static json_t *document_locked(struct service *service,
     for (struct token_entry *token = catalogue->tokens; token != NULL;
          token = token->next) {
         if (token->tenant == tenant) {
-            complete &=
-                json_array_append_new(tokens, token_json(&token->record)) == 0;
+            complete &= add(tokens, token_json(&token->record));
         }
     }
     for (struct key_entry *key = catalogue->keys; key != NULL;
          key = key->next) {
         if (key->tenant == tenant && key->record.state != KEY_GONE) {
-            complete &= json_array_append_new(keys, key_json(key)) == 0;
+            complete &= add(keys, key_json(key));
         }
     }
     for (struct dep_entry *dep = catalogue->deps; dep != NULL;
          dep = dep->next) {
         if (dep->tenant == tenant &&
             dep->record.type != DEP_TYPE_SERVICE_MANAGED) {
-            complete &= json_array_append_new(deps, dep_json(dep)) == 0;
+            complete &= add(deps, dep_json(dep));
         }
     }
     json_t *document = json_pack(
@@ -150,11 +168,7 @@ static json_t *document_locked(struct service *service,
         "production", tenant->record.production, "timeMs",
         (json_int_t)service_wall_ms(service), "tokens", tokens, "customerKeys",
         keys, "deps", deps);
-    if (!complete) {
-        json_decref(document);
-        return NULL;
-    }
-    return document;
+    return whole(document, complete);
 }
 
 static HF_STATUS write_text(struct service *service,

@@ -135,14 +135,52 @@ static void who_may_have_it(void **state)
     assert_string_equal(reason_word(world.problem.reason), "NOT_FOUND");
 }
 
+/* --- without memory ------------------------------------------------------- */
+
+static _Thread_local size_t countdown; /* 0: there is memory */
+
+static void *scarce(size_t len)
+{
+    if (countdown > 0 && --countdown == 0) {
+        return NULL;
+    }
+    return malloc(len);
+}
+
+/* Whatever allocation fails: all of it is signed, or nothing is. */
+static void no_part_is_signed(void **state)
+{
+    static uint8_t whole[CATALOGUE_BACKUP_MAX_BYTES];
+    size_t refused = 0;
+    bool met = true;
+    (void)state;
+    json_decref(taken());
+    size_t len = backup.text_len;
+    memcpy(whole, backup.text, len);
+    json_set_alloc_funcs(scarce, free);
+    for (size_t n = 1; met; n++) {
+        countdown = n;
+        enum hf_status status = catalogue_backup(
+            world.service, &world.admin, WORLD_TENANT, &backup, &world.problem);
+        met = countdown == 0;
+        countdown = 0;
+        refused += status != HF_OK;
+        if (status == HF_OK) {
+            assert_int_equal(backup.text_len, len);
+            assert_memory_equal(backup.text, whole, len);
+        }
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_true(refused > 20);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
-        TEST(it_tells_what_there_is),
-        TEST(its_signature_verifies),
-        TEST(no_key_is_in_it),
-        TEST(who_may_have_it),
+        TEST(it_tells_what_there_is), TEST(its_signature_verifies),
+        TEST(no_key_is_in_it),        TEST(who_may_have_it),
+        TEST(no_part_is_signed),
     };
 #undef TEST
     return cmocka_run_group_tests_name("backup", tests, NULL, NULL);
