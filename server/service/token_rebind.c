@@ -105,11 +105,18 @@ static HF_STATUS put_serial(struct change *change,
                     &after->id);
 }
 
-static HF_STATUS put(const struct admin *admin, const struct token_entry *token,
-                     const struct token_record *next, struct stamp *stamp,
-                     struct change *change)
+/* The record as it was when it was looked at, and as it is to be. */
+struct binding {
+    struct token_record before;
+    struct stamp current;
+    struct token_record next;
+};
+
+static HF_STATUS put(const struct admin *admin, const struct binding *binding,
+                     struct stamp *stamp, struct change *change)
 {
-    const struct token_record *before = &token->record;
+    const struct token_record *before = &binding->before;
+    const struct token_record *next = &binding->next;
     char object[2 * HF_NAME_MAX_BYTES + 32];
     HF_OWNED(details_freep) struct details *details = NULL;
     HF_TRY(details_new(DETAILS_OF_CHANGE, &details));
@@ -119,7 +126,7 @@ static HF_STATUS put(const struct admin *admin, const struct token_entry *token,
     }
     enum hf_status status = token_record_encode(next, record);
     if (status == HF_OK) {
-        status = change_put(change, record, &token->stamp, stamp);
+        status = change_put(change, record, &binding->current, stamp);
     }
     free(record);
     HF_TRY(status);
@@ -138,14 +145,14 @@ static HF_STATUS put(const struct admin *admin, const struct token_entry *token,
 /* record_lock is held. */
 static HF_STATUS record_locked(const struct admin *admin,
                                struct token_entry *token,
-                               const struct token_record *next)
+                               const struct binding *binding)
 {
     struct service *service = admin->service;
     struct stamp stamp = {.version = 0};
     HF_OWNED(change_freep) struct change *change = NULL;
     enum hf_status status = change_new(&change);
     if (status == HF_OK) {
-        status = put(admin, token, next, &stamp, change);
+        status = put(admin, binding, &stamp, change);
     }
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);
@@ -153,11 +160,11 @@ static HF_STATUS record_locked(const struct admin *admin,
     if (status == HF_E_EXISTS) {
         return problem_set(admin->problem, REASON_ALREADY_REGISTERED,
                            "the token of serial %s is enrolled already",
-                           next->serial);
+                           binding->next.serial);
     }
     if (admin_is_stored(status)) {
         pthread_rwlock_wrlock(&service->catalogue.lock);
-        token->record = *next;
+        token->record = binding->next;
         token->stamp = stamp;
         pthread_rwlock_unlock(&service->catalogue.lock);
     }
@@ -172,15 +179,21 @@ static HF_STATUS rebind(struct looking *looking, struct token_entry *token,
     struct enrolment enrolment = {0};
     HF_TRY(
         token_check_statement(admin, request, looking->configured, &enrolment));
-    struct token_record next = token->record;
-    if (strcmp(next.custody_domain, enrolment.custody_domain) != 0) {
+    struct binding binding;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    binding.before = token->record;
+    binding.current = token->stamp;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    binding.next = binding.before;
+    if (strcmp(binding.before.custody_domain, enrolment.custody_domain) != 0) {
         return problem_field(admin->problem, "statement",
                              "names custody domain %s; the token was in %s, "
                              "and what is restored stays there",
-                             enrolment.custody_domain, next.custody_domain);
+                             enrolment.custody_domain,
+                             binding.before.custody_domain);
     }
     enum hf_status status =
-        token_take_statement(admin, request, &enrolment, &next);
+        token_take_statement(admin, request, &enrolment, &binding.next);
     if (status != HF_OK) {
         return problem_of_status(admin->problem, status);
     }
@@ -189,7 +202,7 @@ static HF_STATUS rebind(struct looking *looking, struct token_entry *token,
         return HF_OK;
     }
     pthread_mutex_lock(&service->record_lock);
-    status = record_locked(admin, token, &next);
+    status = record_locked(admin, token, &binding);
     pthread_mutex_unlock(&service->record_lock);
     HF_TRY(status);
     health_refresh(service);

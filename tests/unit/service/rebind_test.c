@@ -4,6 +4,7 @@
 
 #include "tests/unit/service/world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -190,6 +191,50 @@ static void the_custodian_must_say_so(void **state)
     assert_refused(run(&statement), "NOT_FOUND");
 }
 
+struct beside {
+    struct world world; /* with a problem of its own */
+    struct token_view view;
+    uint32_t bound;
+    enum hf_status status;
+};
+
+static void *rebind_beside(void *argument)
+{
+    struct beside *beside = argument;
+    struct world_statement statement;
+    world_statement(&beside->world, WORLD_TENANT, 0, &statement);
+    beside->status =
+        tokens_rebind(world.service, &world.operator_, &statement.request,
+                      &beside->view, &beside->bound, &beside->world.problem);
+    return NULL;
+}
+
+/* Of two that looked at the same record one is told to look again. */
+static void one_of_two_at_once(void **state)
+{
+    static struct beside both[2];
+    pthread_t threads[2];
+    (void)state;
+    assert_ok(token_fake_restore(world.customer_fake[0], OTHER_SERIAL));
+    token_fake_hold(world.customer_fake[0], TOKEN_OP_FIND);
+    for (size_t i = 0; i < 2; i++) {
+        both[i].world = world;
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, rebind_beside, &both[i]), 0);
+    }
+    assert_true(
+        token_fake_wait_held(world.customer_fake[0], TOKEN_OP_FIND, 2, 20000));
+    token_fake_release(world.customer_fake[0], TOKEN_OP_FIND);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    size_t lost = both[0].status == HF_OK ? 1 : 0;
+    assert_ok(both[1 - lost].status);
+    assert_status(both[lost].status, HF_E_CONFLICT);
+    assert_string_equal(reason_word(both[lost].world.problem.reason),
+                        "CONFLICT");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -200,6 +245,7 @@ int main(void)
         TEST(another_label_is_refused),
         TEST(every_version_must_be_there),
         TEST(the_custodian_must_say_so),
+        TEST(one_of_two_at_once),
     };
 #undef TEST
     return cmocka_run_group_tests_name("rebind", tests, NULL, NULL);
