@@ -374,7 +374,7 @@ static HF_STATUS record_execution(const struct admin *admin,
 
 static bool rests_on_keys(const struct purge_entry *purge)
 {
-    return purge->dep->record.type == DEP_TYPE_EXCHANGE_MAILBOX;
+    return !purge_is_of_tenant(purge);
 }
 
 /* record_lock is held. */

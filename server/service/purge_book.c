@@ -91,6 +91,20 @@ void purge_settle(struct service *service, const struct purge_entry *purge)
     }
 }
 
+struct purge_state purge_state_of(struct service *service,
+                                  const struct purge_entry *purge)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct purge_state state = {
+        .id = purge->record.id,
+        .phase = purge->record.phase,
+        .paused = purge->record.paused,
+        .hold_until_ms = purge->record.hold_until_ms,
+    };
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return state;
+}
+
 struct approval_entry *purge_entry_approval(struct purge_entry *purge,
                                             const char *identity)
 {

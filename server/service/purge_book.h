@@ -88,6 +88,16 @@ HF_STATUS purge_tombstones_mark(struct service *service,
  * *out_none: there was none left. */
 HF_STATUS purge_forget_copies(struct service *service,
                               const struct purge_entry *purge, bool *out_none);
+/* purge_state_of: where it is, read at once: an order may change it. */
+struct purge_state {
+    struct hf_id id;
+    enum purge_phase phase;
+    bool paused;
+    int64_t hold_until_ms;
+};
+struct purge_state purge_state_of(struct service *service,
+                                  const struct purge_entry *purge);
+
 /* purge_tombstones_sum: how many tombstones of this purge the store holds, and
  * the hash of their set. */
 HF_STATUS purge_tombstones_sum(struct service *service,

@@ -41,11 +41,10 @@ static void report_return(struct service *service, struct purge_entry *purge,
 }
 
 /* Whose key was destroyed: beyond the step that does it. */
-static bool is_destroyed(const struct purge_entry *purge)
+static bool is_destroyed(enum purge_phase phase)
 {
-    return purge->record.phase == PURGE_VERIFYING ||
-           purge->record.phase == PURGE_FORGETTING ||
-           purge->record.phase == PURGE_PURGED;
+    return phase == PURGE_VERIFYING || phase == PURGE_FORGETTING ||
+           phase == PURGE_PURGED;
 }
 
 static void look_for(struct service *service, struct purge_entry *purge)
@@ -71,7 +70,7 @@ static void guard(void *argument)
     struct purge_entry *purge = service->purges->purges;
     pthread_rwlock_unlock(&service->catalogue.lock);
     while (purge != NULL) {
-        if (is_destroyed(purge)) {
+        if (is_destroyed(purge_state_of(service, purge).phase)) {
             look_for(service, purge);
         }
         pthread_rwlock_rdlock(&service->catalogue.lock);

@@ -134,7 +134,8 @@ HF_STATUS purges_list(struct service *service, const struct caller *caller,
         if (showing) {
             purge_show(service, purge, &out->views[out->count++]);
         } else {
-            showing = id_equal(&purge->record.id, &walk.after);
+            const struct purge_state state = purge_state_of(service, purge);
+            showing = id_equal(&state.id, &walk.after);
         }
     }
     return HF_OK;
@@ -150,7 +151,7 @@ HF_STATUS purges_certificate(struct service *service,
     HF_TRY(service_admit(service, caller, VERB_GET_PURGE_CERTIFICATE, tenant,
                          &entry, problem));
     const struct purge_entry *purge = find(service, entry, id);
-    if (purge == NULL || purge->record.phase != PURGE_PURGED) {
+    if (purge == NULL || purge_state_of(service, purge).phase != PURGE_PURGED) {
         return problem_set(problem, REASON_NOT_FOUND,
                            "no such purge, or it is not at its end");
     }

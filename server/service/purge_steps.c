@@ -178,11 +178,11 @@ static struct purge_census *take_census(struct operation_step *step,
 
 static void hold(struct operation_step *step, struct purge_entry *purge)
 {
-    int64_t left_ms =
-        purge->record.hold_until_ms - service_wall_ms(step->service);
-    if (purge->record.paused || left_ms > 0) {
+    const struct purge_state state = purge_state_of(step->service, purge);
+    int64_t left_ms = state.hold_until_ms - service_wall_ms(step->service);
+    if (state.paused || left_ms > 0) {
         int64_t wait_ms = left_ms > HOLD_LOOK_MS ? HOLD_LOOK_MS : left_ms;
-        later(step, purge->record.paused ? PAUSED_LOOK_MS : wait_ms, "");
+        later(step, state.paused ? PAUSED_LOOK_MS : wait_ms, "");
         return;
     }
     struct purge_census *census = take_census(step, purge);
@@ -461,7 +461,8 @@ void purge_step(struct operation_step *step)
                  "there is no such purge");
         return;
     }
-    switch (purge->record.phase) {
+    enum purge_phase phase = purge_state_of(service, purge).phase;
+    switch (phase) {
     case PURGE_HOLDING:
         hold(step, purge);
         return;
@@ -490,6 +491,5 @@ void purge_step(struct operation_step *step)
     }
     step->gave_up = true;
     snprintf(step->record.error, sizeof step->record.error,
-             "a purge that is %s has no steps",
-             purge_phase_text(purge->record.phase));
+             "a purge that is %s has no steps", purge_phase_text(phase));
 }
