@@ -1,5 +1,7 @@
 #include "server/service/ak_objects.h"
 
+#include "server/service/availability_key.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +79,41 @@ HF_STATUS ak_objects_destroy(struct service *service,
     }
     enum hf_status status =
         destroy_all(token, &dep->record.id, reports, out_found);
+    free(reports);
+    return status;
+}
+
+static bool is_among(const struct token_key_report *reports, size_t count,
+                     const struct token_key *key)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes_equal(
+                (struct bytes){reports[i].key.id, reports[i].key.id_len},
+                (struct bytes){key->id, key->id_len})) {
+            return true;
+        }
+    }
+    return false;
+}
+
+HF_STATUS ak_objects_show(struct service *service, const struct dep_record *dep,
+                          const uint32_t version[], size_t count, bool shown[])
+{
+    const struct token *token = service_ak_token(service, dep->type);
+    size_t found = 0;
+    if (token == NULL) {
+        return HF_E_MISUSE;
+    }
+    struct token_key_report *reports = calloc(FOUND_MAX, sizeof *reports);
+    if (reports == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    enum hf_status status = find(token, &dep->id, reports, &found);
+    for (size_t i = 0; status == HF_OK && i < count; i++) {
+        struct token_key key;
+        ak_key_of(dep, version[i], &key);
+        shown[i] = is_among(reports, found, &key);
+    }
     free(reports);
     return status;
 }

@@ -18,3 +18,12 @@ void ak_label_prefix(const struct hf_id *dep, char out[HF_LABEL_MAX_BYTES + 1]);
  */
 HF_STATUS ak_objects_destroy(struct service *service,
                              const struct dep_entry *dep, size_t *out_found);
+
+/* ak_objects_show: which versions one enumeration shows.
+ *
+ * Takes     count versions.
+ * Gives     shown[i]: version[i]'s object is there.
+ * Returns   HF_OK; the token's failures.
+ */
+HF_STATUS ak_objects_show(struct service *service, const struct dep_record *dep,
+                          const uint32_t version[], size_t count, bool shown[]);

@@ -1,5 +1,6 @@
 /* purge_census: which resources a purge is about, and by what their keys were
  * ever wrapped (M8, R-15.15). */
+#include "server/service/ak_objects.h"
 #include "server/service/purge_book.h"
 #include "server/service/resources.h"
 
@@ -84,6 +85,78 @@ static enum hf_status look(void *context, const struct record *record,
     return HF_OK;
 }
 
+/* --- retired generations of the tenant's own DEP (R-15.10) -----------------
+ */
+
+/* Those of the list whose copy is gone from the store; the version of the root
+ * in use comes last. */
+struct retired {
+    struct dep_record dep;
+    uint32_t version[PURGE_EARLIER_MAX + 1];
+    bool shown[PURGE_EARLIER_MAX + 1];
+    size_t count;
+};
+
+static void find_retired(struct service *service,
+                         const struct tenant_entry *tenant,
+                         const struct purge_census *census, struct retired *out)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct dep_entry *dep = catalogue_dep_by_id(
+        &service->catalogue, &tenant->record.service_managed);
+    for (size_t i = 0; dep != NULL && i < census->earlier_count; i++) {
+        const struct dep_ref *ref = &census->earlier[i].ref;
+        const struct generation_entry *generation =
+            id_equal(&ref->dep, &dep->record.id)
+                ? catalogue_generation(dep, ref->generation)
+                : NULL;
+        if (generation != NULL &&
+            generation->record.copies[ROOT_AK].wrapped_len == 0) {
+            out->version[out->count++] = ref->generation; /* one root each */
+        }
+    }
+    if (out->count > 0) {
+        out->dep = dep->record;
+        out->version[out->count] = dep->record.ak_version;
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+static void drop_earlier(struct purge_census *census, const struct hf_id *dep,
+                         uint32_t generation)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < census->earlier_count; i++) {
+        const struct dep_ref *ref = &census->earlier[i].ref;
+        if (ref->generation != generation || !id_equal(&ref->dep, dep)) {
+            census->earlier[kept++] = census->earlier[i];
+        }
+    }
+    census->earlier_count = kept;
+}
+
+/* R-15.15: retired with its root destroyed. The copy is forgotten first, so the
+ * token is asked; and "not found" counts only in an enumeration that shows the
+ * root in use (R-15.9). What cannot be seen to be gone stays in the list. */
+static void drop_retired(struct service *service,
+                         const struct tenant_entry *tenant,
+                         struct purge_census *census)
+{
+    struct retired retired = {.count = 0};
+    find_retired(service, tenant, census, &retired);
+    if (retired.count == 0 ||
+        ak_objects_show(service, &retired.dep, retired.version,
+                        retired.count + 1, retired.shown) != HF_OK ||
+        !retired.shown[retired.count]) {
+        return;
+    }
+    for (size_t i = 0; i < retired.count; i++) {
+        if (!retired.shown[i]) {
+            drop_earlier(census, &retired.dep.id, retired.version[i]);
+        }
+    }
+}
+
 HF_STATUS purge_census_take(struct service *service,
                             struct tenant_entry *tenant,
                             const struct dep_entry *dep,
@@ -106,5 +179,8 @@ HF_STATUS purge_census_take(struct service *service,
     enum hf_status status =
         ledger_each(service->ledger, RECORD_RESOURCE, &page, look, walk);
     free(walk);
+    if (status == HF_OK) {
+        drop_retired(service, tenant, out);
+    }
     return status;
 }

@@ -296,11 +296,107 @@ static void purged_keys_need_no_root(void **state)
     assert_string_equal(reason_word(made_here.problem.reason), "KEY_DESTROYED");
 }
 
+static void cancel(const struct purge_view *purge)
+{
+    struct purge_order request = {.tenant = WORLD_TENANT};
+    struct purge_view view;
+    id_format(&purge->record.id, request.id);
+    assert_ok(purges_cancel(world.service, &world.admin, &request, &view,
+                            &world.problem));
+}
+
+/* A mailbox whose key lay under the tenant's own root and lies under the DEP,
+ * which nobody may use any more. */
+static void leave_with_an_early_mailbox(void)
+{
+    struct mailbox_assign assign = {.tenant = WORLD_TENANT,
+                                    .id = "early@contoso.example",
+                                    .dep = WORLD_DEP};
+    struct mailbox_view box;
+    struct outcome out;
+    const struct call_options open = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = assign.id,
+    };
+    purge_world_mailbox(&world, assign.id, "", &out);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &assign, &box,
+                               &world.problem));
+    world_call(&world, &open, &out);
+    assert_ok(out.status);
+    purge_world_revoke(&world);
+}
+
+/* How many earlier wraps a purge would leave. */
+static size_t earlier_wraps(void)
+{
+    static struct purge_view purge;
+    purge_request(&world, WORLD_DEP, &purge);
+    cancel(&purge);
+    return purge.record.earlier_count;
+}
+
+/* R-15.15: a generation that is retired with its root destroyed is no earlier
+ * wrap any more; one whose root is not seen to be gone is. */
+static void a_destroyed_root_opens_nothing(void **state)
+{
+    static struct purge_view purge;
+    const struct hf_id root = built_in_dep();
+    struct operation_view ordered;
+    (void)state;
+    leave_with_an_early_mailbox();
+    /* it is retired, and its root cannot be destroyed yet */
+    token_fake_fail_all(world.ak_fake, TOKEN_OP_DESTROY, HF_E_UNREACHABLE);
+    assert_ok(order(&ordered));
+    for (int i = 0;
+         i < TRIES &&
+         world_audit_count(&world, "ServiceManagedGenerationRetired") == 0;
+         i++) {
+        __atomic_fetch_add(&world.now_ms, 200, __ATOMIC_SEQ_CST);
+        usleep(PAUSE_US);
+    }
+    assert_int_equal(purge_ak_objects(&world, &root), 2);
+    assert_int_equal(earlier_wraps(), 1);
+    token_fake_clear(world.ak_fake);
+    wait_for_end(&ordered);
+    token_fake_fail_all(world.ak_fake, TOKEN_OP_LIST, HF_E_UNREACHABLE);
+    assert_int_equal(earlier_wraps(), 1);
+    token_fake_clear(world.ak_fake);
+    purge_all(&world, WORLD_DEP, false, &purge);
+    assert_int_equal(purge.record.earlier_count, 0);
+}
+
+/* a token that does not show the root in use is not the one. */
+static void another_token_proves_nothing(void **state)
+{
+    const struct hf_id root = built_in_dep();
+    struct token_key_report report;
+    struct token_request list = {
+        .op = TOKEN_OP_LIST,
+        .u.list = {.reports = &report, .cap = 1, .id_prefix_len = HF_ID_BYTES},
+    };
+    struct operation_view ordered;
+    (void)state;
+    leave_with_an_early_mailbox();
+    assert_ok(order(&ordered));
+    wait_for_end(&ordered);
+    assert_int_equal(earlier_wraps(), 0);
+    memcpy(list.u.list.id_prefix, root.bytes, HF_ID_BYTES);
+    assert_ok(token_call(&world.ak_token, &list));
+    assert_ok(
+        token_fake_delete_key(world.ak_fake, report.key.id, report.key.id_len));
+    assert_int_equal(earlier_wraps(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(purged_keys_need_no_root, start_leaving,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_destroyed_root_opens_nothing,
+                                        start_leaving, stop),
+        cmocka_unit_test_setup_teardown(another_token_proves_nothing,
+                                        start_leaving, stop),
         cmocka_unit_test_setup_teardown(every_key_goes_over, start, stop),
         cmocka_unit_test_setup_teardown(goes_on_after_a_restart, start, stop),
         cmocka_unit_test_setup_teardown(a_failing_token_only_delays, start,
