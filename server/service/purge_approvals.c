@@ -60,6 +60,11 @@ static HF_STATUS fill_record(const struct admin *admin,
                request->signature.len);
         record->signature_len = request->signature.len;
     }
+    if (approving->document.len > sizeof record->text) {
+        return HF_E_LIMIT;
+    }
+    memcpy(record->text, approving->document.text, approving->document.len);
+    record->text_len = approving->document.len;
     HF_TRY(sha256(
         (struct bytes){approving->document.text, approving->document.len},
         record->document));
@@ -83,6 +88,21 @@ static bool is_good(const struct officer_entry *officer,
                HF_OK;
 }
 
+/* What one approver has signed the next one signs, byte for byte, whatever was
+ * renamed since. */
+static bool find_signed(const struct purge_entry *purge, bool accepting,
+                        struct purge_document *out)
+{
+    for (size_t i = 0; i < purge->approval_count; i++) {
+        const struct approval_record *given = &purge->approvals[i].record;
+        if (given->version == purge->record.version &&
+            purge_signed_document(given, accepting, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* record_lock is held: neither officers nor purges change. */
 static HF_STATUS decide(const struct admin *admin,
                         const struct purge_approve *request,
@@ -93,9 +113,12 @@ static HF_STATUS decide(const struct admin *admin,
         service->purges, &purge->record.tenant, admin->caller->identity);
     struct approval_entry *before =
         purge_entry_approval(purge, admin->caller->identity);
-    HF_TRY(purge_write_document(service, purge, &purge->record,
-                                request->accept_earlier_wraps,
-                                &approving->document));
+    if (!find_signed(purge, request->accept_earlier_wraps,
+                     &approving->document)) {
+        HF_TRY(purge_write_document(service, purge, &purge->record,
+                                    request->accept_earlier_wraps,
+                                    &approving->document));
+    }
     HF_TRY(fill_record(admin, request, purge, officer, approving));
     if (before != NULL) {
         approving->current = before->stamp;

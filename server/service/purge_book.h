@@ -165,6 +165,10 @@ HF_STATUS purge_write_document(struct service *service,
                                const struct purge_entry *purge,
                                const struct purge_record *record,
                                bool accepting, struct purge_document *out);
+/* purge_signed_document: true: *out is the text of this approval, if it was
+ * over this one of the two. None is kept in a record of format 1. */
+bool purge_signed_document(const struct approval_record *approval,
+                           bool accepting, struct purge_document *out);
 /* purge_write_certificate: text and signature, of what was done. */
 HF_STATUS purge_write_certificate(struct service *service,
                                   const struct purge_entry *purge,

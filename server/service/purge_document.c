@@ -48,12 +48,12 @@ static void put_time(struct statement_writer *writer, const char *key,
 /* By name: the DEP, the generation, and of how many resources. */
 static void put_earlier(struct service *service,
                         struct statement_writer *writer, const char *key,
-                        const struct purge_record *record)
+                        const struct purge_earlier *list, size_t count)
 {
     char line[LINE_BYTES];
     char id[HF_ID_TEXT];
-    for (size_t i = 0; i < record->earlier_count; i++) {
-        const struct purge_earlier *earlier = &record->earlier[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct purge_earlier *earlier = &list[i];
         pthread_rwlock_rdlock(&service->catalogue.lock);
         const struct dep_entry *dep =
             catalogue_dep_by_id(&service->catalogue, &earlier->ref.dep);
@@ -65,7 +65,7 @@ static void put_earlier(struct service *service,
         pthread_rwlock_unlock(&service->catalogue.lock);
         statement_put_text(writer, key, line, sizeof line);
     }
-    if (record->earlier_count == 0) {
+    if (count == 0) {
         statement_put_text(writer, key, "none", LINE_BYTES);
     }
 }
@@ -147,9 +147,21 @@ HF_STATUS purge_write_document(struct service *service,
     put_time(&writer, "expires_at", record->expires_ms);
     HF_TRY(put_what(service, &writer, purge, record));
     put_count(&writer, "resources", record->resources);
-    put_earlier(service, &writer, "earlier_wrap", record);
+    put_earlier(service, &writer, "earlier_wrap", record->earlier,
+                record->earlier_count);
     statement_put_flag(&writer, "accepts_earlier_wraps", accepting);
     return statement_end(&writer, &out->len);
+}
+
+bool purge_signed_document(const struct approval_record *approval,
+                           bool accepting, struct purge_document *out)
+{
+    if (approval->earlier_accepted != accepting || approval->text_len == 0) {
+        return false;
+    }
+    memcpy(out->text, approval->text, approval->text_len);
+    out->len = approval->text_len;
+    return true;
 }
 
 static void put_approvals(struct statement_writer *writer,
@@ -225,7 +237,8 @@ static HF_STATUS write_certificate(struct service *service,
     put_time(&writer, "verified_at", record->verified_ms);
     statement_put_text(&writer, "verified", record->evidence,
                        PURGE_EVIDENCE_BYTES);
-    put_earlier(service, &writer, "residual_wrap", record);
+    put_earlier(service, &writer, "residual_wrap", record->residual,
+                record->residual_count);
     /* crypto.md: nothing is said about copies outside */
     statement_put_text(&writer, "says",
                        "no such object in the token as enumerated at that "

@@ -19,18 +19,22 @@
 
 /* --- look at ------------------------------------------------------------ */
 
-static void write_documents(struct service *service,
-                            const struct purge_entry *purge,
-                            struct purge_view *out)
+/* What was signed is shown as it was, in every phase; what is not yet, as it
+ * would be written now. */
+static void show_document(struct service *service,
+                          const struct purge_entry *purge, bool accepting,
+                          const struct purge_view *view,
+                          struct purge_document *out)
 {
-    const struct purge_record *record = &out->record;
-    if (record->phase != PURGE_REQUESTED ||
-        purge_write_document(service, purge, record, false, &out->document) !=
-            HF_OK ||
-        purge_write_document(service, purge, record, true, &out->accepting) !=
+    for (size_t i = 0; i < view->approval_count; i++) {
+        if (purge_signed_document(&view->approvals[i], accepting, out)) {
+            return;
+        }
+    }
+    if (view->record.phase != PURGE_REQUESTED ||
+        purge_write_document(service, purge, &view->record, accepting, out) !=
             HF_OK) {
-        out->document.len = 0;
-        out->accepting.len = 0;
+        out->len = 0;
     }
 }
 
@@ -53,7 +57,8 @@ void purge_show(struct service *service, const struct purge_entry *purge,
         }
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
-    write_documents(service, purge, out);
+    show_document(service, purge, false, out, &out->document);
+    show_document(service, purge, true, out, &out->accepting);
 }
 
 /* Of this tenant; NULL: not there. */

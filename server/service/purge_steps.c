@@ -210,8 +210,8 @@ static void fill_marks(struct purge_record *next, const void *context)
     next->resources = marks->count;
     memcpy(next->tombstones, marks->set, sizeof next->tombstones);
     next->tombstoned_ms = marks->now_ms;
-    next->earlier_count = marks->census->earlier_count;
-    memcpy(next->earlier, marks->census->earlier, sizeof next->earlier);
+    next->residual_count = marks->census->earlier_count;
+    memcpy(next->residual, marks->census->earlier, sizeof next->residual);
 }
 
 /* Calls that were let in before a tombstone was there are over. */

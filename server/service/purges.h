@@ -94,7 +94,8 @@ struct purge_view {
     bool of_tenant; /* the DEP is its built-in one: of everything */
     struct approval_record approvals[PURGE_APPROVALS_MAX];
     size_t approval_count;
-    /* what an officer signs: without, and with the earlier wraps accepted */
+    /* what an officer signs, or signed: without, and with the earlier wraps
+     * accepted */
     struct purge_document document;
     struct purge_document accepting;
     char etag[ETAG_BYTES];

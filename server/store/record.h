@@ -326,7 +326,7 @@ struct purge_record { /* key: tenant | purge */
     uint32_t version;
     uint8_t nonce[PURGE_NONCE_BYTES];
     int64_t expires_ms;
-    struct purge_earlier earlier[PURGE_EARLIER_MAX];
+    struct purge_earlier earlier[PURGE_EARLIER_MAX]; /* as it is signed */
     size_t earlier_count;
     uint64_t resources;    /* asked for; from DESTROYING on: tombstoned */
     uint32_t approvals;    /* valid ones, of this version */
@@ -342,8 +342,12 @@ struct purge_record { /* key: tenant | purge */
     int64_t verified_ms;
     char evidence[PURGE_EVIDENCE_BYTES + 1]; /* what the fresh process said */
     int64_t purged_ms;
+    /* earlier wraps that are there when all is marked; since format 2 */
+    struct purge_earlier residual[PURGE_EARLIER_MAX];
+    size_t residual_count;
 };
 
+#define APPROVAL_TEXT_MAX_BYTES 6144
 struct approval_record { /* key: purge | SHA-256(identity) */
     struct hf_id tenant;
     struct hf_id purge;
@@ -355,6 +359,8 @@ struct approval_record { /* key: purge | SHA-256(identity) */
     uint8_t signature[80];
     size_t signature_len;
     int64_t approved_ms;
+    uint8_t text[APPROVAL_TEXT_MAX_BYTES]; /* that was signed; since format 2 */
+    size_t text_len;
 };
 
 /* A purged resource: no envelope of it opens, under any root, ever. */

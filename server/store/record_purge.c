@@ -2,9 +2,11 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
+#include <string.h>
+
 #define OFFICER_FORMAT     1
-#define PURGE_FORMAT       1
-#define APPROVAL_FORMAT    1
+#define PURGE_FORMAT       2
+#define APPROVAL_FORMAT    2
 #define TOMBSTONE_FORMAT   1
 #define CERTIFICATE_FORMAT 1
 #define DELETION_FORMAT    1
@@ -21,18 +23,20 @@ static void officer_fields(struct codec *codec, struct officer_record *officer)
     code_time(codec, &officer->updated_ms);
 }
 
-static void earlier_fields(struct codec *codec, struct purge_record *purge)
+static void earlier_fields(struct codec *codec,
+                           struct purge_earlier list[PURGE_EARLIER_MAX],
+                           size_t *list_count)
 {
-    uint32_t count = (uint32_t)purge->earlier_count;
+    uint32_t count = (uint32_t)*list_count;
     code_u32(codec, &count);
     if (count > PURGE_EARLIER_MAX) {
         code_refuse_unless(codec, false);
         count = 0;
     }
-    purge->earlier_count = count;
+    *list_count = count;
     for (size_t i = 0; i < count; i++) {
-        code_dep_ref(codec, &purge->earlier[i].ref);
-        code_u64(codec, &purge->earlier[i].resources);
+        code_dep_ref(codec, &list[i].ref);
+        code_u64(codec, &list[i].resources);
     }
 }
 
@@ -76,8 +80,14 @@ static void done_fields(struct codec *codec, struct purge_record *purge)
 static void purge_fields(struct codec *codec, struct purge_record *purge)
 {
     asked_fields(codec, purge);
-    earlier_fields(codec, purge);
+    earlier_fields(codec, purge->earlier, &purge->earlier_count);
     done_fields(codec, purge);
+    if (codec->format >= 2) {
+        earlier_fields(codec, purge->residual, &purge->residual_count);
+    } else if (purge->tombstoned_ms > 0) { /* one list was both */
+        memcpy(purge->residual, purge->earlier, sizeof purge->residual);
+        purge->residual_count = purge->earlier_count;
+    }
 }
 
 static void approval_fields(struct codec *codec,
@@ -94,6 +104,10 @@ static void approval_fields(struct codec *codec,
     code_bytes(codec, approval->signature, &approval->signature_len,
                sizeof approval->signature);
     code_time(codec, &approval->approved_ms);
+    if (codec->format >= 2) {
+        code_bytes(codec, approval->text, &approval->text_len,
+                   sizeof approval->text);
+    }
 }
 
 static void tombstone_fields(struct codec *codec,

@@ -5,6 +5,7 @@
 #include "hsm/sys/signature.h"
 
 #include "server/service/dep_rewrap.h"
+#include "server/service/managed_roll.h"
 
 #include "tests/unit/service/purge_world.h"
 
@@ -477,6 +478,89 @@ static void system_goes_on_until_the_end(void **state)
     expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "KEY_DESTROYED");
 }
 
+static void rename_dep(const char *from, const char *to)
+{
+    struct dep_update update = {.tenant = WORLD_TENANT, .set_name = true};
+    struct dep_view dep;
+    snprintf(update.dep, sizeof update.dep, "%s", from);
+    snprintf(update.name, sizeof update.name, "%s", to);
+    assert_ok(deps_update(world.service, &world.admin, &update, &dep,
+                          &world.problem));
+}
+
+/* A mailbox whose key lay under the tenant's own root and lies under the DEP.
+ */
+static void early_mailbox(void)
+{
+    const struct mailbox_assign assign = {.tenant = WORLD_TENANT,
+                                          .id = "early@contoso.example",
+                                          .dep = WORLD_DEP};
+    struct mailbox_view box;
+    struct outcome made;
+    purge_world_mailbox(&world, assign.id, "", &made);
+    assert_ok(mailboxes_assign(world.service, &world.admin, &assign, &box,
+                               &world.problem));
+    expect_unwrap(assign.id, NULL, 0, INITIATOR_USER, "NONE");
+}
+
+static void expect_signed(const struct purge_document *text)
+{
+    purge_get(&world, &purge, &now);
+    assert_int_equal(now.document.len, 0);
+    assert_int_equal(now.accepting.len, text->len);
+    assert_memory_equal(now.accepting.text, text->text, text->len);
+}
+
+/* R-9.14, R-9.20, R-15.15: what was signed is shown with its signature to the
+ * end, and the next approver signs the same, whatever is renamed meanwhile; the
+ * list that was accepted stays apart from what is residual in the end. */
+static void what_was_signed_is_kept(void **state)
+{
+    const struct signing first = {.approver = 0, .caller = 0, .accept = true};
+    const struct signing second = {.approver = 1, .caller = 1, .accept = true};
+    const struct managed_roll roll = {.tenant = WORLD_TENANT};
+    static struct certificate_record certificate;
+    static struct purge_document text;
+    char id[HF_ID_TEXT];
+    (void)state;
+    early_mailbox();
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_UNWRAP,
+                            HF_E_UNREACHABLE);
+    }
+    assert_ok(purge_try_request(&world, WORLD_DEP, true, &purge));
+    assert_int_equal(purge.record.earlier_count, 1);
+    text = purge.accepting;
+    assert_ok(purge_try_approve(&world, &purge, &first));
+    rename_dep(WORLD_DEP, "other");
+    purge_get(&world, &purge, &now);
+    assert_memory_equal(now.accepting.text, text.text, text.len);
+    assert_ok(purge_try_approve(&world, &now, &second));
+    expect_signed(&text);
+    assert_ok(purge_try_execute(&world, &purge, &world.operator_, &operation));
+    /* what was accepted goes by itself, in the hold */
+    assert_ok(tenants_roll_managed(world.service, &world.operator_, &roll,
+                                   &operation, &world.problem));
+    for (int i = 0;
+         i < 3000 && world_audit_count(&world, "ServiceManagedKeyRolled") == 0;
+         i++) {
+        world_move_clock(&world, 200);
+        usleep(5000);
+    }
+    world_move_clock(&world, WORLD_HOLD_MS);
+    assert_true(purge_wait(&world, &purge, PURGE_PURGED));
+    assert_ok(world_restart(&world));
+    expect_signed(&text);
+    assert_int_equal(now.record.earlier_count, 1);
+    assert_int_equal(now.approvals[0].text_len, text.len);
+    id_format(&purge.record.id, id);
+    assert_ok(purges_certificate(world.service, &world.admin, WORLD_TENANT, id,
+                                 &certificate, &world.problem));
+    certificate.text[certificate.text_len] = '\0';
+    assert_non_null(
+        strstr((const char *)certificate.text, "residual_wrap=none\n"));
+}
+
 /* R-15.16, R-9.16: a registered approver or a tenant administrator pauses; only
  * an approver resumes; a paused one waits for ever. */
 static void a_pause_holds(void **state)
@@ -673,6 +757,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancelled_until_approved, start, stop),
         cmocka_unit_test_setup_teardown(system_goes_on_until_the_end, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(what_was_signed_is_kept, start, stop),
         cmocka_unit_test_setup_teardown(a_pause_holds, start, stop),
         cmocka_unit_test_setup_teardown(a_late_approver_resumes_nothing, start,
                                         stop),

@@ -440,7 +440,9 @@ static void purge_fill(void *out, bool largest)
         purge->earlier[i].ref.dep = id_of((uint8_t)(0x60 + i));
         purge->earlier[i].ref.generation = (uint32_t)i + 1;
         purge->earlier[i].resources = UINT64_MAX - i;
+        purge->residual[i] = purge->earlier[i / 2];
     }
+    purge->residual_count = PURGE_EARLIER_MAX;
     purge->earlier_accepted = true;
     purge_fill_end(purge);
 }
@@ -461,6 +463,8 @@ static void approval_fill(void *out, bool largest)
     fill_bytes(approval->signature, sizeof approval->signature, 81);
     approval->signature_len = sizeof approval->signature;
     approval->approved_ms = INT64_MAX;
+    fill_bytes(approval->text, sizeof approval->text, 91);
+    approval->text_len = sizeof approval->text;
 }
 
 static void deletion_fill(void *out, bool largest)
@@ -618,8 +622,8 @@ const struct record_case record_cases[] = {
     CASE("workload_progress", WORKLOAD_PROGRESS,
          struct workload_progress_record, workload_progress, 1),
     CASE("officer", OFFICER, struct officer_record, officer, 1),
-    CASE("purge", PURGE, struct purge_record, purge, 1),
-    CASE("approval", APPROVAL, struct approval_record, approval, 1),
+    CASE("purge", PURGE, struct purge_record, purge, 2),
+    CASE("approval", APPROVAL, struct approval_record, approval, 2),
     CASE("tombstone", TOMBSTONE, struct tombstone_record, tombstone, 1),
     CASE("deletion", DELETION, struct deletion_record, deletion, 1),
     CASE("certificate", CERTIFICATE, struct certificate_record, certificate, 1),
