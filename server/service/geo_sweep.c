@@ -33,6 +33,14 @@ static struct geo_entry *geo_of(const struct operation_step *step)
     return current ? geo : NULL;
 }
 
+static void give_up(struct operation_step *step)
+{
+    snprintf(step->record.error, sizeof step->record.error,
+             "overtaken by a later restore of this geo");
+    step->finished = false;
+    step->gave_up = true;
+}
+
 /* S2, S4, S9, with its record. */
 static HF_STATUS record_done(struct operation_step *step, struct geo_entry *geo,
                              struct geo_record *next,
@@ -66,7 +74,8 @@ static HF_STATUS record_done(struct operation_step *step, struct geo_entry *geo,
     return status;
 }
 
-/* record_lock is held. May run twice: what is REGISTERED stays so. */
+/* record_lock is held. May run twice: what is REGISTERED stays so. A restore
+ * may have begun since the sweep did: that one's sites are not counted here. */
 static HF_STATUS finish_locked(struct operation_step *step,
                                struct geo_entry *geo)
 {
@@ -74,6 +83,10 @@ static HF_STATUS finish_locked(struct operation_step *step,
     struct geo_step next_step;
     enum reason reason = REASON_NONE;
     struct geo_record next = geo_copy(step->service, geo, &stamp);
+    if (!id_equal(&next.operation, &step->record.id)) {
+        give_up(step);
+        return HF_OK;
+    }
     const struct geo_facts facts = {
         .state = next.state,
         .recovery = next.recovery,
@@ -95,9 +108,7 @@ void geo_sweep_step(struct operation_step *step)
 {
     struct geo_entry *geo = geo_of(step);
     if (geo == NULL) {
-        snprintf(step->record.error, sizeof step->record.error,
-                 "overtaken by a later restore of this geo");
-        step->gave_up = true;
+        give_up(step);
         return;
     }
     sweep_resources_of(step, RESOURCE_SITE, is_of_geo, is_to_move);

@@ -148,6 +148,21 @@ static HF_STATUS memory_remove(struct store_txn *txn, enum record_kind kind,
     return HF_OK;
 }
 
+/* Keeps the one listing of the kind that a test ordered to be kept. */
+static void hold(struct store_memory *memory, enum record_kind kind)
+{
+    pthread_mutex_lock(&memory->lock);
+    if (memory->hold_kind == kind) {
+        memory->hold_kind = 0;
+        memory->held = true;
+        pthread_cond_broadcast(&memory->holding);
+        while (memory->held) {
+            pthread_cond_wait(&memory->holding, &memory->lock);
+        }
+    }
+    pthread_mutex_unlock(&memory->lock);
+}
+
 static HF_STATUS memory_list(struct store_txn *txn, enum record_kind kind,
                              const struct store_page *page,
                              store_record_fn *each, void *context)
@@ -168,6 +183,7 @@ static HF_STATUS memory_list(struct store_txn *txn, enum record_kind kind,
         memcpy(&record, stored, memory_record_bytes(stored));
         HF_TRY(each(context, &record));
     }
+    hold(of(txn)->memory, kind);
     return HF_OK;
 }
 
@@ -328,6 +344,7 @@ struct store_memory *store_memory_new(void)
     CHECK(pthread_condattr_init(&monotonic) == 0);
     CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     CHECK(pthread_cond_init(&memory->written, &monotonic) == 0);
+    CHECK(pthread_cond_init(&memory->holding, &monotonic) == 0);
     pthread_condattr_destroy(&monotonic);
     CHECK(pthread_mutex_init(&memory->lock, NULL) == 0);
     const struct state empty = {0};
@@ -346,6 +363,7 @@ void store_memory_free(struct store_memory *memory)
     memory_state_drop(memory->state);
     memory_log_free_blocks(&memory->log);
     pthread_cond_destroy(&memory->written);
+    pthread_cond_destroy(&memory->holding);
     pthread_mutex_destroy(&memory->lock);
     free(memory);
 }
@@ -400,5 +418,37 @@ void store_memory_wait_ms(struct store_memory *memory, uint32_t wait_ms)
 {
     pthread_mutex_lock(&memory->lock);
     memory->wait_ms = wait_ms;
+    pthread_mutex_unlock(&memory->lock);
+}
+
+void store_memory_hold(struct store_memory *memory, enum record_kind kind)
+{
+    pthread_mutex_lock(&memory->lock);
+    memory->hold_kind = kind;
+    pthread_mutex_unlock(&memory->lock);
+}
+
+bool store_memory_wait_held(struct store_memory *memory, uint32_t timeout_ms)
+{
+    struct timespec until;
+    int waited = 0;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += timeout_ms / 1000;
+    pthread_mutex_lock(&memory->lock);
+    while (!memory->held && waited == 0) {
+        waited =
+            pthread_cond_timedwait(&memory->holding, &memory->lock, &until);
+    }
+    bool held = memory->held;
+    pthread_mutex_unlock(&memory->lock);
+    return held;
+}
+
+void store_memory_release(struct store_memory *memory)
+{
+    pthread_mutex_lock(&memory->lock);
+    memory->hold_kind = 0;
+    memory->held = false;
+    pthread_cond_broadcast(&memory->holding);
     pthread_mutex_unlock(&memory->lock);
 }

@@ -80,6 +80,9 @@ struct store_memory {
     uint64_t calls;
     enum hf_status fail_status;
     bool failed;
+    enum record_kind hold_kind; /* 0: no order */
+    bool held;
+    pthread_cond_t holding; /* one is held, or let go */
     struct append_log log;
 };
 

@@ -293,6 +293,34 @@ static void a_restore_overtakes_a_roll(void **state)
     assert_true(now.record.ended_ms != 0);
 }
 
+/* S9: a roll that has looked at its last site ends after a restore began: that
+ * one's sites are still where they were, and it is its to end. */
+static void a_roll_does_not_end_a_restore(void **state)
+{
+    struct operation_view roll;
+    struct operation_view restored;
+    struct operation_view now = {.tenant = ""};
+    char id[HF_ID_TEXT];
+    (void)state;
+    world_key_version(&world, 0, "ck1", 2);
+    open_recovery();
+    store_memory_hold(world.memory, RECORD_RESOURCE);
+    assert_ok(geo_roll_to(ROOT_CK1, "ck1", 2, &roll));
+    id_format(&roll.record.id, id);
+    assert_true(store_memory_wait_held(world.memory, 10000));
+    assert_ok(restore(&restored));
+    store_memory_release(world.memory);
+    for (int i = 0; i < 10000 && now.record.ended_ms == 0; i++) {
+        assert_ok(operations_get(world.service, &world.admin, WORLD_TENANT, id,
+                                 &now, &world.problem));
+        usleep(1000);
+    }
+    assert_int_equal(now.record.state, OPERATION_FAILED);
+    geo_wait(&restored);
+    assert_int_equal(geo_count_moved(SITES), SITES);
+    geo_assert_all_open(SITES, made);
+}
+
 /* with the availability key gone as well there is nothing to be done. */
 static void without_any_root_nothing_opens(void **state)
 {
@@ -328,9 +356,13 @@ static void without_any_root_nothing_opens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(three_people_are_needed),    CASE(the_window_closes),
-        CASE(a_lost_geo_is_restored),     CASE(reads_wait_for_the_job),
-        CASE(a_restore_overtakes_a_roll), CASE(without_any_root_nothing_opens),
+        CASE(three_people_are_needed),
+        CASE(the_window_closes),
+        CASE(a_lost_geo_is_restored),
+        CASE(reads_wait_for_the_job),
+        CASE(a_restore_overtakes_a_roll),
+        CASE(a_roll_does_not_end_a_restore),
+        CASE(without_any_root_nothing_opens),
     };
     return cmocka_run_group_tests_name("geo_recovery", tests, NULL, NULL);
 }
