@@ -46,6 +46,7 @@ struct service {
     void *health_context;
     struct blob_alerts blob_alerts;
     struct denials *denials;
+    int64_t held_since_ms; /* held.h; set at start */
     atomic_bool scrubbing;
     atomic_bool stopping; /* what takes long ends early */
     atomic_uint_fast64_t root_ops;

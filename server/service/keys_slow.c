@@ -5,6 +5,7 @@
 #include "hsm/sys/log.h"
 
 #include "server/service/blob.h"
+#include "server/service/held.h"
 #include "server/service/keys_renew.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
@@ -242,24 +243,31 @@ static void run_generate(struct slow *slow)
 
 /* --- WrapKey, RewrapKey ------------------------------------------------- */
 
+static HF_STATUS record_wrap(struct slow *slow)
+{
+    bool noted = true;
+    struct resource_record *record = &slow->view.record;
+    const struct generation_entry *wanted = slow->view.wanted;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    size_t before = record->wrap_count;
+    HF_TRY(resource_note_wrap(record, wanted));
+    HF_TRY(held_is_noted(slow->service, wanted, record, &noted));
+    if (noted && record->wrap_count == before) {
+        return HF_OK;
+    }
+    HF_TRY(change_new(&change));
+    if (!noted) {
+        HF_TRY(held_note(change, wanted, record));
+    }
+    return slow_record_resource(slow, change, verb_method(slow->call->verb));
+}
+
 /* A blob that is handed out opens later only if its generation is among those
- * of the resource: that is written before it is handed out. */
+ * of the resource, and there: both are written before it is handed out, under
+ * the lease that it was sealed by, which a roll waits for (held.h). */
 static enum step note_wrap(struct slow *slow)
 {
-    HF_OWNED(change_freep) struct change *change = NULL;
-    size_t before = slow->view.record.wrap_count;
-    enum hf_status status =
-        resource_note_wrap(&slow->view.record, slow->view.wanted);
-    if (status == HF_OK && slow->view.record.wrap_count == before) {
-        return STEP_ON;
-    }
-    if (status == HF_OK) {
-        status = change_new(&change);
-    }
-    if (status == HF_OK) {
-        status =
-            slow_record_resource(slow, change, verb_method(slow->call->verb));
-    }
+    enum hf_status status = record_wrap(slow);
     if (hf_status_class(status) == HF_CLASS_CONFLICT) {
         return slow_refuse(slow, REASON_CONFLICT,
                            "this resource was changed meanwhile; repeat");

@@ -7,6 +7,7 @@
 #include "server/service/availability_key.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
+#include "server/service/held.h"
 #include "server/service/leases.h"
 #include "server/service/purges.h"
 #include "server/service/resources.h"
@@ -364,9 +365,13 @@ static HF_STATUS count_need(struct service *service,
         .max = SIZE_MAX,
     };
     struct need need = {.service = service};
+    bool held = false;
     HF_TRY(
         ledger_each(service->ledger, RECORD_WRAPPED, &page, see_need, &need));
-    *out_count = need.count;
+    if (need.count == 0) { /* nor any that only a client has */
+        HF_TRY(held_is_needed(service, generation, &held));
+    }
+    *out_count = need.count + held;
     return HF_OK;
 }
 

@@ -1,10 +1,9 @@
-#include "server/service/service.h"
-
 #include "server/service/ak_capacity.h"
 #include "server/service/checkpoints.h"
 #include "server/service/chronicle.h"
 #include "server/service/core.h"
 #include "server/service/encrypted.h"
+#include "server/service/held.h"
 #include "server/service/keys.h"
 #include "server/service/leases.h"
 #include "server/service/notices.h"
@@ -70,6 +69,7 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(operations_open(service, problem));
     HF_TRY(wrapped_open(service, problem));
     HF_TRY(encrypted_open(service, problem));
+    HF_TRY(held_open(service, problem));
     HF_TRY(problem_of_status(problem, chronicle_open(service)));
     HF_TRY(notices_open(service, problem));
     enum hf_status status = rows_new(settings->row_cache_max, &service->rows);

@@ -552,6 +552,12 @@ HF_STATUS encrypted_encode(const struct hf_id *dep,
 HF_STATUS wrapped_encode(const struct dep_ref *under,
                          const struct resource_record *resource,
                          struct record *out);
+/* held index: under which generations a client was given a wrap of a key that
+ * is not the resource's stored one; as the wrapped index. It counts as long as
+ * the generation is among the resource's wraps. */
+HF_STATUS held_encode(const struct dep_ref *under,
+                      const struct resource_record *resource,
+                      struct record *out);
 /* move index: the moves of a tenant; body is empty. Those that are queued in
  * the order in which they are served (R-5.13): by priority, then by when they
  * were queued. Those that run by when their claims end. */
@@ -568,13 +574,18 @@ HF_STATUS move_line_encode(const struct move_line *line,
  * HF_E_CORRUPT for a row that is none of the index. */
 HF_STATUS move_line_decode(const struct record *in, struct move_line *out,
                            struct bytes *out_key);
-/* An index that came with a later version is built at the first start with it;
- * this record says that it was. Key: its number; body is empty. */
+/* An index that came with a later version is built at the first start with it,
+ * or says nothing of what was before it; this record says that it is there.
+ * Key: its number; body: the time since which it is kept (INDEX_HELD). */
 enum index_word {
     INDEX_WRAPPED = 1,
     INDEX_ENCRYPTED = 2,
+    INDEX_HELD = 3,
 };
 void index_encode(enum index_word index, struct record *out);
+void index_encode_since(enum index_word index, int64_t since_ms,
+                        struct record *out);
+HF_STATUS index_decode_since(const struct record *in, int64_t *out_since_ms);
 /* assigned_resource: the resource's key in it, valid as long as the record.
  * HF_E_CORRUPT for a row that is none of the index. */
 HF_STATUS assigned_resource(const struct record *in, struct bytes *out_key);

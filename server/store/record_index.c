@@ -75,9 +75,9 @@ HF_STATUS encrypted_encode(const struct hf_id *dep,
     return of_dep_encode(RECORD_ENCRYPTED, dep, resource, out);
 }
 
-HF_STATUS wrapped_encode(const struct dep_ref *under,
-                         const struct resource_record *resource,
-                         struct record *out)
+static HF_STATUS line_encode(enum record_kind kind, const struct dep_ref *under,
+                             const struct resource_record *resource,
+                             struct record *out)
 {
     struct record full;
     struct record_key prefix = key_of_numbered(&under->dep, under->generation);
@@ -88,9 +88,23 @@ HF_STATUS wrapped_encode(const struct dep_ref *under,
     memcpy(out->key, prefix.bytes, prefix.len);
     memcpy(out->key + prefix.len, full.key, full.key_len);
     out->key_len = prefix.len + full.key_len;
-    out->kind = RECORD_WRAPPED;
+    out->kind = kind;
     out->body_len = 0;
     return HF_OK;
+}
+
+HF_STATUS wrapped_encode(const struct dep_ref *under,
+                         const struct resource_record *resource,
+                         struct record *out)
+{
+    return line_encode(RECORD_WRAPPED, under, resource, out);
+}
+
+HF_STATUS held_encode(const struct dep_ref *under,
+                      const struct resource_record *resource,
+                      struct record *out)
+{
+    return line_encode(RECORD_HELD, under, resource, out);
 }
 
 void index_encode(enum index_word index, struct record *out)
@@ -99,6 +113,27 @@ void index_encode(enum index_word index, struct record *out)
     out->key[0] = (uint8_t)index;
     out->key_len = 1;
     out->body_len = 0;
+}
+
+void index_encode_since(enum index_word index, int64_t since_ms,
+                        struct record *out)
+{
+    struct byte_writer writer = byte_writer_on(out->body, sizeof out->body);
+    index_encode(index, out);
+    put_u64(&writer, (uint64_t)since_ms);
+    out->body_len = writer.len;
+}
+
+HF_STATUS index_decode_since(const struct record *in, int64_t *out_since_ms)
+{
+    struct byte_reader reader =
+        byte_reader_on((struct bytes){in->body, in->body_len});
+    int64_t since_ms = (int64_t)get_u64(&reader);
+    if (in->kind != RECORD_INDEX || in->body_len != 8 || since_ms < 0) {
+        return HF_E_CORRUPT;
+    }
+    *out_since_ms = since_ms;
+    return HF_OK;
 }
 
 struct move_line move_line_of(const struct resource_record *resource)

@@ -49,6 +49,7 @@
     X(ONBOARDING, 21, SEALED)     /* a request and what the checks said */     \
     X(WRAPPED, 23, ROW)        /* index: DEP, generation -> resource       */  \
     X(INDEX, 26, ROW)          /* an index that is complete                */  \
+    X(HELD, 30, ROW)           /* index: DEP, generation -> resource       */  \
     X(OFFICER, 17, SEALED)     /* who may approve a purge                  */  \
     X(PURGE, 18, SEALED)       /* how far the purge of a DEP is            */  \
     X(APPROVAL, 19, SEALED)    /* an officer's signature                   */  \

@@ -239,13 +239,6 @@ static void one_at_a_time(void **state)
     wait_for_end(&ordered);
 }
 
-static int start_leaving(void **state)
-{
-    (void)state;
-    purge_world_start(&world);
-    return 0;
-}
-
 static struct hf_id built_in_dep(void)
 {
     pthread_rwlock_rdlock(&world.service->catalogue.lock);
@@ -254,6 +247,107 @@ static struct hf_id built_in_dep(void)
             ->record.service_managed;
     pthread_rwlock_unlock(&world.service->catalogue.lock);
     return id;
+}
+
+static void call_for(const char *box, enum verb verb, struct outcome *out)
+{
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = verb,
+        .mailbox = box,
+        .confirm = true,
+    };
+    world_call(&world, &options, out);
+    assert_ok(out->status);
+}
+
+static void open_wrap(const char *box, const struct outcome *wrap,
+                      struct outcome *out)
+{
+    const struct call_options options = {
+        .caller = &world.workload,
+        .verb = VERB_UNWRAP_KEY,
+        .mailbox = box,
+        .wrapped = wrap->envelope,
+        .wrapped_len = wrap->envelope_len,
+    };
+    world_call(&world, &options, out);
+}
+
+static void roll_and_wait(void)
+{
+    struct operation_view ordered;
+    assert_ok(order(&ordered));
+    wait_for_end(&ordered);
+}
+
+/* R-15.1, R-7.3: a key that its workload brought is stored nowhere: only its
+ * wrap is, with the client. The root that opens it stays, until the workload
+ * said that it needs it no more. */
+static void a_brought_key_keeps_its_root(void **state)
+{
+    static const char name[] = "brings@contoso.example";
+    uint8_t brought[HF_KEY_BYTES];
+    struct outcome wrap[2];
+    struct outcome out;
+    const struct hf_id root = built_in_dep();
+    (void)state;
+    memset(brought, 0x5a, sizeof brought);
+    world_mailbox(&world, name, "");
+    call_for(name, VERB_GENERATE_KEY, &out);
+    const struct call_options bring = {
+        .caller = &world.workload,
+        .verb = VERB_WRAP_KEY,
+        .mailbox = name,
+        .plaintext = brought,
+    };
+    for (size_t i = 0; i < 2; i++) { /* one line for both */
+        world_call(&world, &bring, &wrap[i]);
+        assert_ok(wrap[i].status);
+        assert_true(wrap[i].service_managed);
+    }
+    for (uint32_t roll = 0; roll < 3; roll++) {
+        roll_and_wait();
+        /* what was wrapped in between would be lost the same way */
+        assert_int_equal(purge_ak_objects(&world, &root), 2);
+        for (size_t i = 0; i < 2; i++) {
+            open_wrap(name, &wrap[i], &out);
+            assert_ok(out.status);
+            assert_memory_equal(out.key, brought, sizeof brought);
+        }
+        assert_ok(world_restart(&world));
+    }
+    /* encrypted again under a new key: the brought one may go */
+    call_for(name, VERB_RENEW_KEY, &out);
+    call_for(name, VERB_RETIRE_EARLIER_KEYS, &out);
+    roll_and_wait();
+    assert_int_equal(purge_ak_objects(&world, &root), 1);
+    open_wrap(name, &wrap[0], &out);
+    assert_true(out.status != HF_OK);
+    call_for(name, VERB_UNWRAP_KEY, &out);
+}
+
+/* What a store of before this index has under a root, nobody knows. */
+static void a_root_of_before_is_kept(void **state)
+{
+    const uint8_t key[] = {INDEX_HELD};
+    const struct hf_id root = built_in_dep();
+    (void)state;
+    assert_true(store_memory_erase(world.memory, RECORD_INDEX, BYTES_OF(key)));
+    __atomic_fetch_add(&world.now_ms, 1000, __ATOMIC_SEQ_CST);
+    assert_ok(world_restart(&world));
+    for (int i = 0; i < 2; i++) {
+        roll_and_wait();
+        assert_int_equal(purge_ak_objects(&world, &root), 2);
+        assert_ok(world_restart(&world));
+    }
+}
+
+static int start_leaving(void **state)
+{
+    (void)state;
+    purge_world_start(&world);
+    return 0;
 }
 
 /* What is purged opens under no root again (R-15.15), so it needs none: a key
@@ -404,6 +498,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_late_key_is_not_lost, start_empty,
                                         stop),
         cmocka_unit_test_setup_teardown(one_at_a_time, start, stop),
+        cmocka_unit_test_setup_teardown(a_brought_key_keeps_its_root,
+                                        start_empty, stop),
+        cmocka_unit_test_setup_teardown(a_root_of_before_is_kept, start_empty,
+                                        stop),
     };
     return cmocka_run_group_tests_name("managed_roll", tests, NULL, NULL);
 }

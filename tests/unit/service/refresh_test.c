@@ -464,7 +464,7 @@ static void an_older_store_gets_its_index(void **state)
     erase_all(RECORD_ENCRYPTED, rows);
     assert_int_equal(rows->count, BOXES);
     erase_all(RECORD_INDEX, rows);
-    assert_int_equal(rows->count, 2);
+    assert_int_equal(rows->count, 3);
     assert_ok(world_restart(&world));
     assert_counts(BOXES, 0);
     assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, WORLD_DEP,
