@@ -122,8 +122,9 @@ struct generation_entry {
     /* when the copy last proved bad, which is no fault of the key; monotonic,
      * 0: never */
     int64_t bad_copy_ms[HF_CUSTOMER_KEYS_PER_DEP];
-    atomic_bool renewing; /* a renewal is under way */
-    atomic_bool closed;   /* no lease any more: its root is about to go */
+    atomic_bool renewing;  /* a renewal is under way */
+    atomic_bool closed;    /* no lease any more: its root is about to go */
+    atomic_bool root_gone; /* retired, and its root destroyed since the start */
     uint64_t seals_next;
     uint64_t seals_end;
     /* in the outage that goes on: monotonic, when the availability key opened

@@ -7,6 +7,7 @@
 #include "server/service/key_facts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is being made. */
@@ -32,6 +33,56 @@ static HF_STATUS look(const struct admin *admin, const struct geo_roll *request,
     rolling->next.state = step.next;
     rolling->next.recovery = step.recovery;
     return HF_OK;
+}
+
+/* A site remembers every TIK it was under (R-15.15), and one that cannot
+ * remember the next one would hold up the roll for ever. What is left is for
+ * restores, which are not refused for it. */
+#define RESTORES_LEFT 15
+
+struct full {
+    const struct hf_id *geo;
+    struct resource_record resource;
+    bool found;
+};
+
+static enum hf_status look_if_full(void *context, const struct record *record,
+                                   const struct stamp *stamp)
+{
+    struct full *full = context;
+    (void)stamp;
+    HF_TRY(resource_decode(record, &full->resource));
+    full->found =
+        id_equal(&full->resource.assigned, full->geo) &&
+        full->resource.wrap_count + RESTORES_LEFT >= RESOURCE_WRAPS_MAX;
+    return full->found ? HF_E_LIMIT : HF_OK;
+}
+
+static HF_STATUS check_room(const struct admin *admin,
+                            const struct geo_record *geo)
+{
+    uint8_t prefix[HF_ID_BYTES + 1];
+    struct full *full = calloc(1, sizeof *full);
+    if (full == NULL) {
+        return problem_of_status(admin->problem, HF_E_NO_MEMORY);
+    }
+    memcpy(prefix, geo->tenant.bytes, HF_ID_BYTES);
+    prefix[HF_ID_BYTES] = RESOURCE_SITE;
+    const struct store_page sites = {.prefix = BYTES_OF(prefix),
+                                     .max = SIZE_MAX};
+    full->geo = &geo->id;
+    enum hf_status status = ledger_each(admin->service->ledger, RECORD_RESOURCE,
+                                        &sites, look_if_full, full);
+    if (full->found) {
+        status = problem_set(admin->problem, REASON_GENERATION_LIMIT,
+                             "the key of site %s has been under as many TIKs "
+                             "as can be kept in mind: the geo cannot be rolled",
+                             full->resource.id);
+    } else {
+        status = problem_of_status(admin->problem, status);
+    }
+    free(full);
+    return status;
 }
 
 /* The keys of now, with one of them exchanged. */
@@ -79,6 +130,7 @@ static HF_STATUS validate(const struct admin *admin,
 {
     char identity[HF_URI_MAX_BYTES + 1] = "";
     HF_TRY(fill_keys(admin, request, rolling));
+    HF_TRY(check_room(admin, &rolling->next));
     if (request->workload_identity[0] != '\0') {
         memcpy(identity, request->workload_identity, sizeof identity);
     } else {

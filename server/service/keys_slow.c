@@ -174,7 +174,8 @@ static HF_STATUS record_generated(struct slow *slow,
     HF_OWNED(change_freep) struct change *change = NULL;
     const struct hf_id none = {.bytes = {0}};
     HF_TRY(change_new(&change));
-    HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    HF_TRY(resource_note_wrap(slow->service, &slow->view.record,
+                              slow->view.wanted));
     HF_TRY(mailbox_move_next(slow->view.record.move, MOVE_EV_KEY,
                              &slow->view.record.move));
     slow_set_effective(slow, envelope);
@@ -250,7 +251,7 @@ static HF_STATUS record_wrap(struct slow *slow)
     const struct generation_entry *wanted = slow->view.wanted;
     HF_OWNED(change_freep) struct change *change = NULL;
     size_t before = record->wrap_count;
-    HF_TRY(resource_note_wrap(record, wanted));
+    HF_TRY(resource_note_wrap(slow->service, record, wanted));
     HF_TRY(held_is_noted(slow->service, wanted, record, &noted));
     if (noted && record->wrap_count == before) {
         return HF_OK;

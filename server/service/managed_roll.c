@@ -389,6 +389,31 @@ static HF_STATUS close_and_count(struct operation_step *step,
 }
 
 /* Generation and version rise together: one root for each generation. */
+static HF_STATUS destroy_root(struct operation_step *step,
+                              struct dep_entry *dep,
+                              struct generation_entry *generation)
+{
+    HF_TRY(
+        ak_destroy(step->service, &dep->record, generation->record.generation));
+    atomic_store(&generation->root_gone, true);
+    return HF_OK;
+}
+
+/* What was retired before a restart: its root is destroyed, for certain, so
+ * that resources may forget it (resource_note_wrap). */
+static HF_STATUS finish_retired(struct operation_step *step,
+                                struct dep_entry *dep)
+{
+    for (uint32_t number = 1; number < step->record.number; number++) {
+        struct generation_entry *generation = catalogue_generation(dep, number);
+        if (generation->record.copies[ROOT_AK].wrapped_len == 0 &&
+            !atomic_load(&generation->root_gone)) {
+            HF_TRY(destroy_root(step, dep, generation));
+        }
+    }
+    return HF_OK;
+}
+
 static HF_STATUS retire_one(struct operation_step *step, struct dep_entry *dep,
                             struct generation_entry *generation)
 {
@@ -398,8 +423,7 @@ static HF_STATUS retire_one(struct operation_step *step, struct dep_entry *dep,
         status = retire(step, generation);
     }
     if (status == HF_OK && count == 0) {
-        return ak_destroy(step->service, &dep->record,
-                          generation->record.generation);
+        return destroy_root(step, dep, generation);
     }
     /* an earlier key of a workload may need it for ever */
     atomic_store(&generation->closed, false);
@@ -431,6 +455,9 @@ void managed_roll_step(struct operation_step *step)
     if (status == HF_OK) {
         record->done = counts.here;
         record->total = counts.here + counts.elsewhere;
+        status = finish_retired(step, dep);
+    }
+    if (status == HF_OK) {
         status = move_some(step, &over);
     }
     if (status == HF_OK && over) {

@@ -239,15 +239,66 @@ struct generation_entry *resource_generation(struct service *service,
     return entry;
 }
 
-HF_STATUS resource_note_wrap(struct resource_record *record,
+/* While a roll of the root runs, a retired generation's may be there yet. */
+bool resource_wrap_is_gone(struct service *service, const struct dep_ref *ref)
+{
+    const struct dep_entry *dep =
+        catalogue_dep_by_id(&service->catalogue, &ref->dep);
+    const struct generation_entry *generation =
+        dep == NULL ? NULL : catalogue_generation(dep, ref->generation);
+    if (generation == NULL) {
+        return false; /* it leads nowhere: somebody else says so */
+    }
+    if (dep->record.type != DEP_TYPE_SERVICE_MANAGED) {
+        return dep->record.state == DEP_PURGED;
+    }
+    return generation->record.copies[ROOT_AK].wrapped_len == 0 &&
+           (dep->record.ak_state == AK_ACTIVE ||
+            atomic_load(&generation->root_gone));
+}
+
+static bool is_same(const struct dep_ref *a, const struct dep_ref *b)
+{
+    return a->generation == b->generation && id_equal(&a->dep, &b->dep);
+}
+
+/* The stored key or an earlier one is under it. */
+static bool is_of_a_key(const struct resource_record *record,
+                        const struct dep_ref *ref)
+{
+    bool found = is_same(&record->effective, ref);
+    for (size_t i = 0; i < record->earlier_count && !found; i++) {
+        found = is_same(&record->earlier[i].by, ref);
+    }
+    return found;
+}
+
+static void forget_gone(struct service *service, struct resource_record *record)
+{
+    size_t kept = 0;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (size_t i = 0; i < record->wrap_count; i++) {
+        if (is_of_a_key(record, &record->wraps[i]) ||
+            !resource_wrap_is_gone(service, &record->wraps[i])) {
+            record->wraps[kept++] = record->wraps[i];
+        }
+    }
+    record->wrap_count = kept;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+HF_STATUS resource_note_wrap(struct service *service,
+                             struct resource_record *record,
                              const struct generation_entry *generation)
 {
     struct dep_ref ref = ref_of(generation);
     for (size_t i = 0; i < record->wrap_count; i++) {
-        if (record->wraps[i].generation == ref.generation &&
-            id_equal(&record->wraps[i].dep, &ref.dep)) {
+        if (is_same(&record->wraps[i], &ref)) {
             return HF_OK;
         }
+    }
+    if (record->wrap_count == RESOURCE_WRAPS_MAX) {
+        forget_gone(service, record);
     }
     if (record->wrap_count == RESOURCE_WRAPS_MAX) {
         return HF_E_LIMIT;

@@ -77,10 +77,16 @@ struct generation_entry *resource_generation(struct service *service,
                                              const struct hf_id *dep,
                                              uint32_t generation);
 
+/* resource_wrap_is_gone: nothing is left that opens what this generation
+ * wrapped: its DEP was purged, or it was retired and its root is destroyed. The
+ * catalogue's lock is held. */
+bool resource_wrap_is_gone(struct service *service, const struct dep_ref *ref);
+
 /* resource_note_wrap: adds a generation to those that ever wrapped the key
- * (R-15.15). HF_OK; HF_E_LIMIT when there is no room: nothing may be forgotten,
- * so nothing may be added. */
-HF_STATUS resource_note_wrap(struct resource_record *record,
+ * (R-15.15). Where there is no room those go that are gone. HF_OK; HF_E_LIMIT:
+ * nothing else may be forgotten, so nothing is added. */
+HF_STATUS resource_note_wrap(struct service *service,
+                             struct resource_record *record,
                              const struct generation_entry *generation);
 
 /* resource_put: adds the record as the next version to a change, and the

@@ -23,6 +23,11 @@ enum step slow_refuse(struct slow *slow, enum reason reason, const char *text)
 
 enum step slow_fail(struct slow *slow, enum hf_status status)
 {
+    if (status == HF_E_LIMIT) { /* resource_note_wrap */
+        return slow_refuse(slow, REASON_GENERATION_LIMIT,
+                           "this key has been under as many generations as "
+                           "can be kept in mind");
+    }
     key_call_finish(slow->call,
                     problem_of_status(&slow->call->problem, status));
     return STEP_OVER;
@@ -395,7 +400,8 @@ static HF_STATUS keep_earlier(struct slow *slow, const struct secret *replaced)
 HF_STATUS slow_record_new_key(struct slow *slow, const struct new_key *made)
 {
     struct resource_record before = slow->view.record;
-    HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    HF_TRY(resource_note_wrap(slow->service, &slow->view.record,
+                              slow->view.wanted));
     enum hf_status status = keep_earlier(slow, made->replaced);
     if (status == HF_OK) {
         slow_set_effective(slow, made->envelope);
@@ -414,7 +420,8 @@ HF_STATUS slow_record_rewrap(struct slow *slow,
     HF_OWNED(change_freep) struct change *change = NULL;
     struct resource_record before = slow->view.record;
     HF_TRY(change_new(&change));
-    HF_TRY(resource_note_wrap(&slow->view.record, slow->view.wanted));
+    HF_TRY(resource_note_wrap(slow->service, &slow->view.record,
+                              slow->view.wanted));
     slow_set_effective(slow, envelope);
     enum hf_status status =
         slow_record_resource(slow, change, verb_method(VERB_REWRAP_KEY));

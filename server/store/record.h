@@ -136,8 +136,9 @@ struct generation_record { /* key: dep | generation u32 */
 };
 
 /* Every (DEP, generation) that ever wrapped the resource's current key
- * (R-15.15). */
-#define RESOURCE_WRAPS_MAX 32
+ * (R-15.15). Up to format 4 there was room for fewer. */
+#define RESOURCE_WRAPS_MAX      280 /* more than DEP_GENERATIONS_MAX */
+#define RESOURCE_WRAPS_MAX_OF_4 32
 /* A key that another one took the place of: for new data alone (R-5.4), or
  * until what it encrypted is encrypted again (R-15.15). mark tells it from
  * every other key and is of no use else; zero: of a version that made none. */

@@ -2,16 +2,28 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define RESOURCE_FORMAT 4
+#define RESOURCE_FORMAT 5
 #define REQUEST_FORMAT  1
+
+/* Up to format 4 the number was a byte. */
+static void wrap_count_field(struct codec *codec,
+                             struct resource_record *resource)
+{
+    uint32_t count = resource->wrap_count > RESOURCE_WRAPS_MAX
+                         ? RESOURCE_WRAPS_MAX + 1
+                         : (uint32_t)resource->wrap_count;
+    if (codec->format >= 5) {
+        code_u32(codec, &count);
+        code_refuse_unless(codec, count <= RESOURCE_WRAPS_MAX);
+    } else {
+        count = (uint32_t)code_choice(codec, 0, 0, RESOURCE_WRAPS_MAX_OF_4);
+    }
+    resource->wrap_count = codec->refused ? 0 : count;
+}
 
 static void wraps_fields(struct codec *codec, struct resource_record *resource)
 {
-    int count = resource->wrap_count > RESOURCE_WRAPS_MAX
-                    ? RESOURCE_WRAPS_MAX + 1
-                    : (int)resource->wrap_count;
-    resource->wrap_count =
-        (size_t)code_choice(codec, count, 0, RESOURCE_WRAPS_MAX);
+    wrap_count_field(codec, resource);
     if (codec->refused) {
         return;
     }

@@ -4,6 +4,8 @@
  * R-7.8, R-7.9, R-9.7)? */
 #include "hsm/base/check.h"
 
+#include "server/service/resources.h"
+
 #include "tests/unit/service/geo_world.h"
 
 #include <stdio.h>
@@ -175,6 +177,69 @@ static void rolling_exchanges_one_key_at_a_time(void **state)
     geo_assert_all_open(SITES, made);
 }
 
+/* R-8.5, I1: a geo may be rolled more than once a month for years: a site
+ * remembers every TIK it was under. */
+static void many_rolls_leave_room_for_the_next(void **state)
+{
+    struct operation_view operation;
+    struct site_view site;
+    (void)state;
+    geo_fill(2, made);
+    geo_register(&operation);
+    geo_wait(&operation);
+    world_key_version(&world, 0, "ck1", 2);
+    for (uint32_t roll = 0; roll < 40; roll++) {
+        assert_ok(
+            geo_roll_to(ROOT_CK1, "ck1", roll % 2 == 0 ? 2 : 1, &operation));
+        geo_wait(&operation);
+    }
+    assert_int_equal(geo_count_moved(2), 2);
+    assert_ok(sites_get(world.service, &world.admin, WORLD_TENANT, "site-001",
+                        &site, &world.problem));
+    assert_int_equal(site.record.wrap_count, 42);
+    assert_ok(world_restart(&world));
+    geo_assert_all_open(2, made);
+}
+
+/* As if a site had been under that many TIKs. */
+static void fill_wraps(const char *id, size_t count)
+{
+    struct resource_view view;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct tenant_entry *tenant =
+        catalogue_tenant(&world.service->catalogue, WORLD_TENANT);
+    assert_ok(resource_load(world.service, tenant, RESOURCE_SITE, id, &view));
+    while (view.record.wrap_count < count) {
+        view.record.wraps[view.record.wrap_count++] = view.record.effective;
+    }
+    assert_ok(change_new(&change));
+    assert_ok(resource_put(&view, change, NULL));
+    assert_ok(ledger_commit(world.service->ledger, change));
+}
+
+/* A roll that one of the sites could not follow is refused, not begun. */
+static void a_full_site_is_not_rolled(void **state)
+{
+    struct operation_view operation;
+    struct geo_view geo;
+    (void)state;
+    geo_fill(3, made);
+    geo_register(&operation);
+    geo_wait(&operation);
+    world_key_version(&world, 0, "ck1", 2);
+    fill_wraps("site-001", RESOURCE_WRAPS_MAX - 16);
+    assert_ok(geo_roll_to(ROOT_CK1, "ck1", 2, &operation));
+    geo_wait(&operation);
+    assert_int_equal(geo_count_moved(3), 3);
+    assert_status(geo_roll_to(ROOT_CK1, "ck1", 1, &operation),
+                  HF_E_PRECONDITION);
+    assert_reason("GENERATION_LIMIT");
+    geo_look(&geo);
+    assert_int_equal(geo.record.state, GEO_REGISTERED);
+    assert_int_equal(geo.dep.generation, 2);
+    geo_assert_all_open(3, made);
+}
+
 /* an operation survives a restart, and an outage only delays it. */
 static void a_restart_in_the_middle_goes_on(void **state)
 {
@@ -341,6 +406,8 @@ int main(void)
         CASE(registering_brings_every_site_along),
         CASE(what_the_table_refuses_changes_nothing),
         CASE(rolling_exchanges_one_key_at_a_time),
+        CASE(many_rolls_leave_room_for_the_next),
+        CASE(a_full_site_is_not_rolled),
         CASE(a_restart_in_the_middle_goes_on),
         CASE(keys_that_do_not_pass_are_refused),
         CASE(one_availability_key_for_the_deployment),

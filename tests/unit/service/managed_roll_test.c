@@ -4,6 +4,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/managed_roll.h"
+#include "server/service/resources.h"
 
 #include "tests/unit/service/purge_world.h"
 
@@ -327,6 +328,87 @@ static void a_brought_key_keeps_its_root(void **state)
     call_for(name, VERB_UNWRAP_KEY, &out);
 }
 
+/* R-15.15: room for another generation is made of those whose root is
+ * destroyed, and of no other: not while the roll that destroys it is under way.
+ */
+static void what_is_destroyed_makes_room(void **state)
+{
+    static struct resource_record record;
+    const struct hf_id root = built_in_dep();
+    struct operation_view ordered;
+    (void)state;
+    struct dep_entry *dep =
+        catalogue_dep_by_id(&world.service->catalogue, &root);
+    record = (struct resource_record){
+        .type = RESOURCE_MAILBOX,
+        .effective = {.dep = root, .generation = 2},
+        .wrap_count = RESOURCE_WRAPS_MAX,
+    };
+    for (size_t i = 0; i < RESOURCE_WRAPS_MAX; i++) {
+        record.wraps[i] = (struct dep_ref){.dep = root, .generation = 1};
+    }
+    record.wraps[7].generation = 2;
+    token_fake_fail_all(world.ak_fake, TOKEN_OP_DESTROY, HF_E_UNREACHABLE);
+    assert_ok(order(&ordered));
+    for (int i = 0;
+         i < 10000 &&
+         world_audit_count(&world, "ServiceManagedGenerationRetired") == 0;
+         i++) {
+        usleep(1000);
+    }
+    assert_status(resource_note_wrap(world.service, &record,
+                                     catalogue_generation(dep, 1)),
+                  HF_OK); /* it is among them */
+    struct generation_entry other = {
+        .record = {.dep = root, .generation = 3}
+    };
+    assert_status(resource_note_wrap(world.service, &record, &other),
+                  HF_E_LIMIT);
+    assert_int_equal(record.wrap_count, RESOURCE_WRAPS_MAX);
+    token_fake_clear(world.ak_fake);
+    wait_for_end(&ordered);
+    assert_ok(resource_note_wrap(world.service, &record, &other));
+    assert_int_equal(record.wrap_count, 2);
+    assert_int_equal(record.wraps[0].generation, 2);
+    assert_int_equal(record.wraps[1].generation, 3);
+}
+
+/* A key that can be moved no further says so, and opens where it is. */
+static void a_full_key_says_so(void **state)
+{
+    static const char name[] = "full@contoso.example";
+    static struct resource_view view;
+    struct outcome out;
+    struct mailbox_assign assign = {
+        .tenant = WORLD_TENANT, .id = "full@contoso.example", .dep = WORLD_DEP};
+    struct mailbox_view box;
+    (void)state;
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct tenant_entry *tenant =
+        catalogue_tenant(&world.service->catalogue, WORLD_TENANT);
+    world_mailbox(&world, name, "");
+    call_for(name, VERB_GENERATE_KEY, &out);
+    assert_ok(
+        resource_load(world.service, tenant, RESOURCE_MAILBOX, name, &view));
+    while (view.record.wrap_count < RESOURCE_WRAPS_MAX) {
+        view.record.wraps[view.record.wrap_count++] = view.record.effective;
+    }
+    assert_ok(change_new(&change));
+    assert_ok(resource_put(&view, change, NULL));
+    assert_ok(ledger_commit(world.service->ledger, change));
+    assert_ok(mailboxes_assign(world.service, &world.admin, &assign, &box,
+                               &world.problem));
+    const struct call_options move = {
+        .caller = &world.workload,
+        .verb = VERB_REWRAP_KEY,
+        .mailbox = name,
+    };
+    world_call(&world, &move, &out);
+    assert_string_equal(reason_word(out.problem.reason), "GENERATION_LIMIT");
+    call_for(name, VERB_UNWRAP_KEY, &out);
+    assert_true(out.has_key);
+}
+
 /* What a store of before this index has under a root, nobody knows. */
 static void a_root_of_before_is_kept(void **state)
 {
@@ -500,6 +582,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_at_a_time, start, stop),
         cmocka_unit_test_setup_teardown(a_brought_key_keeps_its_root,
                                         start_empty, stop),
+        cmocka_unit_test_setup_teardown(what_is_destroyed_makes_room,
+                                        start_empty, stop),
+        cmocka_unit_test_setup_teardown(a_full_key_says_so, start_empty, stop),
         cmocka_unit_test_setup_teardown(a_root_of_before_is_kept, start_empty,
                                         stop),
     };

@@ -612,7 +612,7 @@ const struct record_case record_cases[] = {
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 3),
     CASE("generation", GENERATION, struct generation_record, generation, 1),
-    CASE("resource", RESOURCE, struct resource_record, resource, 4),
+    CASE("resource", RESOURCE, struct resource_record, resource, 5),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
     CASE("onboarding", ONBOARDING, struct onboarding_record, onboarding, 1),

@@ -136,7 +136,7 @@ static const struct bad_value numbers[] = {
     BAD("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES + 1),
     BAD_SMALL("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES),
     BAD("resource", resource_record, wrap_count, RESOURCE_WRAPS_MAX + 1),
-    BAD("resource", resource_record, wrap_count, 256),
+    BAD("resource", resource_record, wrap_count, (size_t)1 << 32),
     BAD("resource", resource_record, wrap_count, SIZE_MAX),
     BAD("resource", resource_record, id[0], 0), /* no id at all */
     BAD("resource", resource_record, assigned_ms, LONG_PAST),
