@@ -16,6 +16,7 @@
 
 #define RETRY_MS        5000
 #define GENERATIONS_MAX 8 /* in one step */
+#define LATER_WALK      1 /* the number of an order for every DEP: see below */
 
 /* One with an AES key of its own in the AK token, that is to stay. */
 static bool is_rolled(const struct dep_record *dep)
@@ -287,7 +288,7 @@ static HF_STATUS move_copies(struct service *service, struct dep_entry *dep,
 /* What there is to do for one DEP, as far as one step goes. A DEP that takes no
  * new wraps (R-3.15) keeps a lost copy until a roll finds it enabled. */
 static HF_STATUS roll(struct service *service, struct dep_entry *dep,
-                      bool *out_more)
+                      bool *out_begun, bool *out_more)
 {
     struct dep_record record = record_of(service, dep);
     struct moving moving = {.more = false};
@@ -296,6 +297,7 @@ static HF_STATUS roll(struct service *service, struct dep_entry *dep,
         record = record_of(service, dep);
     }
     HF_TRY(ak_generate(service, &record, record.ak_version + 1));
+    *out_begun = true;
     HF_TRY(move_copies(service, dep, &record, &moving));
     *out_more = moving.more;
     if (moving.more) {
@@ -339,7 +341,8 @@ static struct dep_entry *next_dep(struct operation_step *step)
 }
 
 /* Of a single DEP's order the record says which version it was to come to: a
- * step that ran already is not run again. */
+ * step that ran already is not run again. So of every DEP's (LATER_WALK), once
+ * all were walked over: what is ROLLING then is what is left. */
 static bool is_rolled_already(struct operation_step *step,
                               const struct dep_entry *dep)
 {
@@ -348,30 +351,65 @@ static bool is_rolled_already(struct operation_step *step,
            record.ak_version >= step->record.number;
 }
 
-void ak_roll_step(struct operation_step *step)
+static void end_walk(struct operation_step *step)
 {
     struct operation_record *record = &step->record;
-    struct dep_entry *dep = next_dep(step);
-    bool more = false;
-    if (dep == NULL) {
+    if (record->failed == 0) {
         step->finished = true;
         record->error[0] = '\0';
         return;
     }
-    enum hf_status status =
-        is_rolled_already(step, dep) ? HF_OK : roll(step->service, dep, &more);
-    if (status != HF_OK) {
-        char id[HF_ID_TEXT];
-        id_format(&dep->record.id, id);
-        snprintf(record->error, sizeof record->error, "deps/%s: %s", id,
-                 hf_status_text(status));
-        step->wait_ms = RETRY_MS;
+    if (id_is_nil(&record->object)) {
+        record->number = LATER_WALK;
+    }
+    record->failed = 0;
+    record->cursor_len = 0;
+    step->wait_ms = RETRY_MS;
+}
+
+static void go_on_behind(struct operation_step *step,
+                         const struct dep_entry *dep)
+{
+    memcpy(step->record.cursor, dep->record.id.bytes, HF_ID_BYTES);
+    step->record.cursor_len = HF_ID_BYTES;
+}
+
+static void note_failure(struct operation_step *step,
+                         const struct dep_entry *dep, enum hf_status status)
+{
+    char id[HF_ID_TEXT];
+    id_format(&dep->record.id, id);
+    snprintf(step->record.error, sizeof step->record.error, "deps/%s: %s", id,
+             hf_status_text(status));
+}
+
+/* One DEP whose copies do not come over keeps no other from it: it comes again
+ * when all were walked over. Where not even the next version of the key can be
+ * made, none of the others' can. */
+void ak_roll_step(struct operation_step *step)
+{
+    struct operation_record *record = &step->record;
+    struct dep_entry *dep = next_dep(step);
+    bool begun = false;
+    bool more = false;
+    if (dep == NULL) {
+        end_walk(step);
         return;
     }
-    if (!more) {
-        memcpy(record->cursor, dep->record.id.bytes, HF_ID_BYTES);
-        record->cursor_len = HF_ID_BYTES;
-        record->done++;
+    if (is_rolled_already(step, dep)) {
+        record->done += record->number != LATER_WALK; /* else it was counted */
+        go_on_behind(step, dep);
+        return;
+    }
+    enum hf_status status = roll(step->service, dep, &begun, &more);
+    if (status != HF_OK) {
+        note_failure(step, dep, status);
+        step->wait_ms = begun ? 0 : RETRY_MS;
+        record->failed += begun;
+    }
+    if (status == HF_OK ? !more : begun) {
+        go_on_behind(step, dep);
+        record->done += status == HF_OK;
     }
 }
 

@@ -62,8 +62,11 @@ HF_STATUS generation_may_record(const struct generation_making *making)
 {
     /* while the availability key rolls, a new copy under its older version
      * could be one that nothing opens any more */
+    const struct dep_record *dep = &making->dep->record;
+    const struct wrapped_copy *copy = &making->fresh->record.copies[ROOT_AK];
     if (making->dep->stamp.version != making->made_from.version ||
-        making->dep->record.ak_state == AK_ROLLING) {
+        (dep->ak_state == AK_ROLLING &&
+         copy->key_version != dep->ak_version + 1)) {
         return HF_E_CONFLICT;
     }
     return customer_keys_still_serve(making->fresh->keys,

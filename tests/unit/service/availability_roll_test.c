@@ -394,14 +394,95 @@ static void refused(enum hf_status status, const char *reason)
     assert_string_equal(reason_word(world.problem.reason), reason);
 }
 
-/* One at a time; no new generation meanwhile; customers have no verb (R-7.12).
- */
+/* One DEP that cannot come over keeps no other from it, and is come back to. */
+static void one_that_fails_holds_up_no_other(void **state)
+{
+    struct operation_view ordered;
+    struct operation_view now;
+    struct dep_view dep = {.tenant = ""};
+    (void)state;
+    wait_for_update();
+    world_dep(&world, "dep2", 0, RESIDENCY_TOKEN);
+    lose_key(1, false);
+    customer_keys_are_down(true); /* nor can a generation be made */
+    assert_ok(order("", &ordered));
+    for (int i = 0; i < TRIES && dep.record.ak_version != 2; i++) {
+        assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, "dep2",
+                           &dep, &world.problem));
+        usleep(PAUSE_US);
+    }
+    assert_int_equal(dep.record.ak_version, 2);
+    assert_ok(world_restart(&world));
+    for (int i = 0; i < 10; i++) { /* some more walks */
+        __atomic_fetch_add(&world.now_ms, 6000, __ATOMIC_SEQ_CST);
+        usleep(20 * PAUSE_US);
+    }
+    look(&ordered, &now);
+    assert_int_equal(now.record.state, OPERATION_RUNNING);
+    assert_int_equal(now.record.done, 1);
+    assert_true(now.record.error[0] != '\0');
+    customer_keys_are_down(false);
+    wait_for_end(&ordered);
+    look(&ordered, &now);
+    assert_int_equal(now.record.done, 2);
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_state, AK_ACTIVE);
+    assert_int_equal(dep.record.ak_version, 2);
+    assert_ok(deps_get(world.service, &world.admin, WORLD_TENANT, "dep2", &dep,
+                       &world.problem));
+    assert_int_equal(dep.record.ak_version, 2); /* once */
+}
+
+/* A roll that does not end keeps no refresh waiting: its generation is under
+ * the version that the roll goes to. */
+static void a_refresh_need_not_wait(void **state)
+{
+    struct operation_view ordered;
+    struct operation_view refreshed;
+    struct dep_view dep = {.tenant = ""};
+    struct outcome out;
+    const struct dep_refresh refresh = {.tenant = WORLD_TENANT,
+                                        .dep = WORLD_DEP};
+    (void)state;
+    wait_for_update();
+    world_key_version(&world, 0, "ck1", 3);
+    token_fake_fail_all(world.ak_fake, TOKEN_OP_DESTROY, HF_E_UNREACHABLE);
+    assert_ok(order(WORLD_DEP, &ordered));
+    for (int i = 0;
+         i < TRIES && token_fake_calls(world.ak_fake, TOKEN_OP_DESTROY) == 0;
+         i++) {
+        usleep(PAUSE_US);
+    }
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_state, AK_ROLLING);
+    assert_ok(deps_refresh(world.service, &world.admin, &refresh, &refreshed,
+                           &world.problem));
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_state, AK_ROLLING);
+    assert_int_equal(dep.record.generation, 3);
+    assert_ok(world_restart(&world));
+    token_fake_clear(world.ak_fake);
+    wait_for_end(&ordered);
+    wait_for_update();
+    dep_now(&dep);
+    assert_int_equal(dep.record.ak_version, 2);
+    for (int i = 0; i < 2; i++) {
+        customer_keys_are_down(true);
+        world_unwrap(&world, &world.system, INITIATOR_SYSTEM, &out);
+        assert_ok(out.status);
+        assert_int_equal(out.generation, 3);
+        assert_memory_equal(out.key, made.key, HF_KEY_BYTES);
+        customer_keys_are_down(false);
+        assert_ok(world_restart(&world));
+    }
+}
+
+/* One at a time; customers have no verb. */
 static void one_at_a_time(void **state)
 {
     struct operation_view ordered;
     struct operation_view other;
     const struct ak_roll request = {.tenant = WORLD_TENANT};
-    const struct dep_refresh refresh = {.tenant = WORLD_TENANT, .dep = "dep2"};
     (void)state;
     refused(deps_roll_ak(world.service, &world.admin, &request, &ordered,
                          &world.problem),
@@ -419,13 +500,8 @@ static void one_at_a_time(void **state)
     }
     refused(order("", &other), "STATE_CONFLICT");
     refused(order(WORLD_DEP, &other), "STATE_CONFLICT");
-    refused(deps_refresh(world.service, &world.admin, &refresh, &other,
-                         &world.problem),
-            "CONFLICT");
     token_fake_clear(world.ak_fake);
     wait_for_end(&ordered);
-    assert_ok(deps_refresh(world.service, &world.admin, &refresh, &other,
-                           &world.problem));
 }
 
 static void every_dep_of_the_tenant(void **state)
@@ -485,6 +561,9 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(what_does_not_fit_its_commitment_stays,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(one_that_fails_holds_up_no_other, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_refresh_need_not_wait, start, stop),
         cmocka_unit_test_setup_teardown(one_at_a_time, start, stop),
         cmocka_unit_test_setup_teardown(every_dep_of_the_tenant, start, stop),
         cmocka_unit_test_setup_teardown(rolls_by_time, start, stop),
