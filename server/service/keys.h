@@ -64,6 +64,7 @@ struct key_call {
     size_t envelope_len;
     /* RENEW: the envelope of the key that was replaced */
     uint8_t replaced[ENVELOPE_KEY_BYTES];
+    bool keyless;     /* refused: the resource has no key yet */
     uint32_t retired; /* RETIRE_EARLIER_KEYS: so many */
     struct hf_id dep; /* what it is wrapped by */
     bool dep_is_service_managed;

@@ -59,11 +59,10 @@ HF_STATUS rewrap_resource(struct service *service,
     size_t len = strnlen(id, sizeof call->resource - 1);
     memcpy(call->resource, id, len);
     run(call);
-    enum hf_status status = call->status;
+    /* one that never had a key has nothing that could be elsewhere */
+    enum hf_status status = call->keyless ? HF_OK : call->status;
     *problem = call->problem;
     secret_free(call->plaintext);
     free(call);
-    /* one that never had a key has nothing that could be elsewhere */
-    return status != HF_OK && problem->reason == REASON_STATE_CONFLICT ? HF_OK
-                                                                       : status;
+    return status;
 }

@@ -61,6 +61,7 @@ bool slow_is_tombstoned(const struct slow *slow)
 
 enum step slow_refuse_keyless(struct slow *slow)
 {
+    slow->call->keyless = true;
     return slow_refuse(
         slow, REASON_STATE_CONFLICT,
         slow->call->type == RESOURCE_SITE
