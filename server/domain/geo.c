@@ -35,6 +35,10 @@ static const struct rule rules[] = {
     { GEO_REGISTERING,  GEO_EV_CONFIRM_RECOVERY, true,  GEO_RECOVERY_ENABLED,   GEO_REGISTERING, GEO_RECOVERY_OPEN },
     { GEO_REGISTERED,   GEO_EV_CONFIRM_RECOVERY, true,  GEO_RECOVERY_ENABLED,   GEO_REGISTERED,  GEO_RECOVERY_OPEN },
     { GEO_ROLLING,      GEO_EV_CONFIRM_RECOVERY, true,  GEO_RECOVERY_ENABLED,   GEO_ROLLING,     GEO_RECOVERY_OPEN },
+    /* and once more, for a restore whose keys are lost as well when the window is over */
+    { GEO_RECOVERING,   GEO_EV_REQUEST_RECOVERY, true,  GEO_RECOVERY_NONE,      GEO_RECOVERING,  GEO_RECOVERY_REQUESTED },
+    { GEO_RECOVERING,   GEO_EV_ENABLE_RECOVERY,  true,  GEO_RECOVERY_REQUESTED, GEO_RECOVERING,  GEO_RECOVERY_ENABLED },
+    { GEO_RECOVERING,   GEO_EV_CONFIRM_RECOVERY, true,  GEO_RECOVERY_ENABLED,   GEO_RECOVERING,  GEO_RECOVERY_OPEN },
     /* S8 */
     { GEO_REGISTERING,  GEO_EV_RESTORE,          true,  GEO_RECOVERY_OPEN,      GEO_RECOVERING,  KEEP },
     { GEO_REGISTERED,   GEO_EV_RESTORE,          true,  GEO_RECOVERY_OPEN,      GEO_RECOVERING,  KEEP },
@@ -121,12 +125,13 @@ HF_STATUS geo_next(const struct geo_facts *facts, enum geo_event event,
 }
 
 enum geo_recovery geo_recovery_now(enum geo_recovery recovery,
-                                   enum geo_state state, int64_t until_ms,
+                                   int64_t requested_ms, int64_t until_ms,
                                    int64_t now_ms)
 {
-    bool over = recovery == GEO_RECOVERY_OPEN && state != GEO_RECOVERING &&
-                now_ms >= until_ms;
-    return over ? GEO_RECOVERY_NONE : recovery;
+    int64_t end_ms = recovery == GEO_RECOVERY_OPEN
+                         ? until_ms
+                         : requested_ms + GEO_RECOVERY_WINDOW_MS;
+    return now_ms >= end_ms ? GEO_RECOVERY_NONE : recovery;
 }
 
 const char *geo_state_text(enum geo_state state)

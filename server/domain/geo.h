@@ -77,14 +77,15 @@ struct geo_step {
 HF_STATUS geo_next(const struct geo_facts *facts, enum geo_event event,
                    struct geo_step *out_step, enum reason *out_reason);
 
-/* how long a recovery stays open for a restore to begin. */
+/* R-8.6: how long a recovery stays open for a restore to begin, by default; and
+ * how long a request may wait for the two who open it. */
 #define GEO_RECOVERY_WINDOW_MS     (24 * 60 * 60 * 1000LL)
 #define GEO_RECOVERY_WINDOW_MAX_MS (7 * GEO_RECOVERY_WINDOW_MS)
 
-/* geo_recovery_now: an open recovery whose window is over is none, unless its
- * restore is on its way: that ends it (S9). */
+/* geo_recovery_now: one whose time is over is none. A restore that has begun
+ * goes on to its end (S9); another one needs another recovery. */
 enum geo_recovery geo_recovery_now(enum geo_recovery recovery,
-                                   enum geo_state state, int64_t until_ms,
+                                   int64_t requested_ms, int64_t until_ms,
                                    int64_t now_ms);
 
 const char *geo_state_text(enum geo_state state);

@@ -22,7 +22,7 @@ static struct geo_record record_now(struct service *service,
 {
     struct geo_record record = geo->record;
     enum geo_recovery recovery =
-        geo_recovery_now(record.recovery, record.state, record.until_ms,
+        geo_recovery_now(record.recovery, record.requested_ms, record.until_ms,
                          service_wall_ms(service));
     if (recovery != record.recovery) {
         geo_clear_recovery(&record);

@@ -34,8 +34,7 @@ static struct geo_says ask_geo(struct service *service,
     const struct geo_entry *geo = generation->dep->geo;
     if (geo != NULL) {
         says.evict_on_denied = geo->record.evict_on_denied;
-        says.recovering = geo->record.state == GEO_RECOVERING &&
-                          geo->record.recovery == GEO_RECOVERY_OPEN;
+        says.recovering = geo->record.state == GEO_RECOVERING;
         says.newest = is_newest(generation);
         memcpy(says.tenant, geo->tenant->record.name, sizeof says.tenant);
         memcpy(says.geo, geo->record.name, sizeof says.geo);

@@ -152,7 +152,7 @@ static HF_STATUS memory_remove(struct store_txn *txn, enum record_kind kind,
 static void hold(struct store_memory *memory, enum record_kind kind)
 {
     pthread_mutex_lock(&memory->lock);
-    if (memory->hold_kind == kind) {
+    if (memory->hold_kind == kind && --memory->hold_left == 0) {
         memory->hold_kind = 0;
         memory->held = true;
         pthread_cond_broadcast(&memory->holding);
@@ -421,9 +421,11 @@ void store_memory_wait_ms(struct store_memory *memory, uint32_t wait_ms)
     pthread_mutex_unlock(&memory->lock);
 }
 
-void store_memory_hold(struct store_memory *memory, enum record_kind kind)
+void store_memory_hold(struct store_memory *memory, enum record_kind kind,
+                       unsigned nth)
 {
     pthread_mutex_lock(&memory->lock);
+    memory->hold_left = nth;
     memory->hold_kind = kind;
     pthread_mutex_unlock(&memory->lock);
 }

@@ -56,10 +56,11 @@ uint64_t store_memory_calls(struct store_memory *memory);
 /* store_memory_wait_ms: how long a begin waits for the writer; 5000 at first.*/
 void store_memory_wait_ms(struct store_memory *memory, uint32_t wait_ms);
 
-/* store_memory_hold: the next listing of the kind that comes to its end does
- * not return until store_memory_release. store_memory_wait_held: false when
- * none came so far within the time. */
-void store_memory_hold(struct store_memory *memory, enum record_kind kind);
+/* store_memory_hold: the nth listing of the kind from now (1: the next) that
+ * comes to its end does not return until store_memory_release.
+ * store_memory_wait_held: false when none came so far within the time. */
+void store_memory_hold(struct store_memory *memory, enum record_kind kind,
+                       unsigned nth);
 bool store_memory_wait_held(struct store_memory *memory, uint32_t timeout_ms);
 void store_memory_release(struct store_memory *memory);
 

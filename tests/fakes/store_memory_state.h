@@ -81,6 +81,7 @@ struct store_memory {
     enum hf_status fail_status;
     bool failed;
     enum record_kind hold_kind; /* 0: no order */
+    unsigned hold_left;         /* of its listings, with the one to be held */
     bool held;
     pthread_cond_t holding; /* one is held, or let go */
     struct append_log log;

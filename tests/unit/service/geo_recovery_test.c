@@ -193,6 +193,78 @@ static void the_window_closes(void **state)
     open_recovery(); /* it can be had again */
 }
 
+/* what one person asked for is not there for others for ever. */
+static void a_request_lapses(void **state)
+{
+    struct geo_view view;
+    (void)state;
+    for (int steps = 1; steps <= 2; steps++) {
+        assert_ok(take(geos_request_recovery, &world.admin, &view));
+        geo_pass(24 * HOUR_MS - 1);
+        if (steps == 2) {
+            assert_ok(take(geos_enable_recovery, &world.operator_, &view));
+        }
+        geo_pass(1);
+        refused(steps == 1 ? geos_enable_recovery : geos_confirm_recovery,
+                &second, "STATE_CONFLICT");
+        geo_look(&view);
+        assert_int_equal(view.record.recovery, GEO_RECOVERY_NONE);
+    }
+    open_recovery();
+}
+
+/* R-8.6: the window binds a second restore, too; the one that began in it goes
+ * on, and if its keys are lost as well, three people may open another. */
+static void a_restore_outlives_its_window(void **state)
+{
+    struct operation_view first;
+    struct operation_view operation;
+    struct geo_view view;
+    (void)state;
+    lose_both_keys();
+    open_recovery();
+    store_memory_hold(world.memory, RECORD_RESOURCE, 1);
+    assert_ok(restore(&first));
+    assert_true(store_memory_wait_held(world.memory, 10000));
+    geo_pass(24 * HOUR_MS);
+    geo_look(&view);
+    assert_int_equal(view.record.state, GEO_RECOVERING);
+    assert_true(restore(&operation) != HF_OK);
+    assert_string_equal(reason_word(world.problem.reason),
+                        "RECOVERY_NOT_ENABLED");
+    open_recovery();
+    assert_ok(restore(&operation));
+    assert_ok(take(geos_request_recovery, &world.admin, &view) == HF_OK
+                  ? HF_E_CONFLICT
+                  : HF_OK); /* one is open */
+    store_memory_release(world.memory);
+    geo_wait(&operation);
+    assert_int_equal(geo_count_moved(SITES), SITES);
+    geo_assert_all_open(SITES, made);
+}
+
+/* The availability key serves the job to its end, whatever stage another
+ * recovery is in meanwhile. */
+static void the_job_goes_on_after_the_window(void **state)
+{
+    struct operation_view operation;
+    struct geo_view view;
+    (void)state;
+    lose_both_keys();
+    open_recovery();
+    store_memory_hold(world.memory, RECORD_RESOURCE, 1);
+    assert_ok(restore(&operation));
+    assert_true(store_memory_wait_held(world.memory, 10000));
+    geo_pass(25 * HOUR_MS);
+    assert_ok(take(geos_request_recovery, &world.admin, &view));
+    store_memory_release(world.memory);
+    geo_wait(&operation);
+    geo_look(&view);
+    assert_int_equal(view.record.recovery, GEO_RECOVERY_NONE);
+    assert_int_equal(geo_count_moved(SITES), SITES);
+    geo_assert_all_open(SITES, made);
+}
+
 /* S8, S9, R-8.5, R-10.4: both keys lost; a new pair, a new DEP, every site
  * readable again; recovery is over. */
 static void a_lost_geo_is_restored(void **state)
@@ -304,7 +376,7 @@ static void a_roll_does_not_end_a_restore(void **state)
     (void)state;
     world_key_version(&world, 0, "ck1", 2);
     open_recovery();
-    store_memory_hold(world.memory, RECORD_RESOURCE);
+    store_memory_hold(world.memory, RECORD_RESOURCE, 2); /* 1: the order's */
     assert_ok(geo_roll_to(ROOT_CK1, "ck1", 2, &roll));
     id_format(&roll.record.id, id);
     assert_true(store_memory_wait_held(world.memory, 10000));
@@ -362,6 +434,9 @@ int main(void)
         CASE(reads_wait_for_the_job),
         CASE(a_restore_overtakes_a_roll),
         CASE(a_roll_does_not_end_a_restore),
+        CASE(a_request_lapses),
+        CASE(a_restore_outlives_its_window),
+        CASE(the_job_goes_on_after_the_window),
         CASE(without_any_root_nothing_opens),
     };
     return cmocka_run_group_tests_name("geo_recovery", tests, NULL, NULL);
