@@ -98,3 +98,14 @@ const char *operation_state_text(enum operation_state state)
     }
     return "?";
 }
+
+#define PAUSE_SHARE 20 /* of its age */
+
+int64_t operation_pause_ms(int64_t age_ms, int64_t min_ms, int64_t max_ms)
+{
+    int64_t pause_ms = age_ms / PAUSE_SHARE;
+    if (pause_ms < min_ms) {
+        return min_ms;
+    }
+    return pause_ms < max_ms ? pause_ms : max_ms;
+}

@@ -66,3 +66,7 @@ uint32_t operation_percent(enum operation_state state, uint64_t done,
 bool operation_kind_is_known(int kind);
 const char *operation_kind_text(enum operation_kind kind);
 const char *operation_state_text(enum operation_state state);
+
+/* operation_pause_ms: how long one that is age_ms old waits before it looks
+ * again at what it waits for: longer and longer. */
+int64_t operation_pause_ms(int64_t age_ms, int64_t min_ms, int64_t max_ms);

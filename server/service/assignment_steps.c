@@ -169,16 +169,40 @@ static bool is_superseded(struct operation_step *step)
     return true;
 }
 
+/* All keys are there, and a workload has not reported that it is done: the
+ * cursor is behind every key until it has, and only then all are looked at once
+ * more. */
+static const uint8_t walked[] = {0xff};
+
+static bool is_walked(const struct operation_record *record)
+{
+    return bytes_equal((struct bytes){record->cursor, record->cursor_len},
+                       BYTES_OF(walked));
+}
+
+static void wait_for_reports(struct operation_step *step, const char *why)
+{
+    look_again(step, why);
+    memcpy(step->record.cursor, walked, sizeof walked);
+    step->record.cursor_len = sizeof walked;
+}
+
 void tenant_assign_step(struct operation_step *step)
 {
     char waiting[OPERATION_ERROR_MAX_BYTES + 1] = "";
     if (is_superseded(step)) {
         return;
     }
-    sweep_resources(step, SWEEP_EVERY_TYPE, is_to_come);
-    if (step->finished &&
-        workload_progress_is_waited_for(step->service, step->tenant, waiting)) {
-        look_again(step, waiting);
+    bool waits =
+        workload_progress_is_waited_for(step->service, step->tenant, waiting);
+    if (is_walked(&step->record) && !waits) {
+        step->record.cursor_len = 0;
+    }
+    if (!is_walked(&step->record)) {
+        sweep_resources(step, SWEEP_EVERY_TYPE, is_to_come);
+    }
+    if (waits && (step->finished || is_walked(&step->record))) {
+        wait_for_reports(step, waiting);
     }
     alert(step);
     if (step->finished) {

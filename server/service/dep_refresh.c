@@ -239,8 +239,9 @@ HF_STATUS deps_replace(struct service *service, const struct caller *caller,
 
 /* --- the operation ------------------------------------------------------ */
 
-#define WATCH_MS 2000
-#define RETRY_MS 5000
+#define WATCH_MS     2000 /* at first */
+#define WATCH_MAX_MS 60000
+#define RETRY_MS     5000
 
 static HF_STATUS put_end(struct service *service,
                          const struct tenant_entry *tenant,
@@ -315,6 +316,14 @@ static bool is_behind(const struct resource_view *view,
            id_equal(&view->facts.effective.dep, &operation->object);
 }
 
+/* It may wait for months: what sleeps comes when it wakes. */
+static int64_t watch_ms(const struct operation_step *step)
+{
+    return operation_pause_ms(service_wall_ms(step->service) -
+                                  step->record.created_ms,
+                              WATCH_MS, WATCH_MAX_MS);
+}
+
 /* R-5.5: what is under a multi-workload DEP comes along by itself; a mailbox
  * DEP's mailboxes come on access (R-15.21). */
 static void bring_along(struct operation_step *step)
@@ -326,6 +335,7 @@ static void bring_along(struct operation_step *step)
     if (step->finished) {
         step->finished = false;
         step->record.cursor_len = 0;
+        step->wait_ms = watch_ms(step);
     }
 }
 
@@ -347,7 +357,7 @@ void dep_refresh_step(struct operation_step *step)
     if (status == HF_OK) {
         record->done = counts.here;
         record->total = counts.here + counts.elsewhere;
-        step->wait_ms = WATCH_MS;
+        step->wait_ms = watch_ms(step);
         if (counts.elsewhere > 0 && !closed) {
             if (dep->record.type == DEP_TYPE_MULTI_WORKLOAD) {
                 step->wait_ms = 0;

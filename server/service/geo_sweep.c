@@ -2,6 +2,7 @@
 
 #include "server/service/geo_inside.h"
 #include "server/service/sweep.h"
+#include "server/service/wrapped.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,41 @@ static HF_STATUS finish_locked(struct operation_step *step,
     return record_done(step, geo, &next, &stamp);
 }
 
+/* R-13.4: 100 only when complete. A walk may pass by before a key that was
+ * sealed under an earlier TIK is stored; the index of what wraps what knows
+ * better. Of the DEP the geo has, and those it had before. */
+static HF_STATUS is_left_behind(struct service *service, struct geo_entry *geo,
+                                bool *out_left)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct dep_entry *newest = geo->dep;
+    const struct dep_entry *dep = service->catalogue.deps;
+    uint32_t generation = newest->record.generation;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    *out_left = false;
+    while (dep != NULL && !*out_left) {
+        pthread_rwlock_rdlock(&service->catalogue.lock);
+        const struct dep_entry *next = dep->next;
+        bool is_its = dep->geo == geo;
+        pthread_rwlock_unlock(&service->catalogue.lock);
+        if (is_its) {
+            HF_TRY(wrapped_is_left(service, &dep->record.id,
+                                   dep == newest ? generation : UINT32_MAX,
+                                   out_left));
+        }
+        dep = next;
+    }
+    return HF_OK;
+}
+
+static void look_again(struct operation_step *step, const char *why)
+{
+    snprintf(step->record.error, sizeof step->record.error, "%s", why);
+    step->finished = false;
+    step->record.cursor_len = 0;
+    step->wait_ms = WAIT_MS;
+}
+
 void geo_sweep_step(struct operation_step *step)
 {
     struct geo_entry *geo = geo_of(step);
@@ -115,14 +151,18 @@ void geo_sweep_step(struct operation_step *step)
     if (!step->finished) {
         return;
     }
-    pthread_mutex_lock(&step->service->record_lock);
-    enum hf_status status = finish_locked(step, geo);
-    pthread_mutex_unlock(&step->service->record_lock);
+    bool left = false;
+    enum hf_status status = is_left_behind(step->service, geo, &left);
+    if (left) {
+        look_again(step, "site keys are still under an earlier TIK");
+        return;
+    }
+    if (status == HF_OK) {
+        pthread_mutex_lock(&step->service->record_lock);
+        status = finish_locked(step, geo);
+        pthread_mutex_unlock(&step->service->record_lock);
+    }
     if (!admin_is_stored(status)) {
-        snprintf(step->record.error, sizeof step->record.error, "%s",
-                 hf_status_text(status));
-        step->finished = false;
-        step->record.cursor_len = 0;
-        step->wait_ms = WAIT_MS;
+        look_again(step, hf_status_text(status));
     }
 }

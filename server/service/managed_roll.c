@@ -157,6 +157,7 @@ struct batch {
     struct record_key keys[BATCH_MAX]; /* of resources */
     size_t count;
     uint32_t before; /* generations from this on are not looked at */
+    bool at_end;     /* the first of those was met */
     struct operation_record *record;
 };
 
@@ -169,7 +170,8 @@ static enum hf_status collect(void *context, const struct record *record,
         record->key + HF_ID_BYTES, record->key_len - HF_ID_BYTES});
     (void)stamp;
     if (get_u32(&reader) >= batch->before) {
-        return HF_OK;
+        batch->at_end = true; /* they are in the order of generations */
+        return HF_E_LIMIT;
     }
     if (batch->count == BATCH_MAX) {
         return HF_E_LIMIT;
@@ -233,7 +235,7 @@ static HF_STATUS move_some(struct operation_step *step, bool *out_over)
     };
     enum hf_status status = ledger_each(step->service->ledger, RECORD_WRAPPED,
                                         &page, collect, batch);
-    bool at_end = status == HF_OK;
+    bool at_end = status == HF_OK || batch->at_end;
     if (status == HF_E_LIMIT) {
         status = HF_OK;
     }
@@ -448,13 +450,14 @@ void managed_roll_step(struct operation_step *step)
     struct dep_entry *dep = built_in(step->service, step->tenant);
     struct wrapped_counts counts = {0};
     bool over = false;
-    enum hf_status status = dep == NULL
-                                ? HF_E_CORRUPT
-                                : wrapped_count(step->service, &record->object,
-                                                record->number, &counts);
-    if (status == HF_OK) {
+    enum hf_status status = dep == NULL ? HF_E_CORRUPT : HF_OK;
+    if (status == HF_OK && record->cursor_len == 0) { /* once for each walk */
+        status = wrapped_count(step->service, &record->object, record->number,
+                               &counts);
         record->done = counts.here;
         record->total = counts.here + counts.elsewhere;
+    }
+    if (status == HF_OK) {
         status = finish_retired(step, dep);
     }
     if (status == HF_OK) {

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SWEEP_MAX     64   /* resources in one step */
-#define SWEEP_WAIT_MS 5000 /* before what failed comes again */
+#define SWEEP_MAX         64   /* resources in one step */
+#define SWEEP_WAIT_MS     5000 /* before what failed comes again, at first */
+#define SWEEP_WAIT_MAX_MS 300000
 
 /* tenant | type: every resource of one type; tenant: of every type. */
 struct prefix {
@@ -119,7 +120,9 @@ static void end_walk(struct operation_step *step)
         record->total > record->failed ? record->total - record->failed : 0;
     record->failed = 0;
     record->cursor_len = 0;
-    step->wait_ms = SWEEP_WAIT_MS;
+    step->wait_ms =
+        operation_pause_ms(service_wall_ms(step->service) - record->created_ms,
+                           SWEEP_WAIT_MS, SWEEP_WAIT_MAX_MS);
 }
 
 static void run_batch(struct batch *batch, enum resource_type type)

@@ -1,8 +1,10 @@
 #include "server/service/wrapped.h"
 
 #include "server/service/index_build.h"
+#include "server/service/purges.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_same(const struct dep_ref *a, const struct dep_ref *b)
 {
@@ -119,6 +121,43 @@ HF_STATUS wrapped_count(struct service *service, const struct hf_id *dep,
     HF_TRY(store_count(txn, RECORD_WRAPPED, record_key_view(&key), &out->here));
     out->elsewhere = all - out->here;
     return HF_OK;
+}
+
+struct looking {
+    struct service *service;
+    uint32_t before;
+    bool left;
+};
+
+/* Lines are in the order of generations. */
+static enum hf_status look_for_left(void *context, const struct record *record,
+                                    const struct stamp *stamp)
+{
+    struct looking *looking = context;
+    struct byte_reader reader = byte_reader_on((struct bytes){
+        record->key + HF_ID_BYTES, record->key_len - HF_ID_BYTES});
+    struct record_key key = {.len = record->key_len - WRAPPED_PREFIX_BYTES};
+    (void)stamp;
+    if (get_u32(&reader) >= looking->before) {
+        return HF_E_LIMIT;
+    }
+    memcpy(key.bytes, record->key + WRAPPED_PREFIX_BYTES, key.len);
+    pthread_rwlock_rdlock(&looking->service->catalogue.lock);
+    looking->left = !purges_is_tombstoned(looking->service, &key);
+    pthread_rwlock_unlock(&looking->service->catalogue.lock);
+    return looking->left ? HF_E_LIMIT : HF_OK;
+}
+
+HF_STATUS wrapped_is_left(struct service *service, const struct hf_id *dep,
+                          uint32_t before, bool *out_left)
+{
+    struct looking looking = {.service = service, .before = before};
+    const struct store_page page = {.prefix = BYTES_OF(dep->bytes),
+                                    .max = SIZE_MAX};
+    enum hf_status status = ledger_each(service->ledger, RECORD_WRAPPED, &page,
+                                        look_for_left, &looking);
+    *out_left = looking.left;
+    return status == HF_E_LIMIT ? HF_OK : status;
 }
 
 /* --- for stores of before ----------------------------------------------- */

@@ -23,6 +23,11 @@ HF_STATUS wrapped_forget_earlier(struct change *change,
                                  const struct resource_record *before,
                                  const struct dep_ref *except);
 
+/* wrapped_is_left: is a key of a resource that was not purged under a DEP's
+ * generation before this one? */
+HF_STATUS wrapped_is_left(struct service *service, const struct hf_id *dep,
+                          uint32_t before, bool *out_left);
+
 /* wrapped_count: the resources under a DEP: of its generation number, and of
  * every other. */
 struct wrapped_counts {

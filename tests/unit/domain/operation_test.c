@@ -103,6 +103,24 @@ static void test_percent(void **state)
     }
 }
 
+static void test_pauses_grow(void **state)
+{
+    static const int64_t rows[][2] = {
+        {-1,        5000  },
+        {0,         5000  },
+        {99999,     5000  },
+        {100020,    5001  },
+        {5999980,   299999},
+        {6000000,   300000},
+        {1LL << 50, 300000},
+    };
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(rows); i++) {
+        assert_int_equal(operation_pause_ms(rows[i][0], 5000, 300000),
+                         rows[i][1]);
+    }
+}
+
 static void test_words(void **state)
 {
     (void)state;
@@ -125,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_state_and_event),
         cmocka_unit_test(test_percent),
+        cmocka_unit_test(test_pauses_grow),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

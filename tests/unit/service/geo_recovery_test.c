@@ -385,6 +385,7 @@ static void a_roll_does_not_end_a_restore(void **state)
     for (int i = 0; i < 10000 && now.record.ended_ms == 0; i++) {
         assert_ok(operations_get(world.service, &world.admin, WORLD_TENANT, id,
                                  &now, &world.problem));
+        geo_pass(100);
         usleep(1000);
     }
     assert_int_equal(now.record.state, OPERATION_FAILED);

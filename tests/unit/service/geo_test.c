@@ -201,20 +201,25 @@ static void many_rolls_leave_room_for_the_next(void **state)
     geo_assert_all_open(2, made);
 }
 
+static void put(struct resource_view *view)
+{
+    HF_OWNED(change_freep) struct change *change = NULL;
+    assert_ok(change_new(&change));
+    assert_ok(resource_put(view, change, NULL));
+    assert_ok(ledger_commit(world.service->ledger, change));
+}
+
 /* As if a site had been under that many TIKs. */
 static void fill_wraps(const char *id, size_t count)
 {
     struct resource_view view;
-    HF_OWNED(change_freep) struct change *change = NULL;
     struct tenant_entry *tenant =
         catalogue_tenant(&world.service->catalogue, WORLD_TENANT);
     assert_ok(resource_load(world.service, tenant, RESOURCE_SITE, id, &view));
     while (view.record.wrap_count < count) {
         view.record.wraps[view.record.wrap_count++] = view.record.effective;
     }
-    assert_ok(change_new(&change));
-    assert_ok(resource_put(&view, change, NULL));
-    assert_ok(ledger_commit(world.service->ledger, change));
+    put(&view);
 }
 
 /* A roll that one of the sites could not follow is refused, not begun. */
@@ -237,6 +242,40 @@ static void a_full_site_is_not_rolled(void **state)
     geo_look(&geo);
     assert_int_equal(geo.record.state, GEO_REGISTERED);
     assert_int_equal(geo.dep.generation, 2);
+    geo_assert_all_open(3, made);
+}
+
+/* R-13.4: 100 only when complete. A key that was sealed under the TIK of before
+ * and is stored when the walk has passed is not left behind. */
+static void a_late_key_is_brought_along(void **state)
+{
+    static struct resource_view view;
+    static struct resource_record sealed;
+    struct operation_view operation;
+    struct tenant_entry *tenant =
+        catalogue_tenant(&world.service->catalogue, WORLD_TENANT);
+    (void)state;
+    geo_fill(3, made);
+    geo_register(&operation);
+    geo_wait(&operation);
+    assert_ok(
+        resource_load(world.service, tenant, RESOURCE_SITE, "site-001", &view));
+    sealed = view.record;
+    memset(view.record.envelope, 0, sizeof view.record.envelope);
+    view.record.envelope_len = 0;
+    view.record.effective = (struct dep_ref){.generation = 0};
+    put(&view);
+    world_key_version(&world, 0, "ck1", 2);
+    store_memory_hold(world.memory, RECORD_RESOURCE, 2); /* 1: the order's */
+    assert_ok(geo_roll_to(ROOT_CK1, "ck1", 2, &operation));
+    assert_true(store_memory_wait_held(world.memory, 10000));
+    assert_ok(
+        resource_load(world.service, tenant, RESOURCE_SITE, "site-001", &view));
+    view.record = sealed;
+    put(&view);
+    store_memory_release(world.memory);
+    geo_wait(&operation);
+    assert_int_equal(geo_count_moved(3), 3);
     geo_assert_all_open(3, made);
 }
 
@@ -408,6 +447,7 @@ int main(void)
         CASE(rolling_exchanges_one_key_at_a_time),
         CASE(many_rolls_leave_room_for_the_next),
         CASE(a_full_site_is_not_rolled),
+        CASE(a_late_key_is_brought_along),
         CASE(a_restart_in_the_middle_goes_on),
         CASE(keys_that_do_not_pass_are_refused),
         CASE(one_availability_key_for_the_deployment),
