@@ -55,12 +55,6 @@ HF_STATUS mailbox_move_next(enum mailbox_move from,
     return HF_E_PRECONDITION;
 }
 
-bool move_goes_before(const struct move_place *a, const struct move_place *b)
-{
-    return a->priority != b->priority ? a->priority < b->priority
-                                      : a->queued_ms < b->queued_ms;
-}
-
 bool move_claim_is_over(const struct move_claim_facts *facts)
 {
     return facts->move == MOVE_MOVING && facts->now_ms >= facts->claim_ends_ms;

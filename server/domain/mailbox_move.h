@@ -63,12 +63,6 @@ enum move_priority {
     MOVE_REGULAR = 1, /* onboarding */
     MOVE_LOW = 2,     /* internal moves */
 };
-struct move_place {
-    enum move_priority priority;
-    int64_t queued_ms; /* since when it has stood there */
-};
-/* move_goes_before: a is served before b. */
-bool move_goes_before(const struct move_place *a, const struct move_place *b);
 
 /* A mover holds a mailbox for so long; after it the mailbox is queued again. */
 #define MOVE_CLAIM_MIN_MS     60000LL

@@ -89,25 +89,6 @@ static void where_each_kind_begins(void **state)
     }
 }
 
-/* priority first, however old the other is; then the oldest. */
-static void priority_then_age(void **state)
-{
-    static const struct move_place order[] = {
-        {MOVE_REGULAR, 5        },
-        {MOVE_REGULAR, 6        },
-        {MOVE_REGULAR, INT64_MAX},
-        {MOVE_LOW,     0        },
-        {MOVE_LOW,     5        },
-        {MOVE_LOW,     INT64_MAX},
-    };
-    (void)state;
-    for (size_t i = 0; i < HF_COUNT(order); i++) {
-        for (size_t j = 0; j < HF_COUNT(order); j++) {
-            assert_int_equal(move_goes_before(&order[i], &order[j]), i < j);
-        }
-    }
-}
-
 static void only_the_holder_of_a_live_claim(void **state)
 {
     (void)state;
@@ -199,7 +180,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_state_and_event),
         cmocka_unit_test(where_each_kind_begins),
-        cmocka_unit_test(priority_then_age),
         cmocka_unit_test(only_the_holder_of_a_live_claim),
         cmocka_unit_test(overdue_after_a_week),
         cmocka_unit_test(texts),
