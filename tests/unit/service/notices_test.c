@@ -304,6 +304,20 @@ static void the_outage_outlives_the_process(void **state)
     assert_true(outage_since() > since_ms + LIMIT_MS);
 }
 
+/* What is not known after a start is no answer: an outage that nobody asks
+ * about goes on. */
+static void a_restart_ends_no_outage(void **state)
+{
+    (void)state;
+    set_limit(LIMIT_MS);
+    begin_outage();
+    world.settings.probe_ms = INT64_MAX;
+    assert_ok(world_restart(&world));
+    pass(LIMIT_MS);
+    expect_told("LIMIT_REACHED BEGAN"); /* and not that it ended */
+    assert_true(outage_since() != 0);
+}
+
 static void limits_have_a_range(void **state)
 {
     static const int64_t bad[] = {-1, 1, FALLBACK_LIMIT_MIN_MS - 1,
@@ -406,6 +420,7 @@ int main(void)
         PLAIN(a_revocation_is_no_outage),
         PLAIN(users_stop_at_the_limit_and_the_service_does_not),
         PLAIN(the_outage_outlives_the_process),
+        PLAIN(a_restart_ends_no_outage),
         PLAIN(limits_have_a_range),
         PLAIN(lists_are_paged_and_for_those_who_may),
         PLAIN(old_ones_go),
