@@ -403,6 +403,7 @@ static enum cli_exit approve(struct cli *cli, const struct args *args,
 {
     Holdfast__V1__ApprovePurgeRequest request =
         HOLDFAST__V1__APPROVE_PURGE_REQUEST__INIT;
+    CHECK(purge != NULL);
     request.accept_earlier_wraps = args_flag(args, "accept-earlier-wraps");
     const struct purge_signing signing = {
         .object = words->name,
