@@ -25,7 +25,7 @@ struct verification {
     struct cli *cli;
     struct file_data public_key;
     struct checkpoint_set kept;    /* elsewhere */
-    struct checkpoint_set signed_; /* those, and what the file has */
+    struct checkpoint_set vouched; /* those, and what the file has */
     struct audit_chain chain;
     const char *spool; /* folder; NULL: not asked for */
     struct spool_check spool_found;
@@ -159,7 +159,7 @@ static enum cli_exit keep(void *context, const json_t *line)
                         "key did not sign it");
     }
     return checkpoint_set_add(&verification->kept, &checkpoint) == HF_OK &&
-                   checkpoint_set_add(&verification->signed_, &checkpoint) ==
+                   checkpoint_set_add(&verification->vouched, &checkpoint) ==
                        HF_OK
                ? CLI_OK
                : cli_fail(verification->cli, CLI_OTHER, "out of memory");
@@ -198,7 +198,7 @@ static enum cli_exit check_spool(struct verification *verification)
     struct cli *cli = verification->cli;
     struct spool_check *found = &verification->spool_found;
     found->kept =
-        verification->chain.public_key.len > 0 ? &verification->signed_ : NULL;
+        verification->chain.public_key.len > 0 ? &verification->vouched : NULL;
     enum hf_status status = spool_check_folder(verification->spool, found);
     if (status == HF_E_CORRUPT) {
         return cli_fail(cli, CLI_DATA_LOSS, "the spool is broken: %s",
@@ -310,7 +310,7 @@ static enum cli_exit verify(struct verification *verification,
     const char *path = args->operands[0];
     enum cli_exit code = prepare(verification, args);
     bool chain_too = path != NULL || verification->spool == NULL;
-    chain->met = &verification->signed_;
+    chain->met = &verification->vouched;
     if (code == CLI_OK && chain_too) {
         code = path != NULL ? read_lines(verification, path, add)
                             : read_server(verification);
@@ -340,7 +340,7 @@ static enum cli_exit run_verify(struct cli *cli, const struct args *args)
     };
     enum cli_exit code = verify(&verification, args);
     checkpoint_set_clear(&verification.kept);
-    checkpoint_set_clear(&verification.signed_);
+    checkpoint_set_clear(&verification.vouched);
     file_data_clear(&verification.public_key);
     return code;
 }

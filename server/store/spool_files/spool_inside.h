@@ -62,5 +62,5 @@ HF_STATUS folder_look(struct spool_files *spool, struct folder_view *out);
  */
 uint64_t spool_oldest_at(const struct spool_files *spool, uint64_t number);
 
-/* keeper_run: the thread. */
-void *keeper_run(void *spool);
+/* keeper_run: the thread; its argument is the spool. */
+void *keeper_run(void *argument);

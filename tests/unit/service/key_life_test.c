@@ -5,6 +5,7 @@
 
 #include "tests/unit/service/world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -323,6 +324,89 @@ static void deleting_both_denies_at_once(void **state)
     assert_ok(unwrap_copy(&copy, &world.workload, INITIATOR_USER));
 }
 
+/* --- calls in flight ----------------------------------------------------- */
+
+struct deletion {
+    pthread_t thread;
+    enum hf_status status;
+    atomic_bool answered;
+};
+
+static void *delete_key(void *argument)
+{
+    struct deletion *deletion = argument;
+    struct customer_key_delete request = {
+        .tenant = WORLD_TENANT,
+        .name = "ck1",
+        .confirm = true,
+        .mutation = {.request_id = "5b6b6d1e-0f5a-4c7e-9a55-0c3f5a1d2e77"},
+    };
+    struct customer_key_view view;
+    struct problem problem = {.reason = REASON_NONE};
+    deletion->status = customer_keys_soft_delete(world.service, &world.admin,
+                                                 &request, &view, &problem);
+    atomic_store(&deletion->answered, true);
+    return NULL;
+}
+
+struct access {
+    pthread_t thread;
+    const struct outcome *copy;
+    enum hf_status status;
+};
+
+static void *open_copy(void *argument)
+{
+    struct access *access = argument;
+    access->status = unwrap_copy(access->copy, &world.workload, INITIATOR_USER);
+    return NULL;
+}
+
+static size_t held(void)
+{
+    return token_fake_held(world.customer_fake[0], TOKEN_OP_OPEN) +
+           token_fake_held(world.customer_fake[1], TOKEN_OP_OPEN);
+}
+
+/* R-15.4: the reply says that nobody uses the key any more, so it waits for
+ * whoever was let in before; and so does its repeat. */
+static void deleting_waits_for_the_calls_in_flight(void **state)
+{
+    struct deletion deletions[2] = {{.status = HF_E_INTERNAL}};
+    bool early[2];
+    struct outcome copy;
+    (void)state;
+    wrap(&copy);
+    struct access access = {.copy = &copy};
+    assert_ok(unwrap_copy(&copy, &world.workload, INITIATOR_USER));
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_hold(world.customer_fake[i], TOKEN_OP_OPEN);
+    }
+    assert_int_equal(pthread_create(&access.thread, NULL, open_copy, &access),
+                     0);
+    for (int i = 0; i < TRIES && held() == 0; i++) {
+        usleep(PAUSE_US);
+    }
+    assert_int_equal(held(), 1);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&deletions[i].thread, NULL, delete_key,
+                                        &deletions[i]),
+                         0);
+        usleep(150000);
+        early[i] = atomic_load(&deletions[i].answered);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_release(world.customer_fake[i], TOKEN_OP_OPEN);
+    }
+    pthread_join(access.thread, NULL);
+    assert_ok(access.status); /* it began before */
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(deletions[i].thread, NULL);
+        assert_ok(deletions[i].status);
+        assert_false(early[i]);
+    }
+}
+
 static void the_dep_says_why(void **state)
 {
     struct validation_report report;
@@ -419,6 +503,7 @@ int main(void)
         TEST(it_must_be_meant),
         TEST(a_needed_key_is_not_deleted),
         TEST(deleting_both_denies_at_once),
+        TEST(deleting_waits_for_the_calls_in_flight),
         TEST(the_dep_says_why),
         TEST(it_goes_by_itself_after_ninety_days),
         TEST(a_gone_name_can_be_used_again),
