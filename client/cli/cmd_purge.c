@@ -21,8 +21,10 @@
 #define FILE_MAX_BYTES     65536
 
 static const struct column approver_columns[] = {
-    {"NAME",      "name",      NULL, COLUMN_TEXT},
-    {"APPROVERS", "approvers", NULL, COLUMN_TEXT},
+    {"NAME",      "name",                  NULL, COLUMN_TEXT},
+    {"APPROVERS", "approvers.identity",    NULL, COLUMN_TEXT},
+    {"CALLED",    "approvers.displayName", NULL, COLUMN_TEXT},
+    {"SINCE",     "approvers.sinceTime",   NULL, COLUMN_TEXT},
 };
 
 static const struct column columns[] = {

@@ -293,7 +293,8 @@ HF_STATUS mailboxes_assign(struct service *service, const struct caller *caller,
         dep = dep_find_typed(service, admin.tenant, request->dep,
                              DEP_TYPE_EXCHANGE_MAILBOX);
         if (dep == NULL) {
-            return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
+            return problem_set(problem, REASON_NOT_FOUND,
+                               "no such DEP of type EXCHANGE_MAILBOX");
         }
     }
     if (!admin.seen) {
@@ -412,7 +413,8 @@ HF_STATUS mailboxes_list(struct service *service, const struct caller *caller,
             dep_find_typed(service, walk.tenant, request->filter.assigned_dep,
                            DEP_TYPE_EXCHANGE_MAILBOX);
         if (walk.dep == NULL) {
-            return problem_set(problem, REASON_NOT_FOUND, "no such DEP");
+            return problem_set(problem, REASON_NOT_FOUND,
+                               "no such DEP of type EXCHANGE_MAILBOX");
         }
     }
     walk.size = page.size;
