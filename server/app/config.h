@@ -3,8 +3,8 @@
  *   listen: 127.0.0.1:7443        # or [::1]:7443; port 0: any free one
  *   state_dir: state              # made if missing, 0700
  *   store: state/holdfast.db      # default: holdfast.db in state_dir
- *   spool: state/spool            # default: spool in state_dir; a folder of
- * its # own, for the record of routine use. Its # sizes are spool_* of limits
+ *   spool: state/spool            # of routine use; default: spool in
+ *                                 # state_dir; its sizes: limits, spool_*
  *   tls:
  *     certificate: tls/server.pem
  *     key: tls/server.key
@@ -37,6 +37,10 @@
  *     - uri: spiffe://contoso.example/exchange
  *       tenant: contoso           # absent: the service's own people
  *       roles: [workload-exchange]
+ *       # tenant-admin, compliance-admin, exchange-admin, sharepoint-admin,
+ *       # vault-admin, vault-contributor, purge-approver, auditor, operator,
+ *       # system-workload, workload-exchange, -sharepoint, -m365: what each
+ *       # may do is the table of server/domain/access.c
  *   holdfast_hsm: ../bin/holdfast-hsm   # verifies destructions; default:
  *                                 # beside holdfastd
  *   limits:                       # all optional
