@@ -18,8 +18,8 @@ static void customer_key_fields(struct codec *codec,
     code_u32(codec, &key->current_version);
     code_time(codec, &key->created_ms);
     if (codec->format >= 2) {
-        key->state = (enum key_state)code_choice(codec, key->state, KEY_ACTIVE,
-                                                 KEY_GONE);
+        key->state = (enum key_state)code_choice(codec, (int)key->state,
+                                                 KEY_ACTIVE, KEY_GONE);
         code_time(codec, &key->deleted_ms);
         code_time(codec, &key->purge_ms);
         code_refuse_unless(codec,

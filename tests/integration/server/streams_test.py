@@ -177,7 +177,12 @@ class Streams(unittest.TestCase):
         while next(tail).index != indexes[-1]:
             pass
         self.server.mailbox("late", "from")
-        news = [next(tail), next(tail)]
+        # what the service records by itself (uses of keys) may come between
+        news = []
+        while len(news) < 2:
+            record = next(tail)
+            if record.activity.endswith("Mailbox"):
+                news.append(record)
         self.assertEqual([r.activity for r in news],
                          ["RegisterMailbox", "AssignMailbox"])
         ended = threading.Event()

@@ -165,6 +165,7 @@ static void it_runs_on_the_hot_lane(void **state)
     (void)state;
     geo_assert_all_open(SITES, made);
     assert_opens();
+    world_settle(&world);
     service_counters_get(world.service, &before);
     for (int i = 0; i < 10; i++) {
         struct outcome out;

@@ -92,7 +92,7 @@ static void seal_of(enum workload workload, uint8_t out[ENVELOPE_KEY_BYTES])
         .tenant = generation->record.tenant,
         .dep = made.dep,
         .generation = 1,
-        .workload = workload,
+        .workload = (uint16_t)workload,
         .resource_type = RESOURCE_MAILBOX,
         .purpose = PURPOSE_RESOURCE_KEY,
     };

@@ -43,6 +43,7 @@ static void opens_again(enum residency residency)
     assert_false(made.service_managed);
     world_unwrap(&world, &world.workload, INITIATOR_USER, &opened);
     assert_same_key(&made, &opened);
+    world_settle(&world);
     service_counters_get(world.service, &before);
     for (int i = 0; i < 100; i++) {
         world_unwrap(&world, &world.workload, INITIATOR_USER, &opened);

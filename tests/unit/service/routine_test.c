@@ -150,6 +150,7 @@ static void each_use_is_recorded(void **state)
     assert_kept(0, "GenerateKey", &world.workload, INITIATOR_USER, &outcome);
     world_unwrap(&world, &world.workload, INITIATOR_USER, &outcome);
     assert_ok(outcome.status);
+    world_settle(&world);
     service_counters_get(world.service, &before);
     world_unwrap(&world, &world.system, INITIATOR_SYSTEM, &outcome);
     service_counters_get(world.service, &after);
@@ -173,6 +174,7 @@ static void nothing_is_opened_while_uses_cannot_be_recorded(void **state)
     struct service_counters after;
     (void)state;
     world_generate(&world, WORLD_MAILBOX, &outcome);
+    world_settle(&world);
     service_counters_get(world.service, &before);
     fake.not_ready = true;
     world_unwrap(&world, &world.workload, INITIATOR_USER, &outcome);

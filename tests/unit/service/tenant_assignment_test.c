@@ -810,6 +810,7 @@ static void the_hot_lane_writes_and_asks_nothing(void **state)
     open_workload(CHAT, NULL, &chat);
     open_box(FREE_BOX, &box);
     open_workload(PCS, NULL, &pcs);
+    world_settle(&world);
     service_counters_get(world.service, &before);
     for (int i = 0; i < 100; i++) {
         open_workload(CHAT, NULL, &now);

@@ -110,6 +110,7 @@ static void a_fresh_entry_asks_nobody(void **state)
     unwrap_ok();
     uint64_t calls = asked_both();
     geo_pass(21 * HOUR_MS);
+    world_settle(&world);
     service_counters_get(world.service, &before);
     for (int i = 0; i < 20; i++) {
         unwrap_ok();

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int64_t world_now(void *self)
 {
@@ -600,6 +601,27 @@ static void see_records(struct world *world, const char *activity,
     assert_ok(audit_list(world->service, &world->auditor, &query, see_record,
                          seen, &world->problem));
     assert_string_equal(query.next, "");
+}
+
+#define SETTLE_STEP_US 100000
+#define SETTLE_STEPS   7 /* more than three turns of the scheduler */
+#define SETTLE_TRIES   300
+
+void world_settle(struct world *world)
+{
+    struct service_counters then;
+    struct service_counters now;
+    int quiet = 0;
+    service_counters_get(world->service, &then);
+    for (int i = 0; i < SETTLE_TRIES && quiet < SETTLE_STEPS; i++) {
+        usleep(SETTLE_STEP_US);
+        service_counters_get(world->service, &now);
+        bool same = now.store_writes == then.store_writes &&
+                    now.root_ops == then.root_ops;
+        quiet = same ? quiet + 1 : 0;
+        then = now;
+    }
+    assert_int_equal(quiet, SETTLE_STEPS);
 }
 
 size_t world_audit_count(struct world *world, const char *activity)

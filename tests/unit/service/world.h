@@ -148,6 +148,10 @@ void world_generate(struct world *world, const char *mailbox,
 void world_unwrap(struct world *world, const struct caller *caller,
                   enum initiator initiator, struct outcome *out);
 
+/* world_settle: waits until nothing is written or asked by itself any more
+ * (what is due by the clock, which stands still meanwhile): what is counted
+ * from then on is what the test does. */
+void world_settle(struct world *world);
 /* How many audit records of this activity the tenant has. */
 size_t world_audit_count(struct world *world, const char *activity);
 /* world_audit_last: the text of the newest record of this activity; "" when
