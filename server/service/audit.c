@@ -56,7 +56,8 @@ static bool is_asked_for(const struct audit_filter *filter,
 struct walk {
     const struct audit_filter *filter;
     audit_record_fn *each;
-    audit_stub_fn *each_stub; /* NULL: what is not the owner's is left out */
+    audit_digest_fn
+        *each_digest; /* NULL: what is not the owner's is left out */
     const struct hf_id *owner;
     void *context;
     size_t shown_max;
@@ -70,12 +71,12 @@ struct walk {
 /* What is not for this reader: how the chain goes through it, no more. */
 static HF_STATUS step_over(struct walk *walk, const struct audit_link *link)
 {
-    struct audit_stub stub = {.index = link->index};
-    memcpy(stub.previous, link->previous, sizeof stub.previous);
-    memcpy(stub.hash, link->hash, sizeof stub.hash);
-    HF_TRY(audit_content_hash(link, stub.content));
+    struct audit_digest digest = {.index = link->index};
+    memcpy(digest.previous, link->previous, sizeof digest.previous);
+    memcpy(digest.hash, link->hash, sizeof digest.hash);
+    HF_TRY(audit_content_hash(link, digest.content));
     walk->shown++;
-    return walk->each_stub(walk->context, &stub);
+    return walk->each_digest(walk->context, &digest);
 }
 
 static enum hf_status step(void *context, const struct audit_link *link)
@@ -106,7 +107,7 @@ static HF_STATUS walk_behind(struct service *service, const struct hf_id *owner,
     HF_TRY(store_begin(service->settings.store, STORE_READ, &txn));
     walk->owner = owner;
     enum hf_status status =
-        store_audit_list(txn, walk->each_stub == NULL ? owner : NULL,
+        store_audit_list(txn, walk->each_digest == NULL ? owner : NULL,
                          walk->last + 1, SIZE_MAX, step, walk);
     return status == HF_E_LIMIT && walk->more ? HF_OK : status;
 }
@@ -178,7 +179,7 @@ HF_STATUS audit_read(struct service *service, const struct caller *caller,
     struct walk walk = {
         .filter = &reading->filter,
         .each = each,
-        .each_stub = reading->each_stub,
+        .each_digest = reading->each_digest,
         .context = context,
         .shown_max = reading->max,
         .looked_at_max = READING_LOOKED_AT_MAX,

@@ -24,14 +24,14 @@ typedef enum hf_status audit_record_fn(void *context,
                                        const struct audit_link *link);
 
 /* One that the reader may not see, as far as the chain needs it. */
-struct audit_stub {
+struct audit_digest {
     uint64_t index;
     uint8_t previous[HF_SHA256_BYTES];
     uint8_t content[HF_SHA256_BYTES];
     uint8_t hash[HF_SHA256_BYTES];
 };
-typedef enum hf_status audit_stub_fn(void *context,
-                                     const struct audit_stub *stub);
+typedef enum hf_status audit_digest_fn(void *context,
+                                       const struct audit_digest *digest);
 
 struct audit_query {
     char tenant[HF_NAME_MAX_BYTES + 1];   /* "": the service's own */
@@ -51,7 +51,7 @@ struct audit_reading {
     struct audit_filter filter;
     /* NULL, or: called for each record that is not the tenant's, with the same
      * context and in the same order, so that nobody can cut the chain unseen */
-    audit_stub_fn *each_stub;
+    audit_digest_fn *each_digest;
     size_t max;         /* at most so many are handed out */
     uint64_t after;     /* in and out: the last one looked at */
     bool more;          /* result: there are others behind */

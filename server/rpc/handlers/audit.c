@@ -216,7 +216,7 @@ static HF_STATUS tell(void *context, const struct audit_link *link)
     return HF_OK;
 }
 
-static HF_STATUS tell_stub(void *context, const struct audit_stub *stub)
+static HF_STATUS tell_digest(void *context, const struct audit_digest *digest)
 {
     struct stream_work *work = context;
     Holdfast__V1__AuditRecord *out = codec_new(
@@ -224,10 +224,11 @@ static HF_STATUS tell_stub(void *context, const struct audit_stub *stub)
     if (out == NULL) {
         return HF_E_NO_MEMORY;
     }
-    out->index = stub->index;
-    out->content_hash = codec_put_bytes(work->arena, BYTES_OF(stub->content));
-    out->previous_hash = codec_put_bytes(work->arena, BYTES_OF(stub->previous));
-    out->hash = codec_put_bytes(work->arena, BYTES_OF(stub->hash));
+    out->index = digest->index;
+    out->content_hash = codec_put_bytes(work->arena, BYTES_OF(digest->content));
+    out->previous_hash =
+        codec_put_bytes(work->arena, BYTES_OF(digest->previous));
+    out->hash = codec_put_bytes(work->arena, BYTES_OF(digest->hash));
     work->messages[work->message_count++] = &out->base;
     return HF_OK;
 }
@@ -257,7 +258,7 @@ static HF_STATUS query(struct stream_work *work)
             work->problem, "filter",
             "goes not with whole_chain, which leaves none out");
     }
-    reading.each_stub = in->whole_chain ? tell_stub : NULL;
+    reading.each_digest = in->whole_chain ? tell_digest : NULL;
     HF_TRY(read_on(work, &reading));
     work->next = reading.more ? STREAM_AGAIN : STREAM_END;
     return HF_OK;

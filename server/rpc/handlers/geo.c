@@ -242,6 +242,17 @@ static HF_STATUS flush_tik(struct admin_work *work)
 
 /* --- recovery ----------------------------------------------------------- */
 
+/* What every step of a recovery names. */
+static HF_STATUS decode_recovery(const char *name,
+                                 const struct codec_mutation *mutation,
+                                 struct admin_work *work,
+                                 struct geo_recovery_request *request)
+{
+    HF_TRY(
+        decode_geo("name", name, request->tenant, request->geo, work->problem));
+    return codec_mutation(mutation, work, &request->mutation);
+}
+
 static HF_STATUS request_recovery(struct admin_work *work)
 {
     const Holdfast__V1__RequestRecoveryRequest *in =
@@ -253,9 +264,7 @@ static HF_STATUS request_recovery(struct admin_work *work)
         .etag = in->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(decode_geo("name", in->name, request.tenant, request.geo,
-                      work->problem));
-    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    HF_TRY(decode_recovery(in->name, &mutation, work, &request));
     HF_TRY(geos_request_recovery(work->service, work->caller, &request, &view,
                                  work->problem));
     return answer(work, &view);
@@ -272,15 +281,13 @@ static HF_STATUS enable_recovery(struct admin_work *work)
         .etag = in->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(decode_geo("name", in->name, request.tenant, request.geo,
-                      work->problem));
+    HF_TRY(decode_recovery(in->name, &mutation, work, &request));
     HF_TRY(codec_text("ticket", in->ticket, request.ticket,
                       sizeof request.ticket, work->problem));
     if (in->window != NULL) {
         HF_TRY(codec_duration("window", in->window, GEO_RECOVERY_WINDOW_MAX_MS,
                               &request.window_ms, work->problem));
     }
-    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
     HF_TRY(geos_enable_recovery(work->service, work->caller, &request, &view,
                                 work->problem));
     return answer(work, &view);
@@ -297,9 +304,7 @@ static HF_STATUS confirm_recovery(struct admin_work *work)
         .etag = in->etag,
         .validate_only = in->validate_only,
     };
-    HF_TRY(decode_geo("name", in->name, request.tenant, request.geo,
-                      work->problem));
-    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    HF_TRY(decode_recovery(in->name, &mutation, work, &request));
     HF_TRY(geos_confirm_recovery(work->service, work->caller, &request, &view,
                                  work->problem));
     return answer(work, &view);

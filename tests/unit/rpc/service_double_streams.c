@@ -122,14 +122,14 @@ static HF_STATUS hand_out(uint64_t index, audit_record_fn *each, void *context)
 }
 
 /* Of a whole chain every third is another tenant's. */
-static HF_STATUS hand_out_stub(uint64_t index, audit_stub_fn *each,
-                               void *context)
+static HF_STATUS hand_out_digest(uint64_t index, audit_digest_fn *each,
+                                 void *context)
 {
-    struct audit_stub stub = {.index = index};
-    memset(stub.previous, 1, sizeof stub.previous);
-    memset(stub.content, 2, sizeof stub.content);
-    memset(stub.hash, 3, sizeof stub.hash);
-    return each(context, &stub);
+    struct audit_digest digest = {.index = index};
+    memset(digest.previous, 1, sizeof digest.previous);
+    memset(digest.content, 2, sizeof digest.content);
+    memset(digest.hash, 3, sizeof digest.hash);
+    return each(context, &digest);
 }
 
 HF_STATUS audit_read(struct service *service, const struct caller *caller,
@@ -150,10 +150,11 @@ HF_STATUS audit_read(struct service *service, const struct caller *caller,
         reading->after++;
         if (!sparse || reading->after % SPARSE == 0) {
             shown++;
-            bool stub = reading->each_stub != NULL && reading->after % 3 == 0;
-            HF_TRY(stub ? hand_out_stub(reading->after, reading->each_stub,
-                                        context)
-                        : hand_out(reading->after, each, context));
+            bool digest =
+                reading->each_digest != NULL && reading->after % 3 == 0;
+            HF_TRY(digest ? hand_out_digest(reading->after,
+                                            reading->each_digest, context)
+                          : hand_out(reading->after, each, context));
         }
     }
     reading->more = reading->after < end;

@@ -275,7 +275,7 @@ static enum hf_status ignore(void *context, const struct audit_link *link)
 
 struct whole {
     uint64_t last;
-    uint64_t stubs;
+    uint64_t digests;
     uint64_t own;
     uint8_t hash[HF_SHA256_BYTES];
 };
@@ -298,16 +298,16 @@ static enum hf_status own(void *context, const struct audit_link *link)
     return HF_OK;
 }
 
-static enum hf_status stub(void *context, const struct audit_stub *stub)
+static enum hf_status digest(void *context, const struct audit_digest *digest)
 {
     struct whole *whole = context;
     struct audit_link link;
     uint8_t content[HF_SHA256_BYTES];
-    whole->stubs++;
-    link_at(stub->index, &link);
+    whole->digests++;
+    link_at(digest->index, &link);
     assert_ok(audit_content_hash(&link, content));
-    assert_memory_equal(stub->content, content, sizeof content);
-    follow(whole, stub->index, stub->previous, stub->hash);
+    assert_memory_equal(digest->content, content, sizeof content);
+    follow(whole, digest->index, digest->previous, digest->hash);
     return HF_OK;
 }
 
@@ -321,7 +321,7 @@ static void the_chain_has_no_gap_for_anybody(void **state)
         struct whole whole = {.last = 0};
         struct audit_reading reading = {
             .verb = VERB_QUERY_AUDIT_RECORDS,
-            .each_stub = stub,
+            .each_digest = digest,
             .max = 7,
             .more = true,
         };
@@ -334,7 +334,7 @@ static void the_chain_has_no_gap_for_anybody(void **state)
         }
         assert_int_equal(whole.last, ledger_last_index(world.service->ledger));
         assert_true(whole.own > 0);
-        assert_true(whole.stubs > 0);
+        assert_true(whole.digests > 0);
     }
     /* and without asking for them nobody is told of another's */
     struct audit_reading reading = {.verb = VERB_QUERY_AUDIT_RECORDS,
