@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -159,12 +160,44 @@ static enum hf_status take_profile(struct settings *settings, const char *path,
     return HF_OK;
 }
 
+/* The profiles beside one that is not there: "; there are: admin, auditor". */
+static void list_beside(const char *path, char *out, size_t size)
+{
+    char folder[PATH_MAX];
+    size_t len = 0;
+    const char *slash = strrchr(path, '/');
+    out[0] = '\0';
+    if (slash == NULL || (size_t)(slash - path) >= sizeof folder) {
+        return;
+    }
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    struct dirent **names = NULL;
+    int count = scandir(folder, &names, NULL, alphasort);
+    for (int i = 0; i < count; i++) {
+        const char *dot = strrchr(names[i]->d_name, '.');
+        if (dot != NULL && strcmp(dot, ".json") == 0 && len < size) {
+            int more = snprintf(
+                out + len, size - len, "%s%.*s",
+                len > 0 ? ", " : "; there are: ", (int)(dot - names[i]->d_name),
+                names[i]->d_name);
+            len += more > 0 ? (size_t)more : 0;
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
 HF_STATUS settings_add_profile(struct settings *settings, const char *path)
 {
     HF_OWNED(file_data_clear) struct file_data data = {0};
     enum hf_status status = file_read(path, PROFILE_MAX_BYTES, &data);
     if (status != HF_OK) {
-        (void)mistake(settings, "profile %s: %s", path, file_problem(status));
+        char others[256] = "";
+        if (status == HF_E_NOT_FOUND) {
+            list_beside(path, others, sizeof others);
+        }
+        (void)mistake(settings, "profile %s: %s%s", path, file_problem(status),
+                      others);
         return status;
     }
     return take_profile(settings, path, (const char *)data.bytes);

@@ -21,6 +21,23 @@ int64_t service_monotonic_ms(const struct service *service)
     return clock_monotonic_ms(service->settings.clock);
 }
 
+/* Every role at once fits. */
+#define ROLES_TEXT_BYTES 320
+
+static void roles_text(uint32_t roles, char out[ROLES_TEXT_BYTES])
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (uint32_t i = 0; i < ROLE_BITS; i++) {
+        enum role role = (enum role)(1u << i);
+        if ((roles & (uint32_t)role) != 0 && len < ROLES_TEXT_BYTES) {
+            int more = snprintf(out + len, ROLES_TEXT_BYTES - len, "%s%s",
+                                len > 0 ? ", " : "", role_text(role));
+            len += more > 0 ? (size_t)more : 0;
+        }
+    }
+}
+
 static HF_STATUS refuse(struct problem *problem, enum reason reason,
                         enum verb verb)
 {
@@ -33,9 +50,11 @@ static HF_STATUS refuse(struct problem *problem, enum reason reason,
                            "SYSTEM access needs the system-workload role; ask "
                            "as USER or with another identity");
     }
+    char roles[ROLES_TEXT_BYTES];
+    roles_text(access_roles_of(verb), roles);
     return problem_set(problem, reason,
-                       "%s is not for any role of this identity",
-                       verb_method(verb));
+                       "%s is not for any role of this identity; it is for %s",
+                       verb_method(verb), roles);
 }
 
 static HF_STATUS refuse_ended(const struct tenant_entry *tenant, enum verb verb,

@@ -400,6 +400,11 @@ class Access(unittest.TestCase):
                 self.assertEqual(refused, who not in MAY[method],
                                  (method, who, code, reason))
 
+    def test_a_role_that_lacks_is_named(self):
+        refusal = self.world.refused("admin", "CreateTenant", tenant_id="new")
+        self.assertEqual(refusal.reason, "ROLE_REQUIRED")
+        self.assertRegex(refusal.text, "; it is for operator$")
+
     def test_dep_types(self):
         """R-1.9: each administrator has the DEPs of one type."""
         fields = dict(REQUESTS["CreateDep"])

@@ -118,6 +118,19 @@ static void test_files_that_cannot_be_read(void **state)
     free(large);
 }
 
+static void test_a_name_that_is_not_there_shows_those_that_are(void **state)
+{
+    (void)state;
+    char other[64];
+    struct settings settings;
+    assert_ok(load("{\"target\": \"h:1\"}", &settings));
+    settings_clear(&settings);
+    (void)snprintf(other, sizeof other, "%s/nobody.json", folder);
+    settings = (struct settings){0};
+    assert_status(settings_add_profile(&settings, other), HF_E_NOT_FOUND);
+    assert_non_null(strstr(settings.mistake, "; there are: p"));
+}
+
 static void test_timeouts(void **state)
 {
     (void)state;
@@ -144,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_what_was_said_before_stays),
         cmocka_unit_test(test_mistakes_with_their_line),
         cmocka_unit_test(test_files_that_cannot_be_read),
+        cmocka_unit_test(test_a_name_that_is_not_there_shows_those_that_are),
         cmocka_unit_test(test_timeouts),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
