@@ -122,6 +122,8 @@ struct p11_token {
     uint32_t log_count;
     uint32_t log_dropped;
 
+    void (*lane_alive)(void *self, const char *lane, bool alive);
+    void *lane_self;
     enum pkcs11_sync sync;
     char label[33];
     char serial[17];

@@ -29,6 +29,7 @@ struct opening {
     char *module_path;
     struct p11_token *token;
     struct pkcs11_refusal refusal;
+    uint32_t limit_ms;
     enum hf_status status;
 };
 
@@ -95,6 +96,8 @@ static HF_STATUS token_new(const struct pkcs11_settings *settings,
         return HF_E_NOT_FOUND; /* longer than any token's */
     }
     token->sync = settings->sync;
+    token->lane_alive = settings->lane_alive;
+    token->lane_self = settings->lane_self;
     token->clock = settings->clock != NULL ? settings->clock : clock_system();
     if (settings->max_sessions > 0 &&
         settings->max_sessions < token->sessions_max) {
@@ -261,6 +264,7 @@ static HF_STATUS open_module(struct opening *opening)
         status = open_after_looking(token, &opening->refusal);
     }
     p11_module_leave(token->module);
+    opening->refusal.pin_refused = token->pin_refused;
     return status;
 }
 
@@ -305,7 +309,7 @@ static bool opening_wait(struct opening *opening)
 {
     struct timespec until = {0};
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += OPEN_LIMIT_MS / 1000;
+    until.tv_sec += opening->limit_ms / 1000;
     pthread_mutex_lock(&opening->lock);
     int waited = 0;
     while (!opening->done && waited == 0) {
@@ -330,6 +334,8 @@ static HF_STATUS opening_new(const struct pkcs11_settings *settings,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&opening->over, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    opening->limit_ms =
+        settings->open_limit_ms > 0 ? settings->open_limit_ms : OPEN_LIMIT_MS;
     opening->module_path =
         strdup(settings->module_path != NULL ? settings->module_path : "");
     enum hf_status status = opening->module_path == NULL
@@ -350,6 +356,7 @@ HF_STATUS p11_opening_run(const struct pkcs11_settings *settings,
     struct opening *opening = NULL;
     pthread_t thread;
     HF_TRY(opening_new(settings, &opening));
+    uint32_t limit_ms = opening->limit_ms;
     enum hf_status status = start_thread(opening, &thread);
     if (status != HF_OK) {
         opening_free(opening);
@@ -358,7 +365,7 @@ HF_STATUS p11_opening_run(const struct pkcs11_settings *settings,
     if (!opening_wait(opening)) {
         pthread_detach(thread);
         snprintf(out_refusal->text, sizeof out_refusal->text,
-                 "the module did not answer within %d s", OPEN_LIMIT_MS / 1000);
+                 "the module did not answer within %u s", limit_ms / 1000);
         return HF_E_UNREACHABLE;
     }
     pthread_join(thread, NULL);

@@ -189,6 +189,9 @@ static void lane_alive(void *self, enum p11_lane lane, bool alive)
 {
     const struct p11_token *token = self;
     const char *name = lane == LANE_DATA ? "data" : "root";
+    if (token->lane_alive != NULL) {
+        token->lane_alive(token->lane_self, name, alive);
+    }
     if (alive) {
         log_event(LOG_WARN, "token.lane_back", LOG_TEXT("token", token->label),
                   LOG_TEXT("lane", name));
@@ -236,6 +239,16 @@ static void port_counters(void *self, struct token_counters *out)
     };
 }
 
+static void port_state(void *self, struct token_state *out)
+{
+    struct p11_token *token = self;
+    pthread_mutex_lock(&token->lock);
+    bool refused = token->pin_refused;
+    pthread_mutex_unlock(&token->lock);
+    *out = (struct token_state){.condition =
+                                    refused ? TOKEN_PIN_REFUSED : TOKEN_OPEN};
+}
+
 static void port_close(void *self)
 {
     struct p11_token *token = self;
@@ -246,6 +259,7 @@ static const struct token_port port = {
     .submit = port_submit,
     .profile = port_profile,
     .counters = port_counters,
+    .state = port_state,
     .close = port_close,
 };
 

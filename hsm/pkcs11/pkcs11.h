@@ -37,12 +37,21 @@ struct pkcs11_settings {
                                   PKCS11_SESSIONS_MIN or more */
     uint32_t queue_max;        /* per lane; 0: 1024 */
     const struct clock *clock; /* for drop_dead_ms; NULL: clock_system() */
+    /* how long all of the opening may take; 0: 30 s. A PIN that is entered at
+     * the token itself takes as long as a person does. */
+    uint32_t open_limit_ms;
+    /* told when every thread of a lane is lost in the module, and when one is
+     * back (executor.h): only a new process helps. NULL: nobody is; any
+     * thread. */
+    void (*lane_alive)(void *self, const char *lane, bool alive);
+    void *lane_self;
 };
 
 /* Why a token was refused, in words for its operator. Never a secret. */
 struct pkcs11_refusal {
     char text[256];
     unsigned long rv;
+    bool pin_refused; /* C_Login was asked, and refused this PIN */
 };
 
 /* pkcs11_open: loads, finds, logs in, probes the profile and passes the
@@ -57,7 +66,7 @@ struct pkcs11_refusal {
  *           twice); HF_E_UNREACHABLE the module cannot be loaded or does not
  *           answer; HF_E_UNSUPPORTED the self-test failed or a mechanism that
  *           is needed is missing; HF_E_RESOURCES; HF_E_NO_MEMORY.
- * Blocks    as long as the module does, at most 30 s.
+ * Blocks    as long as the module does, at most open_limit_ms.
  */
 HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
                       struct token *out_token,

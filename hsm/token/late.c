@@ -11,27 +11,13 @@ struct late {
     struct late_settings settings;
     struct token token; /* written before open is set, then only read */
     atomic_bool open;
-    atomic_int answer; /* enum hf_status, while it is not open */
+    atomic_int failure; /* enum hf_status, of the last attempt; HF_OK: none */
     pthread_t thread;
     pthread_mutex_t lock; /* of the rest */
     pthread_cond_t changed;
     bool tried;
     bool closing;
 };
-
-/* Not being there is no word about any key in it, and a token that fails its
- * self-test is as good as away; our own trouble stays our own (R-15.12). */
-static enum hf_status answer_of(enum hf_status status)
-{
-    if (status == HF_E_LIMIT) {
-        return HF_E_RESOURCES;
-    }
-    enum hf_class class_ = hf_status_class(status);
-    if (class_ == HF_CLASS_OURS) {
-        return status;
-    }
-    return class_ == HF_CLASS_DENIED ? HF_E_DENIED : HF_E_UNREACHABLE;
-}
 
 static struct timespec after_ms(int64_t ms)
 {
@@ -66,7 +52,7 @@ static void *late_main(void *argument)
     enum hf_status status =
         late->settings.open(late->settings.context, &late->token);
     while (status != HF_OK) {
-        atomic_store(&late->answer, (int)answer_of(status));
+        atomic_store(&late->failure, (int)status);
         if (!pause_for(late, pause_ms)) {
             return NULL;
         }
@@ -101,7 +87,8 @@ static void late_submit(void *self, struct token_request *const *requests,
         token->port->submit(token->self, requests, count);
         return;
     }
-    enum hf_status answer = (enum hf_status)atomic_load(&late->answer);
+    enum hf_status answer =
+        token_answer_while_shut((enum hf_status)atomic_load(&late->failure));
     for (size_t i = 0; i < count; i++) {
         requests[i]->status = answer;
         requests[i]->done(requests[i]);
@@ -123,6 +110,34 @@ static void late_counters(void *self, struct token_counters *out)
     *out = (struct token_counters){.data_ops = 0};
     if (token != NULL) {
         token_counters_get(token, out);
+    }
+}
+
+static enum token_condition condition_of(enum hf_status failure)
+{
+    if (failure == HF_OK) {
+        return TOKEN_OPENING;
+    }
+    if (failure == HF_E_UNSUPPORTED) {
+        return TOKEN_REFUSED;
+    }
+    return hf_status_class(failure) == HF_CLASS_DENIED ? TOKEN_PIN_REFUSED
+                                                       : TOKEN_UNAVAILABLE;
+}
+
+static void late_state(void *self, struct token_state *out)
+{
+    struct late *late = self;
+    const struct token *token = opened(late);
+    if (token != NULL) {
+        token_state_get(token, out);
+        return;
+    }
+    enum hf_status failure = (enum hf_status)atomic_load(&late->failure);
+    *out = (struct token_state){.condition = condition_of(failure)};
+    if (failure != HF_OK) {
+        HF_IGNORE(text_copy(out->why, sizeof out->why, hf_status_text(failure)),
+                  "every text of a status fits");
     }
 }
 
@@ -149,6 +164,7 @@ static const struct token_port port = {
     .submit = late_submit,
     .profile = late_profile,
     .counters = late_counters,
+    .state = late_state,
     .close = late_close,
 };
 
@@ -165,7 +181,7 @@ HF_STATUS late_token_new(const struct late_settings *settings,
     }
     late->settings = *settings;
     atomic_init(&late->open, false);
-    atomic_init(&late->answer, (int)HF_E_UNREACHABLE);
+    atomic_init(&late->failure, (int)HF_OK);
     pthread_mutex_init(&late->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

@@ -203,6 +203,47 @@ void token_counters_get(const struct token *token, struct token_counters *out)
     token->port->counters(token->self, out);
 }
 
+void token_state_get(const struct token *token, struct token_state *out)
+{
+    *out = (struct token_state){.condition = TOKEN_OPEN};
+    if (token->port->state != NULL) {
+        token->port->state(token->self, out);
+    }
+}
+
+const char *token_condition_text(enum token_condition condition)
+{
+    switch (condition) {
+    case TOKEN_OPENING:
+        return "opening";
+    case TOKEN_OPEN:
+        return "open";
+    case TOKEN_AWAITING_ACTIVATION:
+        return "awaiting activation";
+    case TOKEN_PIN_REFUSED:
+        return "PIN refused";
+    case TOKEN_REFUSED:
+        return "refused";
+    case TOKEN_UNAVAILABLE:
+        return "unavailable";
+    case TOKEN_CONDITION_COUNT:
+        break;
+    }
+    return "unknown";
+}
+
+enum hf_status token_answer_while_shut(enum hf_status status)
+{
+    if (status == HF_E_LIMIT) {
+        return HF_E_RESOURCES;
+    }
+    enum hf_class class_ = hf_status_class(status);
+    if (class_ == HF_CLASS_OURS) {
+        return status;
+    }
+    return class_ == HF_CLASS_DENIED ? HF_E_DENIED : HF_E_UNREACHABLE;
+}
+
 void token_close(struct token *token)
 {
     if (token != NULL && token->port != NULL) {

@@ -336,12 +336,33 @@ struct token_counters {
     uint64_t objects; /* session objects alive */
 };
 
+/* How it stands with the token, for its operator; no answer of a request rests
+ * on it. */
+enum token_condition {
+    TOKEN_OPENING,             /* for the first time, or anew            */
+    TOKEN_OPEN,                /* it answers requests                    */
+    TOKEN_AWAITING_ACTIVATION, /* somebody has to enter its PIN          */
+    TOKEN_PIN_REFUSED,         /* not tried again: another PIN is needed */
+    TOKEN_REFUSED,             /* it does not pass its self-test         */
+    TOKEN_UNAVAILABLE,         /* away, or broken: tried again           */
+    TOKEN_CONDITION_COUNT
+};
+#define TOKEN_WHY_BYTES 256
+struct token_state {
+    enum token_condition condition;
+    uint32_t worker;   /* the number of the process that serves; 0: none */
+    uint32_t restarts; /* how often such a process was replaced unplanned */
+    char why[TOKEN_WHY_BYTES]; /* in words, without secrets; may be empty */
+};
+
 /* The port: one table per adapter, one struct token per token. */
 struct token_port {
     void (*submit)(void *self, struct token_request *const *requests,
                    size_t count);
     void (*profile)(void *self, struct token_profile *out);
     void (*counters)(void *self, struct token_counters *out);
+    /* NULL: it is open as long as it is there */
+    void (*state)(void *self, struct token_state *out);
     /* ends the log-in, answers what is in flight, frees everything */
     void (*close)(void *self);
 };
@@ -376,6 +397,13 @@ void token_profile_get(const struct token *token, struct token_profile *out);
  * (late.h): nothing is known of it, not even that it is the right one. */
 bool token_profile_is_known(const struct token_profile *profile);
 void token_counters_get(const struct token *token, struct token_counters *out);
+void token_state_get(const struct token *token, struct token_state *out);
+const char *token_condition_text(enum token_condition condition);
+/* token_answer_while_shut: what a request is answered while its token cannot be
+ * opened for this reason (table 6-A): not being there is no word about any key
+ * in it, and a token that fails its self-test is as good as away; our own
+ * trouble stays our own (R-15.12). For adapters. */
+enum hf_status token_answer_while_shut(enum hf_status status);
 /* token_close: closes the adapter; token is empty afterwards. NULL-safe. */
 void token_close(struct token *token);
 

@@ -277,10 +277,17 @@ static void fake_close(void *self)
     fake_free(fake);
 }
 
+static void fake_state(void *self, struct token_state *out)
+{
+    (void)self;
+    *out = (struct token_state){.condition = TOKEN_OPEN};
+}
+
 static const struct token_port fake_port = {
     .submit = fake_submit,
     .profile = fake_profile,
     .counters = fake_counters,
+    .state = fake_state,
     .close = fake_close,
 };
 

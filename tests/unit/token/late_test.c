@@ -74,19 +74,21 @@ static void what_it_answers(void **state)
     static const struct {
         enum hf_status failure;
         enum hf_status answer;
+        enum token_condition condition;
     } cases[] = {
-        {HF_E_NOT_FOUND,   HF_E_UNREACHABLE},
-        {HF_E_UNREACHABLE, HF_E_UNREACHABLE},
-        {HF_E_TIMEOUT,     HF_E_UNREACHABLE},
-        {HF_E_UNSUPPORTED, HF_E_UNREACHABLE},
-        {HF_E_DENIED,      HF_E_DENIED     },
-        {HF_E_NO_MEMORY,   HF_E_NO_MEMORY  },
-        {HF_E_RESOURCES,   HF_E_RESOURCES  },
-        {HF_E_MISUSE,      HF_E_MISUSE     },
-        {HF_E_LIMIT,       HF_E_RESOURCES  },
+        {HF_E_NOT_FOUND,   HF_E_UNREACHABLE, TOKEN_UNAVAILABLE},
+        {HF_E_UNREACHABLE, HF_E_UNREACHABLE, TOKEN_UNAVAILABLE},
+        {HF_E_TIMEOUT,     HF_E_UNREACHABLE, TOKEN_UNAVAILABLE},
+        {HF_E_UNSUPPORTED, HF_E_UNREACHABLE, TOKEN_REFUSED    },
+        {HF_E_DENIED,      HF_E_DENIED,      TOKEN_PIN_REFUSED},
+        {HF_E_NO_MEMORY,   HF_E_NO_MEMORY,   TOKEN_UNAVAILABLE},
+        {HF_E_RESOURCES,   HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
+        {HF_E_MISUSE,      HF_E_MISUSE,      TOKEN_UNAVAILABLE},
+        {HF_E_LIMIT,       HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
     };
     struct token_profile profile;
     struct token_counters counters;
+    struct token_state standing;
     (void)state;
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
         struct opener opener = {.failures = &cases[i].failure,
@@ -98,6 +100,9 @@ static void what_it_answers(void **state)
         assert_false(token_profile_is_known(&profile));
         token_counters_get(&token, &counters);
         assert_int_equal(counters.root_ops, 0);
+        token_state_get(&token, &standing);
+        assert_int_equal(standing.condition, cases[i].condition);
+        assert_string_not_equal(standing.why, "");
         token_close(&token); /* does not wait for the pause */
         assert_int_equal(opener.attempts, 1);
     }
@@ -119,6 +124,10 @@ static void comes_later(void **state)
     assert_int_equal(opener.attempts, 4);
     token_counters_get(&token, &counters);
     assert_true(counters.root_ops > 0);
+    struct token_state standing;
+    token_state_get(&token, &standing);
+    assert_int_equal(standing.condition, TOKEN_OPEN);
+    assert_string_equal(standing.why, "");
     token_close(&token);
 }
 
