@@ -36,6 +36,7 @@ static const struct purpose_rule rules[] = {
     [TOKEN_FOR_AUDIT_SIGNING]       = { TOKEN_KEY_EC,      false, false,  false, true,  false, false },
     [TOKEN_FOR_CANARY]              = { TOKEN_KEY_RSA,     true,  true,   false, false, false, false },
     [TOKEN_FOR_AVAILABILITY_PAIR]   = { TOKEN_KEY_RSA,     true,  false,  false, false, false, true  },
+    [TOKEN_FOR_TRANSPORT_PAIR]      = { TOKEN_KEY_RSA,     true,  false,  false, false, false, true  },
   /* clang-format on */
 };
 
@@ -245,6 +246,9 @@ static bool is_valid(const struct token_generate *generate)
     }
     if (generate->purpose == TOKEN_FOR_AVAILABILITY_PAIR) {
         return generate->bits == 2048;
+    }
+    if (generate->purpose == TOKEN_FOR_TRANSPORT_PAIR) {
+        return generate->bits == 3072;
     }
     return generate->bits == 2048 || generate->bits == 3072 ||
            generate->bits == 4096;

@@ -8,6 +8,12 @@
  */
 #define TOKEN_NAME_CUSTODY "holdfast-custody"
 
+/* In a token of availability keys; label and CKA_ID are the same bytes: what is
+ * carried to it is wrapped under this pair (R-15.2). The labels of the
+ * availability keys begin with TOKEN_NAME_AVAILABILITY. */
+#define TOKEN_NAME_TRANSPORT    "hf-ak-transport"
+#define TOKEN_NAME_AVAILABILITY "hf-ak"
+
 /* In the service's own token; label and CKA_ID are the same bytes. */
 #define TOKEN_NAME_RECORD_MAC "hf-record-mac"
 #define TOKEN_NAME_AUDIT_SIGN "hf-audit-sign"

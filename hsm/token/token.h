@@ -204,6 +204,7 @@ enum token_purpose {
     TOKEN_FOR_AUDIT_SIGNING,       /* EC P-256, SIGN                   */
     TOKEN_FOR_CANARY,              /* RSA-2048, UNWRAP and DECRYPT     */
     TOKEN_FOR_AVAILABILITY_PAIR,   /* RSA-2048, UNWRAP only   */
+    TOKEN_FOR_TRANSPORT_PAIR,      /* RSA-3072, UNWRAP only   */
 };
 
 struct token_generate {
@@ -238,10 +239,13 @@ struct token_mint_copy {
     uint8_t wrapped[HF_RSA_MAX_BYTES]; /* result */
     size_t wrapped_len;                /* result */
 };
-#define TOKEN_MINT_COPIES_MAX 3
+/* two customer keys, the availability key, and the transport keys of so many
+ * mirrors */
+#define TOKEN_MINT_COPIES_MAX 6
 /* Instead of a fresh key, one that a root of this token unwraps (R-7.11,
- * R-15.2): only a root that was made for AVAILABILITY_KEY or AVAILABILITY_PAIR
- * may (else HF_E_DENIED or HF_E_MISUSE, as the token says it). */
+ * R-15.2): only a root that was made for AVAILABILITY_KEY, AVAILABILITY_PAIR or
+ * TRANSPORT_PAIR may (else HF_E_DENIED or HF_E_MISUSE, as the token says it).
+ */
 struct token_mint_source {
     enum token_suite suite; /* NONE: a fresh key */
     struct token_key key;

@@ -21,8 +21,11 @@ static enum hf_status must_be_the_services(struct tool *tool,
                          session->profile.label);
     }
     for (size_t i = 0; i < session->key_count; i++) {
+        const char *label = session->keys[i].label;
         if (session->keys[i].key.type == TOKEN_KEY_RSA &&
-            strcmp(session->keys[i].label, TOKEN_NAME_CANARY) != 0) {
+            strcmp(label, TOKEN_NAME_CANARY) != 0 &&
+            strncmp(label, TOKEN_NAME_AVAILABILITY,
+                    sizeof TOKEN_NAME_AVAILABILITY - 1) != 0) {
             return tool_fail(tool, HF_E_DENIED,
                              "the token %s holds the customer key %s: the "
                              "service's tokens hold nothing of the customers'",
@@ -32,11 +35,21 @@ static enum hf_status must_be_the_services(struct tool *tool,
     return HF_OK;
 }
 
+#define TRANSPORT_BITS 3072
+
 static bool is_of_use(const struct token_key_report *key,
-                      enum token_key_type type)
+                      enum token_purpose purpose)
 {
-    return key->key.type == type && key->can_sign && key->sensitive &&
-           !key->extractable && key->never_extractable && key->local;
+    bool guarded = key->sensitive && !key->extractable &&
+                   key->never_extractable && key->local;
+    if (purpose == TOKEN_FOR_TRANSPORT_PAIR) {
+        return guarded && key->key.type == TOKEN_KEY_RSA && key->can_unwrap &&
+               !key->can_decrypt && !key->can_sign &&
+               key->bits == TRANSPORT_BITS;
+    }
+    return guarded && key->can_sign &&
+           key->key.type == (purpose == TOKEN_FOR_RECORD_MAC ? TOKEN_KEY_GENERIC
+                                                             : TOKEN_KEY_EC);
 }
 
 static enum hf_status key_ensure(struct tool *tool,
@@ -45,19 +58,21 @@ static enum hf_status key_ensure(struct tool *tool,
                                  struct token_key_report *out_report,
                                  bool *out_made)
 {
-    enum token_key_type type =
-        purpose == TOKEN_FOR_RECORD_MAC ? TOKEN_KEY_GENERIC : TOKEN_KEY_EC;
     size_t at = 0;
     const struct token_key_report *there = session_named(session, name, &at);
     if (there == NULL) {
         struct token_generate how = {
-            .purpose = purpose, .id_len = strlen(name), .report = out_report};
+            .purpose = purpose,
+            .bits = purpose == TOKEN_FOR_TRANSPORT_PAIR ? TRANSPORT_BITS : 0,
+            .id_len = strlen(name),
+            .report = out_report};
         HF_TRY(text_copy(how.label, sizeof how.label, name));
         memcpy(how.id, name, how.id_len);
         *out_made = true;
         return session_generate(tool, session, &how);
     }
-    if (session_named(session, name, &at) != NULL || !is_of_use(there, type)) {
+    if (session_named(session, name, &at) != NULL ||
+        !is_of_use(there, purpose)) {
         return tool_fail(tool, HF_E_CONFLICT,
                          "the token's key %s is there twice, or is not the key "
                          "that this service makes; nothing was changed",
@@ -96,16 +111,21 @@ HF_STATUS cmd_service_init(struct tool *tool)
 HF_STATUS cmd_ak_init(struct tool *tool)
 {
     HF_OWNED(session_close) struct session session = {0};
+    struct token_key_report transport = {0};
     bool changed = false;
+    bool made = false;
     HF_TRY(session_open(tool, &session));
     HF_TRY(must_be_the_services(tool, &session));
     HF_TRY(session_canary(tool, &session, &changed));
+    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_TRANSPORT_PAIR,
+                      TOKEN_NAME_TRANSPORT, &transport, &made));
     return output_object(
         tool,
-        json_pack("{s:o, s:b, s:b, s:i}", "token",
-                  facts_token_uri(&session.profile), "changed", (int)changed,
-                  "canary", (int)session.has_canary, "keys",
-                  (int)session.key_count),
+        json_pack("{s:o, s:b, s:b, s:i, s:o}", "token",
+                  facts_token_uri(&session.profile), "changed",
+                  (int)(changed || made), "canary", (int)session.has_canary,
+                  "keys", (int)session.key_count, "transport",
+                  facts_of_key(&session.profile, &transport)),
         "The token is ready for availability keys. Never back it up: a backup "
         "would outlive deletion.");
 }

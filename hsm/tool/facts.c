@@ -133,6 +133,14 @@ static const char *type_text(enum token_key_type type)
     return "unknown";
 }
 
+/* The transport pair is one of them. */
+static bool is_availability_pair(const struct token_key_report *key)
+{
+    return key->key.type == TOKEN_KEY_RSA &&
+           strncmp(key->label, TOKEN_NAME_AVAILABILITY,
+                   sizeof TOKEN_NAME_AVAILABILITY - 1) == 0;
+}
+
 static const char *role_text(const struct token_key_report *key)
 {
     if (strcmp(key->label, TOKEN_NAME_CANARY) == 0) {
@@ -144,9 +152,12 @@ static const char *role_text(const struct token_key_report *key)
     if (strcmp(key->label, TOKEN_NAME_AUDIT_SIGN) == 0) {
         return "audit signing key";
     }
+    if (strcmp(key->label, TOKEN_NAME_TRANSPORT) == 0) {
+        return "transport key";
+    }
     switch (key->key.type) {
     case TOKEN_KEY_RSA:
-        return "customer key";
+        return is_availability_pair(key) ? "availability key" : "customer key";
     case TOKEN_KEY_AES:
         return "availability key";
     case TOKEN_KEY_EC:
@@ -160,7 +171,7 @@ static const char *role_text(const struct token_key_report *key)
 static json_t *residencies(const struct token_key_report *key)
 {
     bool canary = strcmp(key->label, TOKEN_NAME_CANARY) == 0;
-    if (key->key.type != TOKEN_KEY_RSA || canary) {
+    if (key->key.type != TOKEN_KEY_RSA || canary || is_availability_pair(key)) {
         return json_null();
     }
     if (key->can_unwrap && key->can_decrypt) {

@@ -43,9 +43,12 @@ static const struct purpose_rule rules[] = {
                                       .unwrap = true,
                                       .decrypt = true,
                                       .destroyable = true},
-    [TOKEN_FOR_AVAILABILITY_PAIR] = {.type = TOKEN_KEY_RSA,
+    [TOKEN_FOR_TRANSPORT_PAIR] = {.type = TOKEN_KEY_RSA,
                                       .unwrap = true,
                                       .destroyable = true                          },
+    [TOKEN_FOR_AVAILABILITY_PAIR] = {.type = TOKEN_KEY_RSA,
+                                      .unwrap = true,
+                                      .destroyable = true},
 };
 
 static struct bytes id_of(const struct token_key *key)
@@ -171,6 +174,8 @@ static bool bits_are_sound(const struct token_generate *generate)
         return generate->bits == 0 || generate->bits == 2048;
     case TOKEN_FOR_AVAILABILITY_PAIR:
         return generate->bits == 2048;
+    case TOKEN_FOR_TRANSPORT_PAIR:
+        return generate->bits == 3072;
     case TOKEN_FOR_AVAILABILITY_KEY:
     case TOKEN_FOR_RECORD_MAC:
     case TOKEN_FOR_AUDIT_SIGNING:

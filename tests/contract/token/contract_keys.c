@@ -375,6 +375,58 @@ static void an_availability_pair_opens_its_copy(void **state)
     assert_ok(call_destroy(own, &pair.key)); /* may run twice */
 }
 
+/* R-15.2, R-15.5: what was born in one token is carried to another under its
+ * transport pair, comes under that one's own availability key, and is the same
+ * key there. The pair opens nothing for anybody else. */
+static void a_key_is_carried_to_another_token(void **state)
+{
+    (void)state;
+    const struct token *there = &contract.token[1];
+    struct token_key_report pair;
+    struct token_key_report own;
+    struct token_object object;
+    struct secret *secret = NULL;
+    assert_status(
+        call_generate(there, TOKEN_FOR_TRANSPORT_PAIR, 2048, 42, &pair),
+        HF_E_INVALID);
+    assert_ok(call_generate(there, TOKEN_FOR_TRANSPORT_PAIR, 3072, 42, &pair));
+    assert_ok(call_generate(there, TOKEN_FOR_AVAILABILITY_KEY, 0, 43, &own));
+    assert_int_equal(pair.bits, 3072);
+    assert_true(pair.sensitive && pair.never_extractable && pair.local);
+    assert_false(pair.extractable || pair.can_decrypt || pair.can_sign);
+    struct token_mint mint = mint_for_all();
+    mint.copies[mint.copy_count++] = (struct token_mint_copy){
+        .suite = contract.suite,
+        .spki = {pair.spki, pair.spki_len},
+    };
+    assert_ok(call_mint(&contract.token[0], &mint));
+    const struct bytes carried = {mint.copies[3].wrapped,
+                                  mint.copies[3].wrapped_len};
+    struct token_mint mirror = {
+        .source = {contract.suite,                                 pair.key, carried},
+        .copy_count = 1,
+        .copies = {{.suite = TOKEN_SUITE_AES_KWP, .key = own.key}                                      },
+        .check_iv = {1},
+        .check_aad = mint.check_aad,
+        .check_text = mint.check_text,
+        .check_sealed_len = mint.check_sealed_len,
+    };
+    memcpy(mirror.check_sealed, mint.check_sealed, mint.check_sealed_len);
+    assert_ok(call_mint(there, &mirror));
+    const struct bytes copy = {mirror.copies[0].wrapped,
+                               mirror.copies[0].wrapped_len};
+    assert_ok(call_unwrap(there, &own.key, TOKEN_SUITE_AES_KWP, copy, &object));
+    check_opens(there, &object, &mint);
+    assert_ok(call_forget(there, &object));
+    assert_status(
+        call_decrypt(there, &pair.key, contract.suite, carried, &secret),
+        HF_E_DENIED);
+    mirror.check_sealed[0] ^= 1; /* another key than was meant */
+    assert_status(call_mint(there, &mirror), HF_E_BAD_BLOB);
+    assert_ok(call_destroy(there, &own.key));
+    assert_ok(call_destroy(there, &pair.key));
+}
+
 static struct token_object an_object(void)
 {
     struct wrapped blob;
@@ -462,6 +514,7 @@ size_t contract_keys_tests(struct CMUnitTest *out)
         cmocka_unit_test(unwrap_gives_the_very_key),
         cmocka_unit_test(decrypt_is_for_memory_keys),
         cmocka_unit_test(an_availability_pair_opens_its_copy),
+        cmocka_unit_test(a_key_is_carried_to_another_token),
         cmocka_unit_test(open_refuses_every_change),
         cmocka_unit_test(objects_do_not_outlive_their_generation),
     };
