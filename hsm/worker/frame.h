@@ -143,7 +143,8 @@ struct frame_late {
     enum token_op op;
     size_t in_len; /* of SEAL and OPEN; of the text of a MINT */
     size_t copies; /* of a MINT */
-    size_t cap;    /* of a list, what has not come yet */
+    size_t cap;    /* of a list */
+    size_t listed; /* items that came so far */
 };
 struct frame_late frame_late_of(const struct token_request *request,
                                 size_t listed);
