@@ -39,6 +39,9 @@
 /* Token deadlines, architecture section 7. */
 #define HF_TOKEN_DATA_DEADLINE_MS 250
 #define HF_TOKEN_ROOT_DEADLINE_MS 2000
+/* Not an attempt at a root key: looking for two large primes takes as long as
+ * it takes. */
+#define HF_TOKEN_GENERATE_DEADLINE_MS 30000
 
 /* Seals under one DEP key generation (crypto.md): GCM with random IVs. */
 #define HF_SEALS_WARN (1ull << 30)

@@ -1,7 +1,6 @@
 #include "hsm/pkcs11/seat.h"
 
 #include "hsm/base/check.h"
-#include "hsm/base/limits.h"
 
 #include <openssl/crypto.h>
 
@@ -16,24 +15,6 @@
 
 /* Shorter attempts than this cannot wait for the watchdog's ordinary round. */
 #define SHORT_ATTEMPT_US 100000
-
-/* Not an attempt at a root key: looking for two large primes takes as long as
- * it takes. */
-#define GENERATE_DEADLINE_MS 30000
-
-static int64_t attempt_us(const struct token_request *request,
-                          enum p11_lane lane)
-{
-    if (request->attempt_ms > 0) {
-        return request->attempt_ms * 1000;
-    }
-    if (request->op == TOKEN_OP_GENERATE) {
-        return GENERATE_DEADLINE_MS * INT64_C(1000);
-    }
-    return (lane == LANE_DATA ? HF_TOKEN_DATA_DEADLINE_MS
-                              : HF_TOKEN_ROOT_DEADLINE_MS) *
-           INT64_C(1000);
-}
 
 /* Sleeps until there is work for this seat; false: the lane is closing. */
 static bool seat_take(struct seat *seat)
@@ -64,7 +45,7 @@ static bool seat_begin(struct seat *seat)
     struct token_request *request = request_list_pop(&seat->batch);
     int64_t attempt = 0;
     if (request != NULL) {
-        attempt = attempt_us(request, seat->lane);
+        attempt = token_attempt_ms(request) * 1000;
         seat->deadline_us = executor_now_us() + attempt;
         seat->current = request;
         job_take(seat->job, request);

@@ -16,6 +16,18 @@ bool token_op_is_data(enum token_op op)
     return op == TOKEN_OP_SEAL || op == TOKEN_OP_OPEN || op == TOKEN_OP_MAC;
 }
 
+int64_t token_attempt_ms(const struct token_request *request)
+{
+    if (request->attempt_ms > 0) {
+        return request->attempt_ms;
+    }
+    if (request->op == TOKEN_OP_GENERATE) {
+        return HF_TOKEN_GENERATE_DEADLINE_MS;
+    }
+    return token_op_is_data(request->op) ? HF_TOKEN_DATA_DEADLINE_MS
+                                         : HF_TOKEN_ROOT_DEADLINE_MS;
+}
+
 static bool aead_is_sound(const struct token_aead *aead, bool sealing)
 {
     if (aead->aad.len > HF_CONTEXT_MAX_BYTES ||

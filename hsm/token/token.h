@@ -314,7 +314,9 @@ struct token_request {
     enum hf_status status; /* result */
     unsigned long rv;      /* the module's own last code, for logs; 0: none */
 
-    struct token_request *link; /* the port's while the request is in flight */
+    /* the port's while the request is in flight; while done is called, not
+     * NULL says that the next done follows at once, on this thread */
+    struct token_request *link;
     union {
         struct token_aead aead;
         struct token_mac mac;
@@ -416,3 +418,5 @@ void token_close(struct token *token);
 enum token_suite token_suite_preferred(const struct token_profile *profile);
 const char *token_suite_text(enum token_suite suite);
 bool token_op_is_data(enum token_op op);
+/* token_attempt_ms: how long the token may take, with what 0 stands for. */
+int64_t token_attempt_ms(const struct token_request *request);

@@ -9,10 +9,49 @@ bool field_text_is_sound(const char *text, size_t cap)
     return memchr(text, 0, cap) != NULL;
 }
 
+static bool type_is_known(unsigned type)
+{
+    switch ((enum token_key_type)type) {
+    case TOKEN_KEY_RSA:
+    case TOKEN_KEY_EC:
+    case TOKEN_KEY_AES:
+    case TOKEN_KEY_GENERIC:
+        return true;
+    }
+    return false;
+}
+
 bool field_key_is_sound(const struct token_key *key)
 {
-    return key->type >= TOKEN_KEY_RSA && key->type <= TOKEN_KEY_GENERIC &&
-           key->id_len <= sizeof key->id;
+    return type_is_known(key->type) && key->id_len <= sizeof key->id;
+}
+
+bool field_suite_is_known(unsigned suite)
+{
+    switch ((enum token_suite)suite) {
+    case TOKEN_SUITE_NONE:
+    case TOKEN_SUITE_OAEP_SHA256:
+    case TOKEN_SUITE_OAEP_SHA1:
+    case TOKEN_SUITE_AES_KWP:
+        return true;
+    }
+    return false;
+}
+
+bool field_purpose_is_known(unsigned purpose)
+{
+    switch ((enum token_purpose)purpose) {
+    case TOKEN_FOR_CUSTOMER_KEY_TOKEN:
+    case TOKEN_FOR_CUSTOMER_KEY_MEMORY:
+    case TOKEN_FOR_AVAILABILITY_KEY:
+    case TOKEN_FOR_RECORD_MAC:
+    case TOKEN_FOR_AUDIT_SIGNING:
+    case TOKEN_FOR_CANARY:
+    case TOKEN_FOR_AVAILABILITY_PAIR:
+    case TOKEN_FOR_TRANSPORT_PAIR:
+        return true;
+    }
+    return false;
 }
 
 void put_flag(struct byte_writer *writer, bool flag)

@@ -12,6 +12,9 @@
 /* field_text_is_sound: ends within cap. */
 bool field_text_is_sound(const char *text, size_t cap);
 bool field_key_is_sound(const struct token_key *key);
+/* Whether a number is one of the enum. */
+bool field_suite_is_known(unsigned suite);
+bool field_purpose_is_known(unsigned purpose);
 
 void put_flag(struct byte_writer *writer, bool flag);
 bool get_flag(struct byte_reader *reader);

@@ -11,19 +11,14 @@
 
 /* --- is it one that can be understood? ------------------------------------ */
 
-static bool suite_is_known(enum token_suite suite)
-{
-    return suite >= TOKEN_SUITE_NONE && suite <= TOKEN_SUITE_AES_KWP;
-}
-
 static bool mint_is_known(const struct token_mint *mint)
 {
-    bool known = suite_is_known(mint->source.suite) &&
+    bool known = field_suite_is_known(mint->source.suite) &&
                  (mint->source.suite == TOKEN_SUITE_NONE ||
                   field_key_is_sound(&mint->source.key));
     for (size_t i = 0; i < mint->copy_count; i++) {
         const struct token_mint_copy *copy = &mint->copies[i];
-        known = known && suite_is_known(copy->suite) &&
+        known = known && field_suite_is_known(copy->suite) &&
                 (copy->suite != TOKEN_SUITE_AES_KWP ||
                  field_key_is_sound(&copy->key));
     }
@@ -47,11 +42,11 @@ static bool is_known(const struct token_request *request)
     case TOKEN_OP_FIND:
         return field_key_is_sound(&request->u.find.key);
     case TOKEN_OP_GENERATE:
-        return request->u.generate.purpose <= TOKEN_FOR_AVAILABILITY_PAIR;
+        return field_purpose_is_known(request->u.generate.purpose);
     case TOKEN_OP_UNWRAP:
     case TOKEN_OP_DECRYPT:
         return field_key_is_sound(&request->u.unwrap.key) &&
-               suite_is_known(request->u.unwrap.suite);
+               field_suite_is_known(request->u.unwrap.suite);
     case TOKEN_OP_MINT:
         return mint_is_known(request->u.mint);
     case TOKEN_OP_SIGN:
@@ -227,7 +222,7 @@ HF_STATUS frame_request_put(struct frame_writer *writer, uint64_t number,
 static enum token_suite get_suite(struct byte_reader *reader)
 {
     uint8_t suite = get_u8(reader);
-    if (suite > TOKEN_SUITE_AES_KWP) {
+    if (!field_suite_is_known(suite)) {
         reader->bad = true;
         return TOKEN_SUITE_NONE;
     }
@@ -258,7 +253,7 @@ static void get_generate(struct byte_reader *reader,
                          struct frame_room *room)
 {
     uint8_t purpose = get_u8(reader);
-    if (purpose > TOKEN_FOR_AVAILABILITY_PAIR) {
+    if (!field_purpose_is_known(purpose)) {
         reader->bad = true;
         return;
     }

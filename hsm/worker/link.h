@@ -49,8 +49,9 @@ struct worker_link_settings {
 };
 
 struct worker_link_owner {
-    /* Called once, on the link's thread, before the requests in flight are
-     * answered HF_E_UNREACHABLE. Must not block and must not free the link. */
+    /* NULL, or called once, on the link's thread, before the requests in flight
+     * are answered HF_E_UNREACHABLE; perhaps before worker_link_new returns.
+     * Must not block and must not free the link. */
     void (*lost)(void *self, struct worker_link *link);
     void *self;
 };
