@@ -103,6 +103,35 @@ static void add_locks(const struct p11_token *token,
     }
 }
 
+/* A pair of a token that takes only what it has (p11_honours.session_keys):
+ * nothing is asked to be false. Its keys are what the token makes them, and the
+ * report says what that is. */
+static HF_STATUS make_plain_pair(struct p11_work *work,
+                                 const struct token_generate *generate,
+                                 CK_MECHANISM_TYPE type,
+                                 struct p11_template *public_key,
+                                 CK_OBJECT_HANDLE made[2])
+{
+    const struct purpose_rule *rule = &rules[generate->purpose];
+    struct p11_template private_key = {.count = 0};
+    if (!rule->decrypt && !rule->sign) {
+        return HF_E_UNSUPPORTED; /* it could only unwrap, and cannot */
+    }
+    add_names(generate, &private_key);
+    p11_add_flag(&private_key, CKA_TOKEN, true);
+    p11_add_flag(&private_key, CKA_PRIVATE, true);
+    p11_add_flag(&private_key, CKA_SENSITIVE, true);
+    p11_add_flag(&private_key, CKA_EXTRACTABLE, false);
+    p11_add_flag(&private_key, rule->sign ? CKA_SIGN : CKA_DECRYPT, true);
+    add_names(generate, public_key);
+    p11_add_flag(public_key, CKA_TOKEN, true);
+    p11_add_flag(public_key, rule->sign ? CKA_VERIFY : CKA_ENCRYPT, true);
+    CK_MECHANISM mechanism = {.mechanism = type};
+    return P11_CALL(work, C_GenerateKeyPair, work->session, &mechanism,
+                    public_key->at, public_key->count, private_key.at,
+                    private_key.count, &made[1], &made[0]);
+}
+
 static HF_STATUS make_rsa(struct p11_work *work,
                           const struct token_generate *generate,
                           CK_OBJECT_HANDLE made[2])
@@ -111,6 +140,13 @@ static HF_STATUS make_rsa(struct p11_work *work,
     const struct purpose_rule *rule = &rules[generate->purpose];
     struct unwrap_limits limits;
     struct p11_template private_key = {.count = 0};
+    struct p11_template plain = {.count = 0};
+    if (!work->token->honours.session_keys) {
+        p11_add_number(&plain, CKA_MODULUS_BITS, generate->bits);
+        p11_add_bytes(&plain, CKA_PUBLIC_EXPONENT, f4, sizeof f4);
+        return make_plain_pair(work, generate, CKM_RSA_PKCS_KEY_PAIR_GEN,
+                               &plain, made);
+    }
     add_names(generate, &private_key);
     add_guards(&private_key);
     add_uses(rule, &private_key);
@@ -141,6 +177,12 @@ static HF_STATUS make_ec(struct p11_work *work,
     static const CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48,
                                    0xce, 0x3d, 0x03, 0x01, 0x07};
     struct p11_template private_key = {.count = 0};
+    struct p11_template plain = {.count = 0};
+    if (!work->token->honours.session_keys) {
+        p11_add_bytes(&plain, CKA_EC_PARAMS, p256, sizeof p256);
+        return make_plain_pair(work, generate, CKM_EC_KEY_PAIR_GEN, &plain,
+                               made);
+    }
     add_names(generate, &private_key);
     add_guards(&private_key);
     add_uses(&rules[generate->purpose], &private_key);

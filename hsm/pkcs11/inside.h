@@ -21,6 +21,7 @@
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/pkcs11.h"
 #include "hsm/pkcs11/rv.h"
+#include "hsm/token/ability.h"
 #include "hsm/token/token.h"
 
 #include <pthread.h>
@@ -71,6 +72,10 @@ struct p11_honours {
     bool destroyable;
     bool allowed_mechanisms;
     bool copyable;
+    /* it makes keys of a session, which take every attribute. One that does not
+     * (tpm2-pkcs11) answers a general error to CKA_VERIFY or CKA_ENCRYPT that
+     * is not what its key has anyway: it is asked only for what is needed. */
+    bool session_keys;
 };
 
 /* A root key that a renewed module did not see. Under token->lock. */
@@ -124,6 +129,7 @@ struct p11_token {
 
     void (*lane_alive)(void *self, const char *lane, bool alive);
     void *lane_self;
+    struct token_findings *findings; /* while it is examined, else NULL */
     enum pkcs11_sync sync;
     char label[33];
     char serial[17];

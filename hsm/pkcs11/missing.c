@@ -101,7 +101,8 @@ static HF_STATUS canary_answers(struct p11_work *work)
     if (token->keys_seen && !any) {
         return HF_E_UNCONFIRMED; /* everything has gone */
     }
-    return p11_canary_session(work);
+    /* a token that makes no session keys has answered all it can */
+    return token->honours.session_keys ? p11_canary_session(work) : HF_OK;
 }
 
 HF_STATUS p11_empty_confirm(struct p11_work *work)

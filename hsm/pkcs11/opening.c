@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "hsm/pkcs11/examine.h"
 #include "hsm/pkcs11/login.h"
 #include "hsm/pkcs11/missing.h"
 #include "hsm/pkcs11/selftest.h"
@@ -30,6 +31,7 @@ struct opening {
     struct p11_token *token;
     struct pkcs11_refusal refusal;
     uint32_t limit_ms;
+    struct token_findings findings;
     enum hf_status status;
 };
 
@@ -185,9 +187,12 @@ static HF_STATUS open_once(struct p11_work *work,
     HF_TRY(bound_sessions(work, refusal));
     HF_TRY(log_in(work, refusal));
     struct p11_work test = p11_work_begin(work->token);
-    enum hf_status status = p11_selftest(&test, refusal);
+    enum hf_status status = p11_selftest(&test, refusal, work->token->findings);
     if (status == HF_OK) {
         status = p11_canary_look(work);
+    }
+    if (status == HF_OK && work->token->findings != NULL) {
+        p11_examine(work, work->token->findings);
     }
     if (status != HF_OK && work->rv == CKR_OK) {
         work->rv = test.rv;
@@ -350,6 +355,7 @@ static HF_STATUS opening_new(const struct pkcs11_settings *settings,
 }
 
 HF_STATUS p11_opening_run(const struct pkcs11_settings *settings,
+                          struct token_findings *out_findings,
                           struct p11_token **out_token,
                           struct pkcs11_refusal *out_refusal)
 {
@@ -357,6 +363,9 @@ HF_STATUS p11_opening_run(const struct pkcs11_settings *settings,
     pthread_t thread;
     HF_TRY(opening_new(settings, &opening));
     uint32_t limit_ms = opening->limit_ms;
+    if (out_findings != NULL) {
+        opening->token->findings = &opening->findings;
+    }
     enum hf_status status = start_thread(opening, &thread);
     if (status != HF_OK) {
         opening_free(opening);
@@ -371,6 +380,10 @@ HF_STATUS p11_opening_run(const struct pkcs11_settings *settings,
     pthread_join(thread, NULL);
     status = opening->status;
     *out_refusal = opening->refusal;
+    if (out_findings != NULL) {
+        *out_findings = opening->findings;
+        opening->token->findings = NULL;
+    }
     if (status == HF_OK) {
         *out_token = HF_GIVE(opening->token);
     }

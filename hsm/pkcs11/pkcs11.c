@@ -269,7 +269,7 @@ HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
 {
     *out_refusal = (struct pkcs11_refusal){0};
     struct p11_token *token = NULL;
-    HF_TRY(p11_opening_run(settings, &token, out_refusal));
+    HF_TRY(p11_opening_run(settings, NULL, &token, out_refusal));
     const struct executor_settings executor = {
         .queue_max =
             settings->queue_max > 0 ? settings->queue_max : QUEUE_DEFAULT,
@@ -288,5 +288,19 @@ HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
         return status;
     }
     *out_token = (struct token){.port = &port, .self = token};
+    return HF_OK;
+}
+
+HF_STATUS pkcs11_examine(const struct pkcs11_settings *settings,
+                         struct token_profile *out_profile,
+                         struct token_findings *out_findings,
+                         struct pkcs11_refusal *out_refusal)
+{
+    *out_refusal = (struct pkcs11_refusal){0};
+    *out_findings = (struct token_findings){.broken = ""};
+    struct p11_token *token = NULL;
+    HF_TRY(p11_opening_run(settings, out_findings, &token, out_refusal));
+    *out_profile = token->profile;
+    p11_token_free(token);
     return HF_OK;
 }

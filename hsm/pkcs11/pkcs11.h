@@ -13,6 +13,7 @@
 #include "hsm/sys/clock.h"
 #include "hsm/sys/secret.h"
 
+#include "hsm/token/ability.h"
 #include "hsm/token/token.h"
 
 /* How a mutation of the token becomes durable before it is answered
@@ -55,10 +56,11 @@ struct pkcs11_refusal {
 };
 
 /* pkcs11_open: loads, finds, logs in, probes the profile and passes the
- * start-up self-test: known answers (GCM with AAD, KWP, OAEP, HMAC as the
- * profile has them), proof that a non-extractable key can be neither read nor
- * wrapped out, that an unwrapped key really is non-extractable, that tags are
- * checked. A token that fails is refused with the reason.
+ * start-up self-test: known answers (GCM with AAD, KWP, OAEP, HMAC, ECDSA as
+ * the profile has them), proof that a non-extractable key can be neither read
+ * nor wrapped out, that an unwrapped key really is non-extractable, that tags
+ * are checked. A token that fails is refused with the reason; one that lacks
+ * something serves what it can (token_profile_lacks).
  *
  * Gives     *out_token, closed with token_close; *out_refusal on failure.
  * Returns   HF_OK; HF_E_NOT_FOUND no such token in the module; HF_E_DENIED the
@@ -71,3 +73,17 @@ struct pkcs11_refusal {
 HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
                       struct token *out_token,
                       struct pkcs11_refusal *out_refusal);
+
+/* pkcs11_examine: the whole table of what the token can do, which promises it
+ * breaks, and what it could not be tried for. Makes objects in the token and
+ * destroys them (hsm/pkcs11/examine.h).
+ *
+ * Gives     *out_profile, *out_findings.
+ * Returns   HF_OK: the table is complete, whatever it says; else as
+ *           pkcs11_open, with what was found until then in *out_findings.
+ * Blocks    as pkcs11_open.
+ */
+HF_STATUS pkcs11_examine(const struct pkcs11_settings *settings,
+                         struct token_profile *out_profile,
+                         struct token_findings *out_findings,
+                         struct pkcs11_refusal *out_refusal);

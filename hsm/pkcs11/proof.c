@@ -26,8 +26,9 @@ static HF_STATUS keeps_flags(struct selftest *test, CK_OBJECT_HANDLE object)
     HF_TRY(p11_flag(test->work, object, CKA_SENSITIVE, false, &sensitive));
     HF_TRY(p11_flag(test->work, object, CKA_EXTRACTABLE, true, &extractable));
     if (!sensitive || extractable) {
-        return selftest_refuse(test, "a key asked for as sensitive and not "
-                                     "extractable is made otherwise");
+        return selftest_breaks(test, TOKEN_ABILITY_KEEP_FLAGS,
+                               "a key asked for as sensitive and not "
+                               "extractable is made otherwise");
     }
     return HF_OK;
 }
@@ -49,11 +50,13 @@ static HF_STATUS cannot_be_loosened(struct selftest *test,
         CK_RV copied = calls->C_CopyObject(work->session, object, change.at,
                                            change.count, &copy);
         if (set == CKR_OK && can_be_read(work, object, CKA_VALUE)) {
-            return selftest_refuse(test, "a key can be made readable");
+            return selftest_breaks(test, TOKEN_ABILITY_KEEP_FLAGS,
+                                   "a key can be made readable");
         }
         if (copied == CKR_OK && can_be_read(work, copy, CKA_VALUE)) {
-            return selftest_refuse(test, "a readable copy of a sensitive key "
-                                         "can be made");
+            return selftest_breaks(test, TOKEN_ABILITY_KEEP_COPY,
+                                   "a readable copy of a sensitive key can be "
+                                   "made");
         }
         HF_TRY(keeps_flags(test, object));
         if (copied == CKR_OK) {
@@ -80,9 +83,11 @@ static HF_STATUS cannot_be_wrapped(struct selftest *test,
     struct p11_work *work = test->work;
     struct p11_mechanism oaep;
     p11_mechanism_raw(test->suite, work->token->kwp, &oaep);
-    if (can_be_wrapped(work, &oaep.mechanism, test->public_key, object)) {
-        return selftest_refuse(test, "a key that is not extractable can be "
-                                     "wrapped out under an RSA key");
+    if (test->public_key != CK_INVALID_HANDLE &&
+        can_be_wrapped(work, &oaep.mechanism, test->public_key, object)) {
+        return selftest_breaks(test, TOKEN_ABILITY_KEEP_WRAP,
+                               "a key that is not extractable can be wrapped "
+                               "out under an RSA key");
     }
     /* every wrapping mechanism a module is likely to have, whether or not it
      * says so */
@@ -108,8 +113,9 @@ static HF_STATUS cannot_be_wrapped(struct selftest *test,
             mechanism.ulParameterLen = others[i].iv_bytes;
         }
         if (can_be_wrapped(work, &mechanism, test->kek, object)) {
-            return selftest_refuse(test, "a key that is not extractable can be "
-                                         "wrapped out under an AES key");
+            return selftest_breaks(test, TOKEN_ABILITY_KEEP_WRAP,
+                                   "a key that is not extractable can be "
+                                   "wrapped out under an AES key");
         }
     }
     return HF_OK;
@@ -123,26 +129,69 @@ static HF_STATUS private_key_keeps(struct selftest *test)
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (can_be_read(test->work, test->private_key, parts[i])) {
-            return selftest_refuse(test, "a sensitive RSA key can be read");
+            return selftest_breaks(test, TOKEN_ABILITY_KEEP_PRIVATE,
+                                   "a sensitive RSA key can be read");
         }
     }
     HF_TRY(keeps_flags(test, test->private_key));
     return cannot_be_wrapped(test, test->private_key);
 }
 
-HF_STATUS proof_of_keeping(struct selftest *test)
+static HF_STATUS lease_keeps(struct selftest *test)
 {
-    HF_TRY(private_key_keeps(test));
-    if (test->lease == CK_INVALID_HANDLE) {
-        return HF_OK;
-    }
+    /* opencryptoki 3.8.1: C_UnwrapKey ignores SENSITIVE and EXTRACTABLE */
     if (can_be_read(test->work, test->lease, CKA_VALUE)) {
-        return selftest_refuse(test, "a key unwrapped as sensitive and not "
-                                     "extractable can be read back");
+        HF_TRY(selftest_breaks(test, TOKEN_ABILITY_KEEP_READ,
+                               "a key unwrapped as sensitive and not "
+                               "extractable can be read back"));
     }
     HF_TRY(keeps_flags(test, test->lease));
     HF_TRY(cannot_be_loosened(test, test->lease));
-    return cannot_be_wrapped(test, test->lease);
+    HF_TRY(cannot_be_wrapped(test, test->lease));
+    selftest_found(test, TOKEN_ABILITY_KEEP_READ, TOKEN_CAN);
+    selftest_found(test, TOKEN_ABILITY_KEEP_COPY, TOKEN_CAN);
+    return HF_OK;
+}
+
+HF_STATUS proof_of_keeping(struct selftest *test)
+{
+    HF_TRY(private_key_keeps(test));
+    if (test->lease != CK_INVALID_HANDLE) {
+        HF_TRY(lease_keeps(test));
+    }
+    selftest_found(test, TOKEN_ABILITY_KEEP_PRIVATE, TOKEN_CAN);
+    selftest_found(test, TOKEN_ABILITY_KEEP_FLAGS, TOKEN_CAN);
+    selftest_found(test, TOKEN_ABILITY_KEEP_WRAP, TOKEN_CAN);
+    return HF_OK;
+}
+
+HF_STATUS proof_of_ending(struct selftest *test)
+{
+    struct p11_work *work = test->work;
+    struct p11_work other = p11_work_begin(work->token);
+    struct p11_template key;
+    CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
+    CK_MECHANISM generate = {.mechanism = CKM_AES_KEY_GEN};
+    HF_TRY(p11_session_need(&other));
+    p11_template_lease(&key);
+    p11_add_number(&key, CKA_VALUE_LEN, HF_KEY_BYTES);
+    enum hf_status made = P11_CALL(&other, C_GenerateKey, other.session,
+                                   &generate, key.at, key.count, &object);
+    other.suspect = true; /* closed, not put by */
+    p11_session_end(&other);
+    if (made != HF_OK) {
+        return HF_OK; /* there is nothing to end */
+    }
+    CK_KEY_TYPE type = 0;
+    CK_ATTRIBUTE attribute = {CKA_KEY_TYPE, &type, sizeof type};
+    if (work->token->calls->C_GetAttributeValue(work->session, object,
+                                                &attribute, 1) == CKR_OK) {
+        return selftest_breaks(test, TOKEN_ABILITY_SESSION_ENDS,
+                               "a session key is still there when its session "
+                               "was closed");
+    }
+    selftest_found(test, TOKEN_ABILITY_SESSION_ENDS, TOKEN_CAN);
+    return HF_OK;
 }
 
 /* With CKA_UNWRAP_TEMPLATE on the pair, asking for a readable key must fail, or
@@ -223,6 +272,12 @@ static bool destroyable_kept(struct p11_work *work)
            work->token->calls->C_DestroyObject(work->session, key) != CKR_OK;
 }
 
+static void found_honour(struct selftest *test, enum token_ability ability,
+                         bool honoured)
+{
+    selftest_found(test, ability, honoured ? TOKEN_CAN : TOKEN_CANNOT);
+}
+
 void proof_of_honours(struct selftest *test)
 {
     struct p11_token *token = test->work->token;
@@ -231,7 +286,14 @@ void proof_of_honours(struct selftest *test)
         .allowed_mechanisms = allowed_mechanisms_kept(test),
         .copyable = copyable_kept(test->work),
         .destroyable = destroyable_kept(test->work),
+        .session_keys = token->honours.session_keys,
     };
+    found_honour(test, TOKEN_ABILITY_UNWRAP_TEMPLATE,
+                 token->honours.unwrap_template);
+    found_honour(test, TOKEN_ABILITY_ALLOWED_MECHANISMS,
+                 token->honours.allowed_mechanisms);
+    found_honour(test, TOKEN_ABILITY_COPYABLE, token->honours.copyable);
+    found_honour(test, TOKEN_ABILITY_DESTROYABLE, token->honours.destroyable);
     token->profile.unwrap_template_honoured = token->honours.unwrap_template;
     token->profile.destroyable_honoured = token->honours.destroyable;
 }

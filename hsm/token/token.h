@@ -122,6 +122,8 @@ struct token_profile {
     bool unwrap_to_object; /* C_UnwrapKey of an AES key works */
     bool aes_kwp;
     bool aes_gcm;
+    bool hmac_sha256;
+    bool ecdsa_p256;
     bool unwrap_template_honoured;
     bool destroyable_honoured;
     bool hardware; /* CKF_HW on RSA key generation */

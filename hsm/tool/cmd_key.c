@@ -7,6 +7,7 @@
 #include "hsm/sys/clock.h"
 #include "hsm/sys/rng.h"
 
+#include "hsm/token/ability.h"
 #include "hsm/token/names.h"
 #include "hsm/tool/facts.h"
 #include "hsm/tool/output.h"
@@ -182,6 +183,29 @@ static enum hf_status must_be_a_customers(struct tool *tool,
     return HF_OK;
 }
 
+/* A token without C_UnwrapKey or AES-GCM serves residency MEMORY only. */
+static enum hf_status must_serve(struct tool *tool,
+                                 const struct session *session,
+                                 enum token_purpose purpose)
+{
+    char lacks[256];
+    bool memory = purpose == TOKEN_FOR_CUSTOMER_KEY_MEMORY;
+    token_profile_lacks(&session->profile,
+                        memory ? TOKEN_ROLE_CUSTOMER_MEMORY
+                               : TOKEN_ROLE_CUSTOMER_TOKEN,
+                        lacks, sizeof lacks);
+    if (lacks[0] == '\0') {
+        return HF_OK;
+    }
+    return tool_fail(tool, HF_E_UNSUPPORTED,
+                     "the token %s cannot serve a key of residency %s; it "
+                     "lacks: %s%s",
+                     session->profile.label, memory ? "memory" : "token", lacks,
+                     memory ? ""
+                            : ". --residency memory may be possible: "
+                              "holdfast-hsm token test says");
+}
+
 /* The key that is there already and is what was asked for, or NULL; a conflict
  * when it is another. */
 static enum hf_status existing(struct tool *tool, const struct session *session,
@@ -224,7 +248,8 @@ static enum hf_status existing(struct tool *tool, const struct session *session,
 static bool is_locked_down(const struct token_key_report *key)
 {
     return key->sensitive && key->always_sensitive && !key->extractable &&
-           key->never_extractable && key->local && key->can_unwrap;
+           key->never_extractable && key->local &&
+           (key->can_unwrap || key->can_decrypt);
 }
 
 static enum hf_status print_key(struct tool *tool,
@@ -250,6 +275,7 @@ HF_STATUS cmd_key_generate(struct tool *tool)
     HF_TRY(wanted(tool, &how));
     HF_TRY(session_open(tool, &session));
     HF_TRY(must_be_a_customers(tool, &session));
+    HF_TRY(must_serve(tool, &session, how.purpose));
     HF_TRY(existing(tool, &session, &how, &there));
     if (there != NULL) {
         return print_key(tool, &session, there, false,

@@ -1,4 +1,4 @@
-/* token init, list, show, test. */
+/* token init, list, show. */
 #include "hsm/base/bytes.h"
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
@@ -271,14 +271,4 @@ HF_STATUS cmd_token_show(struct tool *tool)
                              ? NULL
                              : "The token has no custody label: holdfast-hsm "
                                "token init gives it one.");
-}
-
-HF_STATUS cmd_token_test(struct tool *tool)
-{
-    HF_OWNED(session_close) struct session session = {0};
-    HF_TRY(session_open(tool, &session));
-    return output_object(tool, facts_of_profile(&session.profile),
-                         "The self-test passed: known answers are right, and a "
-                         "key that must not leave cannot be read or wrapped "
-                         "out.");
 }

@@ -127,29 +127,61 @@ static const char *advice(enum hf_status status)
     return "";
 }
 
+static struct pkcs11_settings settings_of(const struct session *session,
+                                          const struct pkcs11_token_info *info,
+                                          const struct secret *pin)
+{
+    return (struct pkcs11_settings){.module_path = session->module,
+                                    .label = info->label,
+                                    .serial = info->serial,
+                                    .pin = pin,
+                                    .sync = PKCS11_SYNC_NONE,
+                                    .max_sessions = PKCS11_SESSIONS_MIN,
+                                    .clock = clock_system()};
+}
+
+static enum hf_status refused(struct tool *tool, enum hf_status status,
+                              const struct pkcs11_token_info *info,
+                              const struct pkcs11_refusal *refusal)
+{
+    return tool_fail(tool, status, "token %s is refused: %s%s", info->label,
+                     refusal->text[0] == '\0' ? hf_status_text(status)
+                                              : refusal->text,
+                     advice(status));
+}
+
 static enum hf_status open_token(struct tool *tool, const struct secret *pin,
                                  const struct pkcs11_token_info *info,
                                  struct session *session)
 {
     char sync_path[PATH_MAX] = "";
     struct pkcs11_refusal refusal = {0};
-    struct pkcs11_settings settings = {.module_path = session->module,
-                                       .label = info->label,
-                                       .serial = info->serial,
-                                       .pin = pin,
-                                       .sync = PKCS11_SYNC_NONE,
-                                       .max_sessions = PKCS11_SESSIONS_MIN,
-                                       .clock = clock_system()};
+    struct pkcs11_settings settings = settings_of(session, info, pin);
     HF_TRY(sync_settle(tool, info, sync_path, &settings));
     enum hf_status status = pkcs11_open(&settings, &session->token, &refusal);
     if (status != HF_OK) {
-        return tool_fail(tool, status, "token %s is refused: %s%s", info->label,
-                         refusal.text[0] == '\0' ? hf_status_text(status)
-                                                 : refusal.text,
-                         advice(status));
+        return refused(tool, status, info, &refusal);
     }
     token_profile_get(&session->token, &session->profile);
     return HF_OK;
+}
+
+HF_STATUS session_examine(struct tool *tool, struct token_profile *out_profile,
+                          struct token_findings *out_findings)
+{
+    HF_OWNED(secret_freep) struct secret *pin = NULL;
+    struct session session = {0};
+    struct pkcs11_token_info info;
+    char sync_path[PATH_MAX] = "";
+    struct pkcs11_refusal refusal = {0};
+    HF_TRY(session_module(tool, &session.module));
+    HF_TRY(session_find(tool, session.module, &info));
+    HF_TRY(pin_get(tool, PIN_USER, false, &pin));
+    struct pkcs11_settings settings = settings_of(&session, &info, pin);
+    HF_TRY(sync_settle(tool, &info, sync_path, &settings));
+    enum hf_status status =
+        pkcs11_examine(&settings, out_profile, out_findings, &refusal);
+    return status == HF_OK ? HF_OK : refused(tool, status, &info, &refusal);
 }
 
 HF_STATUS session_call(struct tool *tool, const struct session *session,

@@ -7,6 +7,7 @@
 #include "hsm/sys/secret.h"
 
 #include "hsm/pkcs11/admin.h"
+#include "hsm/token/ability.h"
 #include "hsm/token/token.h"
 #include "hsm/tool/tool.h"
 
@@ -50,6 +51,10 @@ HF_STATUS session_open(struct tool *tool, struct session *out_session);
 HF_STATUS session_open_plain(struct tool *tool, struct session *out_session);
 HF_STATUS session_open_with(struct tool *tool, const struct secret *pin,
                             struct session *out_session);
+/* session_examine: the whole table of what the token can do (pkcs11_examine);
+ * told like session_open. */
+HF_STATUS session_examine(struct tool *tool, struct token_profile *out_profile,
+                          struct token_findings *out_findings);
 void session_close(struct session *session);
 
 /* session_call: one request, told when it fails; what: "make the canary". */

@@ -18,6 +18,8 @@
     X(unwrap_to_object)                                                        \
     X(aes_kwp)                                                                 \
     X(aes_gcm)                                                                 \
+    X(hmac_sha256)                                                             \
+    X(ecdsa_p256)                                                              \
     X(unwrap_template_honoured)                                                \
     X(destroyable_honoured)                                                    \
     X(hardware)

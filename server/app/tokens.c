@@ -6,6 +6,7 @@
 #include "hsm/sys/secret_file.h"
 
 #include "hsm/pkcs11/pkcs11.h"
+#include "hsm/token/ability.h"
 #include "hsm/token/late.h"
 
 #include <stdio.h>
@@ -60,6 +61,27 @@ static HF_STATUS open_token(const struct app_token_slot *slot,
     log_event(LOG_INFO, "token.open", LOG_TEXT("label", from->label),
               LOG_TEXT("name", from->name));
     return HF_OK;
+}
+
+/* What the service keeps in a token of its own, the token must be able to do:
+ * said at the start, not by the first call that needs it. */
+static HF_STATUS open_own(const struct app_token_slot *slot,
+                          enum token_role role, struct token *out,
+                          struct app_failure *why)
+{
+    struct token_profile profile;
+    char lacks[256];
+    HF_TRY(open_token(slot, out, why));
+    token_profile_get(out, &profile);
+    token_profile_lacks(&profile, role, lacks, sizeof lacks);
+    if (lacks[0] == '\0') {
+        return HF_OK;
+    }
+    snprintf(why->text, sizeof why->text,
+             "the token \"%s\" (%s:%zu) cannot hold %s; it lacks: %s",
+             slot->from->label, slot->config->path, slot->from->line,
+             token_role_words(role), lacks);
+    return HF_E_UNSUPPORTED;
 }
 
 /* A customers' token is its customers' affair (table 6-A): without it, their
@@ -122,12 +144,13 @@ HF_STATUS app_tokens_open(const struct config *config,
     const struct app_token_slot service = {config, clock,
                                            &config->service_token};
     const struct app_token_slot ak = {config, clock, &config->ak_token};
-    HF_TRY(open_token(&service, &tokens->service, why));
-    HF_TRY(open_token(&ak, &tokens->ak, why));
+    HF_TRY(open_own(&service, TOKEN_ROLE_SERVICE, &tokens->service, why));
+    HF_TRY(open_own(&ak, TOKEN_ROLE_AVAILABILITY, &tokens->ak, why));
     if (config->has_sharepoint_ak) {
         const struct app_token_slot geos = {config, clock,
                                             &config->sharepoint_ak_token};
-        HF_TRY(open_token(&geos, &tokens->sharepoint_ak, why));
+        HF_TRY(open_own(&geos, TOKEN_ROLE_AVAILABILITY, &tokens->sharepoint_ak,
+                        why));
     }
     size_t count = config->token_count;
     tokens->customers = calloc(count + 1, sizeof *tokens->customers);

@@ -83,8 +83,10 @@ struct key_facts {
     bool extractable;
     bool never_extractable;
     bool imported;
-    bool can_unwrap;   /* token residency */
-    bool can_decrypt;  /* memory residency */
+    bool can_unwrap;  /* token residency */
+    bool can_decrypt; /* memory residency */
+    /* what its token lacks for residency TOKEN, in words; "": nothing */
+    char token_lacks[96];
     bool mechanism_ok; /* a wrap suite was found by probing */
     bool round_trip_ok;
     bool has_get;

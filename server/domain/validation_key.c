@@ -135,7 +135,8 @@ void check_key_non_exportable(const struct validation_facts *facts,
 
 static bool has_ops(const struct key_facts *key, enum residency residency)
 {
-    return (residency == RESIDENCY_TOKEN && key->can_unwrap) ||
+    return (residency == RESIDENCY_TOKEN && key->can_unwrap &&
+            key->token_lacks[0] == '\0') ||
            (residency == RESIDENCY_MEMORY && key->can_decrypt);
 }
 
@@ -147,7 +148,10 @@ void check_key_ops(const struct validation_facts *facts,
         return;
     }
     bool in_memory = facts->residency == RESIDENCY_MEMORY;
-    if (has_ops(key, facts->residency)) {
+    if (!in_memory && key->token_lacks[0] != '\0') {
+        line_say(line, CHECK_FAIL, "residency TOKEN is beyond its token: no ");
+        text_put(&line->text, key->token_lacks);
+    } else if (has_ops(key, facts->residency)) {
         line_say(line, CHECK_PASS,
                  in_memory ? "may decrypt, as residency MEMORY needs"
                            : "may unwrap, as residency TOKEN needs");

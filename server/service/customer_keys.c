@@ -3,6 +3,8 @@
 #include "hsm/base/pkcs11_uri.h"
 #include "hsm/base/text.h"
 
+#include "hsm/token/ability.h"
+
 #include "server/service/customer_key_view.h"
 #include "server/service/key_facts.h"
 
@@ -118,6 +120,7 @@ static HF_STATUS fill_version(const struct admin *admin,
                               struct key_version_record *version)
 {
     struct token_profile profile;
+    char lacks[128];
     token_profile_get(token->configured->token, &profile);
     version->suite = (uint8_t)token_suite_preferred(&profile);
     if (version->suite == TOKEN_SUITE_NONE) {
@@ -125,6 +128,15 @@ static HF_STATUS fill_version(const struct admin *admin,
                            "token %s offers neither RSA-OAEP with SHA-256 nor "
                            "with SHA-1",
                            token->record.name);
+    }
+    /* what the key allows and the token can do */
+    token_profile_lacks(&profile, TOKEN_ROLE_CUSTOMER_TOKEN, lacks,
+                        sizeof lacks);
+    if (!report->can_decrypt && lacks[0] != '\0') {
+        return problem_set(admin->problem, REASON_KEY_OPS,
+                           "this key may only unwrap, and token %s cannot; it "
+                           "lacks: %s",
+                           token->record.name, lacks);
     }
     memcpy(version->cka_id, report->key.id, report->key.id_len);
     version->cka_id_len = report->key.id_len;
@@ -139,7 +151,7 @@ static HF_STATUS fill_version(const struct admin *admin,
     version->enabled = true;
     version->not_before_ms = request->not_before_ms;
     version->expires_ms = request->expires_ms;
-    version->allows_token = report->can_unwrap;
+    version->allows_token = report->can_unwrap && lacks[0] == '\0';
     version->allows_memory = report->can_decrypt;
     version->imported = !report->local;
     version->created_ms = service_wall_ms(admin->service);

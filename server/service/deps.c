@@ -1,5 +1,7 @@
 #include "server/service/deps.h"
 
+#include "hsm/token/ability.h"
+
 #include "server/domain/lease.h"
 
 #include "server/service/customer_key_view.h"
@@ -80,6 +82,33 @@ HF_STATUS deps_list(struct service *service, const struct caller *caller,
 
 /* --- change ------------------------------------------------------------- */
 
+/* It is the key, or the token it is in. */
+static HF_STATUS residency_refused(const struct admin *admin,
+                                   const struct key_entry *key,
+                                   enum residency residency)
+{
+    char lacks[128] = "";
+    const struct configured_token *configured =
+        token_entry_configured(key->token);
+    if (residency == RESIDENCY_TOKEN && configured != NULL) {
+        struct token_profile profile;
+        token_profile_get(configured->token, &profile);
+        if (token_profile_is_known(&profile)) {
+            token_profile_lacks(&profile, TOKEN_ROLE_CUSTOMER_TOKEN, lacks,
+                                sizeof lacks);
+        }
+    }
+    return lacks[0] != '\0'
+               ? problem_set(admin->problem, REASON_KEY_OPS,
+                             "customer key %s is in a token that cannot serve "
+                             "residency TOKEN; it lacks: %s",
+                             key->record.name, lacks)
+               : problem_set(admin->problem, REASON_KEY_OPS,
+                             "customer key %s was not generated for this "
+                             "residency",
+                             key->record.name);
+}
+
 /* only to a residency that both keys allow. */
 static HF_STATUS check_residency(const struct admin *admin,
                                  const struct dep_entry *dep,
@@ -93,10 +122,7 @@ static HF_STATUS check_residency(const struct admin *admin,
         bool allowed = residency == RESIDENCY_MEMORY ? version->allows_memory
                                                      : version->allows_token;
         if (!allowed) {
-            return problem_set(admin->problem, REASON_KEY_OPS,
-                               "customer key %s was not generated for this "
-                               "residency",
-                               generation->keys[slot]->record.name);
+            return residency_refused(admin, generation->keys[slot], residency);
         }
     }
     return HF_OK;

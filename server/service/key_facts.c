@@ -1,5 +1,7 @@
 #include "server/service/key_facts.h"
 
+#include "hsm/token/ability.h"
+
 #include "server/domain/customer_key.h"
 
 #include "server/service/purges.h"
@@ -110,6 +112,10 @@ static void from_token(struct service *service, enum residency residency,
     facts->imported = !report.local;
     facts->can_unwrap = report.can_unwrap;
     facts->can_decrypt = report.can_decrypt;
+    struct token_profile profile;
+    token_profile_get(configured->token, &profile);
+    token_profile_lacks(&profile, TOKEN_ROLE_CUSTOMER_TOKEN, facts->token_lacks,
+                        sizeof facts->token_lacks);
     facts->round_trip_ok =
         key_round_trip(service, token, version, residency) == HF_OK;
 }

@@ -303,6 +303,8 @@ static enum hf_status profile_fill(struct token_fake *fake)
         .unwrap_to_object = !settings->without_unwrap,
         .aes_kwp = !settings->without_kwp,
         .aes_gcm = true,
+        .hmac_sha256 = true,
+        .ecdsa_p256 = true,
         .unwrap_template_honoured = true,
         .destroyable_honoured = !settings->destroyable_ignored,
         .hardware = settings->hardware,

@@ -88,6 +88,11 @@ SPOIL(imported, k->imported = true; k->never_extractable = false)
 SPOIL(imported_extractable, k->imported = true; k->extractable = true)
 SPOIL(no_unwrap, k->can_unwrap = false)
 SPOIL(decrypt_instead, k->can_unwrap = false; k->can_decrypt = true)
+SPOIL(beyond_the_token,
+      snprintf(k->token_lacks, sizeof k->token_lacks, "AES-256-GCM"))
+SPOIL(memory_beyond_the_token, f->residency = RESIDENCY_MEMORY;
+      k->can_decrypt = true; o->can_decrypt = true;
+      snprintf(k->token_lacks, sizeof k->token_lacks, "AES-256-GCM"))
 SPOIL(memory_without_decrypt, f->residency = RESIDENCY_MEMORY;
       o->can_decrypt = true)
 SPOIL(no_such_residency, f->residency = (enum residency)0)
@@ -240,6 +245,11 @@ static const struct spoiled cases[] = {
     CASE(decrypt_instead,
          {CHECK_KEY_OPS, false, FAIL, "may not unwrap; residency TOKEN"},
          {CHECK_ROUND_TRIP, false, SKIP, NOT_ABLE}),
+    CASE(beyond_the_token,
+         {CHECK_KEY_OPS, false, FAIL, "residency TOKEN is beyond its token: no AES-256-GCM"},
+         {CHECK_ROUND_TRIP, false, SKIP, NOT_ABLE}),
+    CASE(memory_beyond_the_token,
+         {CHECK_KEY_OPS, false, PASS, "may decrypt, as residency MEMORY needs"}),
     CASE(memory_without_decrypt,
          {CHECK_KEY_OPS, false, FAIL, "may not decrypt; residency MEMORY"},
          {CHECK_ROUND_TRIP, false, SKIP, NOT_ABLE}),
