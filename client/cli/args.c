@@ -19,6 +19,7 @@ const struct option global_options[] = {
     {"timeout",     "SECONDS",   "for each call, default 10 (HOLDFAST_TIMEOUT)",
      false,                                                                             false},
     {"json",        NULL,        "one JSON document instead of tables",          false, false},
+    {"version",     NULL,        "of this command",                              false, false},
     {"help",        NULL,        "this page",                                    false, false},
 };
 const size_t global_option_count = HF_COUNT(global_options);
@@ -254,7 +255,11 @@ HF_STATUS args_parse(const struct command_set *sets, size_t set_count, int argc,
     struct reader reader = {.argv = argv, .argc = argc, .at = 1};
     HF_TRY(read_command(&reader, out_args, sets, set_count));
     HF_TRY(read_rest(&reader, out_args));
-    if (out_args->help) {
+    /* "key update --version 2" has one of its own */
+    const struct option *version = option_among(
+        global_options, global_option_count, "version", strlen("version"));
+    out_args->version = count_of(out_args, version) > 0;
+    if (out_args->help || out_args->version) {
         return HF_OK;
     }
     if (out_args->group == NULL) {

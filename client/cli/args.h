@@ -61,6 +61,7 @@ struct args {
     struct given given[GIVEN_MAX];
     size_t given_count;
     bool help;
+    bool version;      /* of the program; asked for like help */
     char mistake[256]; /* why parsing failed, for people */
 };
 

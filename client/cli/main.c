@@ -62,6 +62,10 @@ int main(int argc, char **argv)
         args_help(sets, HF_COUNT(sets), &args, stdout);
         return CLI_OK;
     }
+    if (status == HF_OK && args.version) {
+        (void)printf("holdfast %s\n", HF_VERSION);
+        return CLI_OK;
+    }
     if (status != HF_OK) {
         struct cli cli = {.json = args_count(&args, "json") > 0,
                           .out = stdout,

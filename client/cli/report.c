@@ -5,6 +5,7 @@
 #include "client/cli/advice.h"
 #include "client/cli/cli.h"
 #include "client/cli/json.h"
+#include "client/cli/words.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -28,6 +29,11 @@ static const char *const evidence_words[] = {"EVIDENCE_UNSPECIFIED", "MEASURED",
 static const char *word(const char *const *words, size_t count, int value)
 {
     return value > 0 && (size_t)value < count ? words[value] : words[0];
+}
+
+static void text_freep(char **text)
+{
+    free(*text);
 }
 
 /* --- our own words ---------------------------------------------------------
@@ -131,17 +137,47 @@ static json_t *error_json(const struct hf_error *error, const char *advice)
         (json_int_t)error->retry_delay_ms, "attempts", (int)error->attempts);
 }
 
+/* A field by the option or operand that fills it. */
+static void field_for_people(struct cli *cli,
+                             const struct hf_violation *violation)
+{
+    static const char must[] = "must be true";
+    char field[FIELD_WORDS_BYTES];
+    HF_OWNED(text_freep) char *text = words_of_text(violation->description);
+    const struct command *command =
+        cli->args != NULL ? cli->args->command : NULL;
+    const struct option *option =
+        words_of_field(command, violation->field, field);
+    const char *shown = text != NULL ? text : violation->description;
+    if (option != NULL && option->value == NULL &&
+        strncmp(shown, must, sizeof must - 1) == 0) {
+        (void)fprintf(cli->err, "  %s must be given%s\n", field,
+                      shown + sizeof must - 1);
+    } else {
+        (void)fprintf(cli->err, "  %s: %s\n", field, shown);
+    }
+}
+
+/* Said once: with the field it is about, if that is all. */
+static bool is_the_fields(const struct hf_error *error)
+{
+    return error->violation_count == 1 && error->message != NULL &&
+           strcmp(error->message, error->violations[0].description) == 0;
+}
+
 static void error_for_people(struct cli *cli, const struct hf_error *error,
                              const char *advice)
 {
     const char *reason = error->reason != NULL ? error->reason : "";
-    const char *message = error->message != NULL ? error->message : "";
+    HF_OWNED(text_freep)
+    char *text = words_of_text(
+        error->message != NULL && !is_the_fields(error) ? error->message : "");
+    const char *message = text != NULL ? text : "";
     (void)fprintf(cli->err, "holdfast: %s%s%s%s%s\n", hf_code_text(error->code),
                   reason[0] != '\0' ? " / " : "", reason,
                   message[0] != '\0' ? ": " : "", message);
     for (size_t i = 0; i < error->violation_count; i++) {
-        (void)fprintf(cli->err, "  %s: %s\n", error->violations[i].field,
-                      error->violations[i].description);
+        field_for_people(cli, &error->violations[i]);
     }
     if (error->check_count > 0) {
         HF_OWNED(json_freep) json_t *checks = checks_json(error);
@@ -155,7 +191,7 @@ static void error_for_people(struct cli *cli, const struct hf_error *error,
 
 enum cli_exit cli_error(struct cli *cli, const struct hf_error *error)
 {
-    const char *advice = advice_text(error);
+    HF_OWNED(text_freep) char *advice = advice_text(error, cli->args);
     if (cli->json) {
         HF_OWNED(json_freep) json_t *document = error_json(error, advice);
         (void)output_json(cli->out, document);

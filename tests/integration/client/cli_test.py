@@ -240,7 +240,7 @@ class ErrorsTest(Case):
         self.assertEqual(done.stdout, "")
         self.assertIn("INVALID_ARGUMENT / FIELD_INVALID: the request is wrong",
                       done.stderr)
-        self.assertIn("dep_id: 1 to 64 letters", done.stderr)
+        self.assertIn("DEP: 1 to 64 letters", done.stderr)
         self.assertIn("next: correct the fields", done.stderr)
         document = json.loads(self.run_holdfast("--json", *words).stdout)
         self.assertEqual(document["error"]["reason"], "FIELD_INVALID")
@@ -451,6 +451,21 @@ class CommandsTest(Case):
             page = self.good(*words, "--help", profile=None)
             self.assertIn("Example:\n  holdfast ", page)
             self.assertIn("Exit codes: 0 done", page)
+
+    def test_versions(self):
+        """Of all programs of one build, from one place."""
+        version = re.search(
+            r"^project\(holdfast VERSION ([0-9.]+) ",
+            (pathlib.Path(__file__).resolve().parents[3]
+             / "CMakeLists.txt").read_text(), re.MULTILINE).group(1)
+        self.assertEqual(self.good("--version", profile=None),
+                         f"holdfast {version}\n")
+        self.script({CUSTOMER_KEYS + "UpdateCustomerKey": [{"response": {}}]})
+        self.good("key", "update", "root-a", "--version", "2", "--enable")
+        self.assertEqual(self.calls()[0]["request"]["version"], 2)
+        daemon = subprocess.run([os.environ["HF_HOLDFASTD"], "--version"],
+                                capture_output=True, text=True, check=True)
+        self.assertEqual(daemon.stdout, f"holdfastd {version}\n")
 
     def test_usage_mistakes(self):
         for words in (["dep"], ["dep", "make"], ["dep", "get"],

@@ -117,6 +117,7 @@ static void test_mistakes(void **state)
         {"box list --dry",                   "unknown option"     },
         {"box list --tenan t",               "unknown option"     },
         {"box list --tenants t",             "unknown option"     },
+        {"box list --version=1",             "takes no value"     },
         {"box list extra",                   "one word too many"  },
     };
     for (size_t i = 0; i < HF_COUNT(cases); i++) {
@@ -138,6 +139,18 @@ static void test_help_needs_nothing_else(void **state)
         assert_ok(parse(lines[i], &args));
         assert_true(args.help);
     }
+}
+
+static void test_the_version_is_asked_for_like_help(void **state)
+{
+    (void)state;
+    struct args args;
+    assert_ok(parse("--version", &args));
+    assert_true(args.version);
+    assert_ok(parse("box make --version", &args));
+    assert_true(args.version);
+    assert_ok(parse("box list", &args));
+    assert_false(args.version);
 }
 
 static void test_options_without_end(void **state)
@@ -170,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_dashes),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_help_needs_nothing_else),
+        cmocka_unit_test(test_the_version_is_asked_for_like_help),
         cmocka_unit_test(test_options_without_end),
         cmocka_unit_test(test_a_long_word_is_cut_in_the_mistake),
     };
