@@ -413,6 +413,7 @@ void app_reload(struct app *app)
                   LOG_TEXT("changed", restart));
     }
     take_over(app, wanted, identities);
+    app_tokens_look(app->config, &app->tokens);
     log_event(LOG_INFO, "config.reloaded",
               LOG_NUMBER("identities", app->config->identity_count));
 }

@@ -30,6 +30,7 @@ static const char *const root_keys[] = {"listen",
                                         "log_level",
                                         "custody_domains",
                                         "holdfast_hsm",
+                                        "holdfast_tokend",
                                         NULL};
 static const char *const tls_keys[] = {"certificate", "key", "client_ca", "crl",
                                        NULL};
@@ -156,13 +157,14 @@ static void read_places(struct yaml_reader *reader,
 }
 
 static void read_program(struct yaml_reader *reader,
-                         const struct yaml_place *root, struct config *out)
+                         const struct yaml_place *root, const char *key,
+                         char out[CONFIG_PATH_BYTES])
 {
-    struct yaml_place place = yaml_member(reader, root, "holdfast_hsm");
-    if (place.node != NULL && yaml_path(reader, &place, out->hsm_program) &&
-        access(out->hsm_program, X_OK) != 0) {
-        yaml_mistake(reader, place.line, "%s: %s: %s", place.name,
-                     out->hsm_program, strerror(errno));
+    struct yaml_place place = yaml_member(reader, root, key);
+    if (place.node != NULL && yaml_path(reader, &place, out) &&
+        access(out, X_OK) != 0) {
+        yaml_mistake(reader, place.line, "%s: %s: %s", place.name, out,
+                     strerror(errno));
     }
 }
 
@@ -187,7 +189,8 @@ static HF_STATUS read_all(struct yaml_reader *reader, struct config *out)
     struct yaml_place people = yaml_member(reader, &root, "identities");
     read_listen(reader, &root, out);
     read_places(reader, &root, out);
-    read_program(reader, &root, out);
+    read_program(reader, &root, "holdfast_hsm", out->hsm_program);
+    read_program(reader, &root, "holdfast_tokend", out->tokend_program);
     read_tls(reader, &root, out);
     HF_TRY(config_tokens_read(reader, &root, out));
     HF_TRY(config_people_read(reader, &people, out));
@@ -240,6 +243,8 @@ static bool same_token(const struct config_token *a,
            strcmp(a->serial, b->serial) == 0 &&
            strcmp(a->pin_file, b->pin_file) == 0 && a->sync == b->sync &&
            strcmp(a->sync_path, b->sync_path) == 0 &&
+           a->in_process == b->in_process &&
+           a->worker_memory_mb == b->worker_memory_mb &&
            strcmp(a->custody_domain, b->custody_domain) == 0;
 }
 
@@ -286,10 +291,12 @@ const char *config_restart_needed(const struct config *running,
         {"tokens or custody_domains",               same_tokens(running,wanted)},
         {"holdfast_hsm",
          strcmp(running->hsm_program,                                                  wanted->hsm_program) == 0                                                                                                                                                                            },
-        {"limits",                  bytes_equal((struct bytes){(const uint8_t *)&running->limits,
+        {"holdfast_tokend",
+         strcmp(running->tokend_program,wanted->tokend_program) == 0},
+        {"limits",               bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})},
+                                              sizeof wanted->limits})                                                                                                                                                                                                                                                       },
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

@@ -17,6 +17,10 @@
  *     pin_file: pins/service
  *     sync: syncfs                # or none: the token is durable by itself
  *     sync_path: tokens           # with syncfs: the token directory
+ *     isolation: process          # the default: a process of its own loads the
+ *                                 # module; or none: the daemon does
+ *     worker_memory_mb: 256       # that process is replaced when it has grown
+ *                                 # by so much; 0: never
  *   ak_token:                     # availability keys; as service_token, and
  *     capacity_objects: 100000    # how many objects it holds: one for each DEP
  *                                 # and tenant. From 80 % on the log warns,
@@ -43,6 +47,8 @@
  *       # may do is the table of server/domain/access.c
  *   holdfast_hsm: ../bin/holdfast-hsm   # verifies destructions; default:
  *                                 # beside holdfastd
+ *   holdfast_tokend: ../bin/holdfast-tokend   # keeps tokens; default: beside
+ *                                 # holdfastd
  *   limits:                       # all optional
  *     connections: 1024           # see limits_table in config_limits.c
  *   log_level: info               # or debug, warn
@@ -82,7 +88,9 @@ struct config_token {
     char sync_path[CONFIG_PATH_BYTES];
     char custody_domain[HF_NAME_MAX_BYTES + 1];
     uint32_t capacity_objects; /* of the AK token; 0: not said */
-    size_t line;               /* where it begins, from 1 */
+    bool in_process;           /* isolation: none */
+    uint32_t worker_memory_mb;
+    size_t line; /* where it begins, from 1 */
 };
 
 struct config_domain {
@@ -130,8 +138,9 @@ struct config {
     char certificate[CONFIG_PATH_BYTES];
     char key[CONFIG_PATH_BYTES];
     char client_ca[CONFIG_PATH_BYTES];
-    char crl[CONFIG_PATH_BYTES];         /* or EDGE_CRL_NONE */
-    char hsm_program[CONFIG_PATH_BYTES]; /* "": beside holdfastd */
+    char crl[CONFIG_PATH_BYTES];            /* or EDGE_CRL_NONE */
+    char hsm_program[CONFIG_PATH_BYTES];    /* "": beside holdfastd */
+    char tokend_program[CONFIG_PATH_BYTES]; /* "": beside holdfastd */
     struct config_token service_token;
     struct config_token ak_token;
     bool has_sharepoint_ak;

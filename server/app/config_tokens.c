@@ -13,15 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const own_keys[] = {
-    "module", "label", "serial", "pin_file", "sync", "sync_path", NULL};
-static const char *const ak_keys[] = {"module",           "label", "serial",
-                                      "pin_file",         "sync",  "sync_path",
-                                      "capacity_objects", NULL};
-static const char *const customer_keys[] = {
-    "name",     "custody_domain", "module",    "label", "serial",
-    "pin_file", "sync",           "sync_path", NULL};
+#define TOKEN_KEYS                                                             \
+    "module", "label", "serial", "pin_file", "sync", "sync_path", "isolation", \
+        "worker_memory_mb"
+static const char *const own_keys[] = {TOKEN_KEYS, NULL};
+static const char *const ak_keys[] = {TOKEN_KEYS, "capacity_objects", NULL};
+static const char *const customer_keys[] = {TOKEN_KEYS, "name",
+                                            "custody_domain", NULL};
 static const char *const domain_keys[] = {"name", "custodian_key", NULL};
+
+#define WORKER_MEMORY_MB     256
+#define WORKER_MEMORY_MAX_MB (1024 * 1024)
 
 static void read_name(struct yaml_reader *reader,
                       const struct yaml_place *place, char *out)
@@ -81,6 +83,30 @@ static void read_sync(struct yaml_reader *reader, const struct yaml_place *map,
     }
 }
 
+/* Which process loads the module. */
+static void read_isolation(struct yaml_reader *reader,
+                           const struct yaml_place *map,
+                           struct config_token *out)
+{
+    static const char *const words[] = {"process", "none", NULL};
+    struct yaml_place isolation = yaml_member(reader, map, "isolation");
+    struct yaml_place memory = yaml_member(reader, map, "worker_memory_mb");
+    uint32_t megabytes = 0;
+    out->in_process =
+        isolation.node != NULL && yaml_choice(reader, &isolation, words) == 1;
+    out->worker_memory_mb = WORKER_MEMORY_MB;
+    if (memory.node == NULL) {
+        return;
+    }
+    if (yaml_number(reader, &memory, 0, WORKER_MEMORY_MAX_MB, &megabytes)) {
+        out->worker_memory_mb = megabytes;
+    }
+    if (out->in_process) {
+        yaml_mistake(reader, memory.line, "%s goes with isolation: process",
+                     memory.name);
+    }
+}
+
 static void read_token(struct yaml_reader *reader,
                        const struct yaml_place *place, const char *const *known,
                        struct config_token *out)
@@ -107,6 +133,7 @@ static void read_token(struct yaml_reader *reader,
         check_pin_file(reader, &pin, out->pin_file);
     }
     read_sync(reader, place, out);
+    read_isolation(reader, place, out);
     if (known == customer_keys) {
         struct yaml_place name = yaml_member(reader, place, "name");
         struct yaml_place domain = yaml_member(reader, place, "custody_domain");

@@ -8,6 +8,9 @@
 #include "hsm/pkcs11/pkcs11.h"
 #include "hsm/token/ability.h"
 #include "hsm/token/late.h"
+#include "hsm/worker/worker.h"
+
+#include "server/app/program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +23,26 @@
 /* How long all of them together may keep the start waiting: a token that
  * answers is open when the first call comes in. */
 #define TOKENS_WAIT_MS 10000
+
+/* Without the service's own tokens there is no start: their first opening is
+ * waited for, and pkcs11_open gives up after 30 s. */
+#define OWN_WAIT_MS 40000
+/* What comes while a lost worker is being replaced waits for so long: a token
+ * of a customer's has another beside it, the service's own have none. */
+#define LOST_WAIT_MS     1000
+#define OWN_LOST_WAIT_MS 3000
+#define TOKEND_NAME      "holdfast-tokend"
+
+static void refuse(const struct app_token_slot *slot, const char *text,
+                   struct app_failure *why)
+{
+    snprintf(why->text, sizeof why->text,
+             "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
+             "holdfast-hsm token test",
+             slot->from->label, slot->config->path, slot->from->line, text);
+}
+
+/* --- in the daemon ------------------------------------------------------- */
 
 /* Why a token cannot be opened, in words for the operator. */
 static HF_STATUS open_token(const struct app_token_slot *slot,
@@ -50,38 +73,14 @@ static HF_STATUS open_token(const struct app_token_slot *slot,
     struct pkcs11_refusal refusal = {.text = ""};
     status = pkcs11_open(&settings, out, &refusal);
     if (status != HF_OK) {
-        snprintf(why->text, sizeof why->text,
-                 "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
-                 "holdfast-hsm token test",
-                 from->label, config->path, from->line,
-                 refusal.text[0] != '\0' ? refusal.text
-                                         : hf_status_text(status));
+        refuse(slot,
+               refusal.text[0] != '\0' ? refusal.text : hf_status_text(status),
+               why);
         return status;
     }
     log_event(LOG_INFO, "token.open", LOG_TEXT("label", from->label),
               LOG_TEXT("name", from->name));
     return HF_OK;
-}
-
-/* What the service keeps in a token of its own, the token must be able to do:
- * said at the start, not by the first call that needs it. */
-static HF_STATUS open_own(const struct app_token_slot *slot,
-                          enum token_role role, struct token *out,
-                          struct app_failure *why)
-{
-    struct token_profile profile;
-    char lacks[256];
-    HF_TRY(open_token(slot, out, why));
-    token_profile_get(out, &profile);
-    token_profile_lacks(&profile, role, lacks, sizeof lacks);
-    if (lacks[0] == '\0') {
-        return HF_OK;
-    }
-    snprintf(why->text, sizeof why->text,
-             "the token \"%s\" (%s:%zu) cannot hold %s; it lacks: %s",
-             slot->from->label, slot->config->path, slot->from->line,
-             token_role_words(role), lacks);
-    return HF_E_UNSUPPORTED;
 }
 
 /* A customers' token is its customers' affair (table 6-A): without it, their
@@ -113,6 +112,121 @@ static const struct config_domain *find_domain(const struct config *config,
     return NULL;
 }
 
+/* --- in processes of their own ------------------------------------------- */
+
+static HF_STATUS begin_worker(const struct app_tokens *tokens,
+                              const struct app_token_slot *slot,
+                              uint32_t wait_ms, struct token *out)
+{
+    const struct config *config = slot->config;
+    const struct config_token *from = slot->from;
+    const struct worker_settings settings = {
+        .program = tokens->program,
+        .module = from->module,
+        .label = from->label,
+        .serial = from->serial,
+        .pin_file = from->pin_file,
+        .sync_path = from->sync == PKCS11_SYNC_SYNCFS ? from->sync_path : NULL,
+        .max_sessions = config->limits.token_sessions,
+        .queue_max = config->limits.token_queue,
+        .memory_mb = from->worker_memory_mb,
+        .name = from->name[0] != '\0' ? from->name : from->label,
+        .wait_ms = wait_ms,
+        .clock = slot->clock,
+        .log_level = config->log_level,
+    };
+    return worker_open(&settings, out);
+}
+
+static int64_t now_ms(void)
+{
+    return clock_monotonic_ms(clock_system());
+}
+
+/* What the service cannot be without. */
+static HF_STATUS wait_for_own(const struct app_token_slot *slot,
+                              const struct token *token,
+                              struct app_failure *why)
+{
+    struct token_state state = {.why = ""};
+    enum hf_status status = worker_token_wait(token, OWN_WAIT_MS, &state);
+    if (status != HF_OK) {
+        const char *text =
+            state.why[0] != '\0' ? state.why : hf_status_text(status);
+        refuse(slot, text, why);
+    }
+    return status;
+}
+
+/* --- all of them --------------------------------------------------------- */
+
+static HF_STATUS begin_own(const struct app_tokens *tokens,
+                           const struct app_token_slot *slot, struct token *out,
+                           struct app_failure *why)
+{
+    if (slot->from->in_process) {
+        return open_token(slot, out, why);
+    }
+    enum hf_status status = begin_worker(tokens, slot, OWN_LOST_WAIT_MS, out);
+    if (status != HF_OK) {
+        refuse(slot, hf_status_text(status), why);
+    }
+    return status;
+}
+
+/* What the service keeps in a token of its own, the token must be able to do:
+ * said at the start, not by the first call that needs it. */
+static HF_STATUS check_own(const struct app_token_slot *slot,
+                           enum token_role role, const struct token *token,
+                           struct app_failure *why)
+{
+    struct token_profile profile;
+    char lacks[256];
+    token_profile_get(token, &profile);
+    token_profile_lacks(&profile, role, lacks, sizeof lacks);
+    if (lacks[0] == '\0') {
+        return HF_OK;
+    }
+    snprintf(why->text, sizeof why->text,
+             "the token \"%s\" (%s:%zu) cannot hold %s; it lacks: %s",
+             slot->from->label, slot->config->path, slot->from->line,
+             token_role_words(role), lacks);
+    return HF_E_UNSUPPORTED;
+}
+
+/* Those of the service: begun all at once, and then waited for. */
+static HF_STATUS open_own(const struct config *config,
+                          const struct clock *clock, struct app_tokens *tokens,
+                          struct app_failure *why)
+{
+    const struct {
+        struct app_token_slot slot;
+        struct token *token;
+        enum token_role role;
+    } own[] = {
+        {{config, clock, &config->service_token},
+         &tokens->service,
+         TOKEN_ROLE_SERVICE     },
+        {{config, clock, &config->ak_token},
+         &tokens->ak,
+         TOKEN_ROLE_AVAILABILITY},
+        {{config, clock, &config->sharepoint_ak_token},
+         &tokens->sharepoint_ak,
+         TOKEN_ROLE_AVAILABILITY},
+    };
+    size_t count = config->has_sharepoint_ak ? 3 : 2;
+    for (size_t i = 0; i < count; i++) {
+        HF_TRY(begin_own(tokens, &own[i].slot, own[i].token, why));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!own[i].slot.from->in_process) {
+            HF_TRY(wait_for_own(&own[i].slot, own[i].token, why));
+        }
+        HF_TRY(check_own(&own[i].slot, own[i].role, own[i].token, why));
+    }
+    return HF_OK;
+}
+
 static HF_STATUS begin_customers(const struct config *config,
                                  const struct clock *clock,
                                  struct app_tokens *tokens, size_t i)
@@ -128,6 +242,10 @@ static HF_STATUS begin_customers(const struct config *config,
         .custody_domain = from->custody_domain,
         .custodian_key_pem = domain->pem,
     };
+    if (!from->in_process) {
+        return begin_worker(tokens, &tokens->slots[i], LOST_WAIT_MS,
+                            &tokens->customers[i]);
+    }
     const struct late_settings settings = {
         .open = open_customers,
         .context = &tokens->slots[i],
@@ -137,21 +255,31 @@ static HF_STATUS begin_customers(const struct config *config,
     return late_token_new(&settings, &tokens->customers[i]);
 }
 
+static void wait_for_customers(const struct config *config,
+                               const struct app_tokens *tokens)
+{
+    int64_t until_ms = now_ms() + TOKENS_WAIT_MS;
+    struct token_state state;
+    for (size_t i = 0; i < tokens->count; i++) {
+        if (config->tokens[i].in_process) {
+            late_token_wait(&tokens->customers[i], until_ms - now_ms());
+        } else {
+            HF_IGNORE(worker_token_wait(&tokens->customers[i],
+                                        until_ms - now_ms(), &state),
+                      "its trouble is its customers' affair (table 6-A)");
+        }
+    }
+}
+
 HF_STATUS app_tokens_open(const struct config *config,
                           const struct clock *clock, struct app_tokens *tokens,
                           struct app_failure *why)
 {
-    const struct app_token_slot service = {config, clock,
-                                           &config->service_token};
-    const struct app_token_slot ak = {config, clock, &config->ak_token};
-    HF_TRY(open_own(&service, TOKEN_ROLE_SERVICE, &tokens->service, why));
-    HF_TRY(open_own(&ak, TOKEN_ROLE_AVAILABILITY, &tokens->ak, why));
-    if (config->has_sharepoint_ak) {
-        const struct app_token_slot geos = {config, clock,
-                                            &config->sharepoint_ak_token};
-        HF_TRY(open_own(&geos, TOKEN_ROLE_AVAILABILITY, &tokens->sharepoint_ak,
-                        why));
+    if (!program_find(config->tokend_program, TOKEND_NAME, tokens->program)) {
+        log_event(LOG_WARN, "worker.no_program",
+                  LOG_TEXT("program", tokens->program));
     }
+    HF_TRY(open_own(config, clock, tokens, why));
     size_t count = config->token_count;
     tokens->customers = calloc(count + 1, sizeof *tokens->customers);
     tokens->slots = calloc(count + 1, sizeof *tokens->slots);
@@ -161,7 +289,6 @@ HF_STATUS app_tokens_open(const struct config *config,
         snprintf(why->text, sizeof why->text, "out of memory");
         return HF_E_NO_MEMORY;
     }
-    int64_t until_ms = clock_monotonic_ms(clock_system()) + TOKENS_WAIT_MS;
     for (size_t i = 0; i < count; i++) {
         enum hf_status status = begin_customers(config, clock, tokens, i);
         if (status != HF_OK) {
@@ -171,11 +298,26 @@ HF_STATUS app_tokens_open(const struct config *config,
         }
         tokens->count++;
     }
-    for (size_t i = 0; i < count; i++) {
-        late_token_wait(&tokens->customers[i],
-                        until_ms - clock_monotonic_ms(clock_system()));
-    }
+    wait_for_customers(config, tokens);
     return HF_OK;
+}
+
+static void look(const struct config_token *from, const struct token *token)
+{
+    if (!from->in_process && token->port != NULL) {
+        worker_token_look(token);
+    }
+}
+
+void app_tokens_look(const struct config *config,
+                     const struct app_tokens *tokens)
+{
+    look(&config->service_token, &tokens->service);
+    look(&config->ak_token, &tokens->ak);
+    look(&config->sharepoint_ak_token, &tokens->sharepoint_ak);
+    for (size_t i = 0; i < tokens->count; i++) {
+        look(&config->tokens[i], &tokens->customers[i]);
+    }
 }
 
 void app_tokens_close(struct app_tokens *tokens)

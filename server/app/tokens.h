@@ -1,6 +1,10 @@
 /* tokens: every token of the configuration, from the start of the daemon to its
  * end. Those of the service must be there; a customers' token that is away,
- * or refuses its PIN, is opened when it can be (hsm/token/late.h).
+ * or refuses its PIN, is opened when it can be.
+ *
+ * isolation: process  a process of its own has the token (hsm/worker/worker.h)
+ * isolation: none     the module runs in the daemon (hsm/pkcs11/pkcs11.h),
+ *                     opened late where it is a customers' (hsm/token/late.h)
  */
 #pragma once
 
@@ -10,7 +14,7 @@
 #include "server/app/config.h"
 #include "server/service/service.h"
 
-/* One customers' token, as its opening sees it; any thread. */
+/* One token, as its opening sees it; any thread. */
 struct app_token_slot {
     const struct config *config;
     const struct clock *clock;
@@ -18,6 +22,7 @@ struct app_token_slot {
 };
 
 struct app_tokens {
+    char program[CONFIG_PATH_BYTES]; /* holdfast-tokend */
     struct token service;
     struct token ak;
     struct token sharepoint_ak; /* empty: none is configured */
@@ -28,8 +33,12 @@ struct app_tokens {
 };
 
 /* app_tokens_open: on failure *why says why; what is open is closed by
- * app_tokens_close in any case. config and clock outlive the tokens. */
+ * app_tokens_close in any case. config and clock outlive the tokens, which stay
+ * where they are. */
 HF_STATUS app_tokens_open(const struct config *config,
                           const struct clock *clock, struct app_tokens *tokens,
                           struct app_failure *why);
+/* app_tokens_look: PIN files may have changed. */
+void app_tokens_look(const struct config *config,
+                     const struct app_tokens *tokens);
 void app_tokens_close(struct app_tokens *tokens);

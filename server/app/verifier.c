@@ -5,6 +5,8 @@
 #include "hsm/sys/clock.h"
 #include "hsm/sys/secret_file.h"
 
+#include "server/app/program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -198,25 +200,6 @@ static HF_STATUS verify(void *self, const struct absence_question *question,
     return code == EXIT_GONE || code == EXIT_THERE ? HF_OK : HF_E_UNREACHABLE;
 }
 
-/* Beside this program. */
-static bool find_program(char out[CONFIG_PATH_BYTES])
-{
-    char path[CONFIG_PATH_BYTES];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (len <= 0) {
-        return false;
-    }
-    path[len] = '\0';
-    char *end = strrchr(path, '/');
-    if (end == NULL) {
-        return false;
-    }
-    *end = '\0';
-    int written =
-        snprintf(out, CONFIG_PATH_BYTES, "%.480s/" PROGRAM_NAME, path);
-    return written > 0 && written < CONFIG_PATH_BYTES;
-}
-
 bool app_verifier_set(struct app_verifier *verifier, const char *program,
                       const struct config_token *token,
                       const struct config_token *geo_token)
@@ -224,9 +207,5 @@ bool app_verifier_set(struct app_verifier *verifier, const char *program,
     verifier->token = token;
     verifier->geo_token = geo_token;
     verifier->port = (struct verifier){verify, verifier};
-    bool known = program[0] == '\0'
-                     ? find_program(verifier->program)
-                     : text_copy(verifier->program, sizeof verifier->program,
-                                 program) == HF_OK;
-    return known && access(verifier->program, X_OK) == 0;
+    return program_find(program, PROGRAM_NAME, verifier->program);
 }

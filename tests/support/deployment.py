@@ -174,6 +174,7 @@ class Deployment:
             option = token.removeprefix("holdfast-").replace("-", "_") + "_token"
             text += f"{option}:\n" + self._token_lines(token, "  ")
         text += f"holdfast_hsm: {self.build}/hsm/tool/holdfast-hsm\n"
+        text += f"holdfast_tokend: {self.build}/hsm/tokend/holdfast-tokend\n"
         text += "custody_domains:\n"
         for domain in TOKENS.values():
             text += f"  - name: {domain}\n    custodian_key: custodians/{domain}.pem\n"
@@ -213,6 +214,29 @@ class Deployment:
             time.sleep(0.02)
         self.port = int(port_file.read_text())
         self._write_profiles()
+
+    def workers(self):
+        """label -> (process id of the supervisor, those of its workers), of the
+        tokens that have a process of their own."""
+        processes = {}
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                words = (folder / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue  # it has ended meanwhile
+            processes[int(folder.name)] = (parent, words)
+        found = {}
+        for pid, (parent, words) in processes.items():
+            if self.server and parent == self.server.pid and "--token" in words:
+                found[words[words.index("--token") + 1]] = (
+                    pid, sorted(child for child, (of, _) in processes.items() if of == pid))
+        return found
+
+    def processes(self):
+        """Process ids of the server and of all that it is made of."""
+        return [self.server.pid] + [pid for supervisor, workers in self.workers().values()
+                                    for pid in (supervisor, *workers)]
 
     def advance(self, **how_long):
         """Time passes for the service, whole days at once: days=3, hours=4, ...

@@ -2,8 +2,10 @@
 refuses its PIN, also from the start on, and take the token in when it is back
 (table 6-A; R-6.26)?
 """
+import os
 import pathlib
 import shutil
+import signal
 import sys
 import time
 import unittest
@@ -13,6 +15,7 @@ from server import (AK_TOKEN, EAST, PARENT, SYSTEM, USER, WEST,  # noqa: E402
                     Server)
 
 UNAVAILABLE = "token.unavailable"
+REFUSED = "token.pin_refused"
 
 
 class Away(unittest.TestCase):
@@ -36,11 +39,14 @@ class Away(unittest.TestCase):
         return self.server.call("admin", "GetToken",
                                 name=f"{PARENT}/tokens/{token}").reachable
 
-    def until_reachable(self, token):
+    def until(self, condition):
         until = time.monotonic() + 30
-        while not self.reachable(token):
+        while not condition():
             self.assertLess(time.monotonic(), until)
-            time.sleep(0.1)
+            time.sleep(0.05)
+
+    def until_reachable(self, token):
+        self.until(lambda: self.reachable(token))
 
     def away(self, token):
         """Takes the token's folder out of SoftHSM's; where it was."""
@@ -97,11 +103,17 @@ class Away(unittest.TestCase):
                          ("PERMISSION_DENIED", "KEY_ACCESS_DENIED"))
         self.assertEqual(self.server.ak_records(self.begin), [])
         self.opens("mail", SYSTEM)
-        until = time.monotonic() + 20
-        while any(len(self.log_of(UNAVAILABLE, token)) < 3 for token in right):
-            self.assertLess(time.monotonic(), until)
-            time.sleep(0.1)
+        self.until(lambda: all(self.log_of(REFUSED, token) for token in right))
+        before = self.server.workers()
         for token in right:
+            self.assertEqual(before[token][1], [])  # nobody tries it again
+            os.kill(before[token][0], signal.SIGKILL)
+        # not even who is started anew, and has never tried it
+        self.until(lambda: all(len(self.log_of(UNAVAILABLE, token)) >= 2
+                               for token in right))
+        for token in right:
+            self.assertNotEqual(self.server.workers()[token][0],
+                                before[token][0])
             self.assertEqual(self.server.logged(token, "C_Login"), 1)
         for token, pin in right.items():
             self.server.pin(token).write_text(pin)

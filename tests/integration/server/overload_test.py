@@ -203,23 +203,33 @@ class Waiting(Base):
 
 
 class Descriptors(Base):
+    @staticmethod
+    def lowest_free(pid):
+        used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        return min(set(range(len(used) + 1)) - used)
+
     def test_none_left(self):
         """No descriptor is left: it looks like a deleted key (facts of
         SoftHSM), and is neither a refusal nor an outage of the customer's."""
         for box in ("mail", "memo"):
             for initiator in (USER, SYSTEM):
                 self.assertEqual(self.server.unwrap(box, initiator).code, "OK")
-        pid = self.server.server.pid
-        was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+        pids = [self.server.server.pid,
+                *(self.server.workers()[token][1][0] for token in BOTH)]
+        was = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE)
+               for pid in pids}
+        free = {pid: self.lowest_free(pid) for pid in pids}
         for more in (0, 1, 2, 3, 4):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + more, was[1]))
+            for pid in pids:
+                resource.prlimit(pid, resource.RLIMIT_NOFILE,
+                                 (free[pid] + more, was[pid][1]))
             try:
                 outcomes = [self.server.unwrap(box, initiator)
                             for _ in range(4) for box in ("mail", "memo")
                             for initiator in (USER, SYSTEM)]
             finally:
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
+                for pid in pids:
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, was[pid])
             for outcome in outcomes:
                 if outcome.code != "OK":
                     self.assertIn(outcome.code, COME_AGAIN, (more, outcome))

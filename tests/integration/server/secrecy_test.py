@@ -175,8 +175,12 @@ class Secrecy(unittest.TestCase):
                     self.assertNotIn(form, reply.SerializeToString())
 
     def memory(self):
-        """(flags, bytes) of each mapping of the server that can be read."""
-        pid = self.server.server.pid
+        """(flags, bytes) of each mapping of the server, and of the workers of
+        its tokens, that can be read."""
+        for pid in self.server.processes():
+            yield from self.memory_of(pid)
+
+    def memory_of(self, pid):
         smaps = pathlib.Path(f"/proc/{pid}/smaps").read_text()
         found, span = [], None
         for line in smaps.splitlines():
@@ -216,11 +220,22 @@ class Secrecy(unittest.TestCase):
         self.assertEqual(self.where(self.dep_key), [])
 
     def test_no_core(self):
-        limits = pathlib.Path(
-            f"/proc/{self.server.server.pid}/limits").read_text()
-        core = [line.split() for line in limits.splitlines()
-                if line.startswith("Max core file size")]
-        self.assertEqual(core[0][4:6], ["0", "0"])
+        for pid in self.server.processes():
+            limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+            core = [line.split() for line in limits.splitlines()
+                    if line.startswith("Max core file size")]
+            self.assertEqual(core[0][4:6], ["0", "0"], pid)
+
+    def test_pins_are_nowhere_to_be_seen(self):
+        """Each worker has its PIN, and nobody who may list processes."""
+        pins = [self.server.pin(label).read_bytes().strip()
+                for label in self.server.workers()]
+        self.assertGreaterEqual(len(pins), 5)
+        for pid in self.server.processes():
+            for name in ("cmdline", "environ"):
+                text = pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+                for pin in pins:
+                    self.assertNotIn(pin, text, (pid, name))
 
     def test_annex_is_not_the_services(self):
         """A customer's token holds no key of the service's."""
