@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ struct rule {
     unsigned long delay_ms;
     bool hang;
     bool log;
-    bool crash;
+    unsigned long crash; /* 0: no; 1: SIGABRT; else the signal */
     struct fault fault;
     unsigned long met;
 };
@@ -114,7 +115,8 @@ static CK_RV code_of(const char *text, const char *line)
 static enum lie lie_of(const char *text, const char *line)
 {
     static const char *const names[] = {"",       "empty",  "loose", "readable",
-                                        "export", "no_tag", "flip"};
+                                        "export", "no_tag", "flip",  "swap",
+                                        "keep",   "hide",   "lose"};
     for (size_t i = 1; i < HF_COUNT(names); i++) {
         if (strcmp(names[i], text) == 0) {
             return (enum lie)i;
@@ -154,7 +156,9 @@ static void set_word(struct rule *rule, const char *name, const char *value)
     } else if (strcmp(name, "log") == 0) {
         rule->log = number_of(value, line) != 0;
     } else if (strcmp(name, "crash") == 0) {
-        rule->crash = number_of(value, line) != 0;
+        rule->crash = number_of(value, line);
+    } else if (strcmp(name, "drop") == 0) {
+        rule->fault.drop = number_of(value, line) != 0;
     } else if (strcmp(name, "lie") == 0) {
         rule->fault.lie = lie_of(value, line);
     } else if (strcmp(name, "flags") == 0) {
@@ -276,7 +280,7 @@ struct verdict {
     struct fault fault;
     unsigned long delay_ms;
     bool log;
-    bool crash;
+    unsigned long crash;
     char hang_on[LINE_MAX_BYTES];
 };
 
@@ -290,7 +294,8 @@ static struct verdict judge(const char *token, const char *function)
         }
         verdict.delay_ms += rule->delay_ms;
         verdict.log = verdict.log || rule->log;
-        verdict.crash = verdict.crash || rule->crash;
+        verdict.crash = verdict.crash > 0 ? verdict.crash : rule->crash;
+        verdict.fault.drop = verdict.fault.drop || rule->fault.drop;
         verdict.fault.flags |= rule->fault.flags;
         if (rule->hang) {
             memcpy(verdict.hang_on, rule->line, sizeof verdict.hang_on);
@@ -307,6 +312,14 @@ static struct verdict judge(const char *token, const char *function)
     return verdict;
 }
 
+static void crash(unsigned long how)
+{
+    if (how == 1) {
+        abort();
+    }
+    raise((int)how);
+}
+
 struct fault rules_meet(const char *token, const char *function)
 {
     struct verdict verdict = {.delay_ms = 0};
@@ -319,8 +332,8 @@ struct fault rules_meet(const char *token, const char *function)
     if (verdict.log) {
         write_log(token, function);
     }
-    if (verdict.crash) {
-        abort();
+    if (verdict.crash > 0) {
+        crash(verdict.crash);
     }
     if (verdict.delay_ms > 0) {
         pause_ms(verdict.delay_ms);

@@ -9,10 +9,10 @@
  * A rule is words of the form name=value, in any order, separated by blanks:
  *
  *   token=LABEL       only calls for this token (by session or by slot);
- * without it, for every token, and calls that belong to none function=C_Name
- * only this function; without it, every function after=N           leaves the
- * first N calls that fit alone count=N           applies N times, then never
- * again; without it, always
+ *                     without it, for every token, and calls of none
+ *   function=C_Name   only this function; without it, every function
+ *   after=N           leaves the first N calls that fit alone
+ *   count=N           applies N times, then never again; without it, always
  *
  *   rv=CKR_NAME       answers with this code (or a number, 0x30) and does not
  *                     ask the real module
@@ -32,8 +32,17 @@
  *                     where the module refuses
  *   lie=flip          flips a bit of what C_Encrypt, C_Decrypt, C_Sign or
  *                     C_WrapKey give back
+ *   lie=swap          C_UnwrapKey makes another key, of the same kind
+ *   lie=keep          C_DestroyObject says that it did, and did not
+ *   lie=hide          the same, and C_FindObjects no longer shows the object
+ *                     to this process, whatever the rules say by then
+ *   lie=lose          C_GenerateKey, C_GenerateKeyPair, C_CreateObject and
+ *                     C_CopyObject make a session object of what should stay in
+ *                     the token
  *   flags=N           C_GetTokenInfo shows these flags as well
- *   crash=1           kills the process at once
+ *   drop=1            first closes every session of the token, as when it was
+ *                     pulled out and put back
+ *   crash=N           the process gets this signal at once (1: SIGABRT)
  *
  * Lines that begin with # and empty ones are skipped. A word that is not
  * understood makes the shim write the line to standard error and abort: a test
@@ -56,6 +65,10 @@ enum lie {
     LIE_EXPORT,
     LIE_NO_TAG,
     LIE_FLIP,
+    LIE_SWAP,
+    LIE_KEEP,
+    LIE_HIDE,
+    LIE_LOSE,
 };
 
 /* What has to happen to one call. Waiting, logging and crashing are over. */
@@ -63,6 +76,7 @@ struct fault {
     bool answer; /* with rv */
     bool late;   /* but ask the module first */
     CK_RV rv;
+    bool drop;
     enum lie lie;
     CK_FLAGS flags;
 };

@@ -3,6 +3,7 @@
  * real module directly: their entries of the function list are the module's. */
 #include "hsm/base/check.h"
 
+#include "tests/fault/shim/lies.h"
 #include "tests/fault/shim/rules.h"
 
 #include <dlfcn.h>
@@ -83,12 +84,27 @@ static void forget_sessions(const char *label)
     pthread_mutex_unlock(&sessions.lock);
 }
 
+/* Behind everybody's back: what the others learn is that their sessions are
+ * gone. */
+static void drop_sessions(CK_SESSION_HANDLE session)
+{
+    CK_SESSION_INFO info = {0};
+    if (real->C_GetSessionInfo(session, &info) == CKR_OK) {
+        CK_RV rv = real->C_CloseAllSessions(info.slotID);
+        (void)rv;
+    }
+}
+
 static struct fault meet_session(CK_SESSION_HANDLE session,
                                  const char *function)
 {
     char label[LABEL_BYTES];
     label_of_session(session, label);
-    return rules_meet(label, function);
+    struct fault fault = rules_meet(label, function);
+    if (fault.drop) {
+        drop_sessions(session);
+    }
+    return fault;
 }
 
 static struct fault meet_slot(CK_SLOT_ID slot, const char *function)
@@ -122,26 +138,6 @@ static struct fault meet_slot(CK_SLOT_ID slot, const char *function)
         PASS_ON(fault, real->name arguments);                                  \
     }
 
-#define EXPORTED_BYTES 40
-#define TAG_BYTES      16
-
-static CK_RV lie_about(enum lie lie, CK_RV rv, CK_BYTE *out, CK_ULONG *out_len)
-{
-    if (lie == LIE_FLIP && rv == CKR_OK && out != NULL && *out_len > 0) {
-        out[0] ^= 1;
-    }
-    if (lie == LIE_EXPORT && rv != CKR_OK && *out_len >= EXPORTED_BYTES) {
-        memset(out, 0x5a, EXPORTED_BYTES);
-        *out_len = EXPORTED_BYTES;
-        return CKR_OK;
-    }
-    if (lie == LIE_NO_TAG && rv != CKR_OK && *out_len >= TAG_BYTES) {
-        *out_len -= TAG_BYTES;
-        return CKR_OK;
-    }
-    return rv;
-}
-
 /* Calls with an output that a rule may falsify. */
 #define BY_SESSION_OUT(name, parameters, arguments, out, out_len)              \
     static CK_RV shim_##name parameters                                        \
@@ -164,13 +160,10 @@ BY_SESSION(C_Login,
             CK_ULONG pin_len),
            (session, user, pin, pin_len))
 BY_SESSION(C_Logout, (CK_SESSION_HANDLE session), (session))
-BY_SESSION(C_CreateObject,
-           (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template_,
-            CK_ULONG template_len, CK_OBJECT_HANDLE *object),
-           (session, template_, template_len, object))
-BY_SESSION(C_DestroyObject,
-           (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object),
-           (session, object))
+BY_SESSION(C_SetAttributeValue,
+           (CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+            CK_ATTRIBUTE *template_, CK_ULONG template_len),
+           (session, object, template_, template_len))
 BY_SESSION(C_FindObjectsInit,
            (CK_SESSION_HANDLE session, CK_ATTRIBUTE *template_,
             CK_ULONG template_len),
@@ -188,11 +181,6 @@ BY_SESSION(C_SignInit,
            (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
             CK_OBJECT_HANDLE key),
            (session, mechanism, key))
-BY_SESSION(C_GenerateKey,
-           (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
-            CK_ATTRIBUTE *template_, CK_ULONG template_len,
-            CK_OBJECT_HANDLE *key),
-           (session, mechanism, template_, template_len, key))
 BY_SLOT(C_GetMechanismInfo,
         (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info),
         (slot, type, info))
@@ -242,24 +230,25 @@ static CK_RV shim_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags,
     char label[LABEL_BYTES];
     label_of_slot(slot, label);
     struct fault fault = rules_meet(label, "C_OpenSession");
-    if (fault.answer) {
+    if (fault.answer && !fault.late) {
         return fault.rv;
     }
-    CK_RV rv = real->C_OpenSession(slot, flags, application, notify, session);
-    if (rv == CKR_OK) {
-        note_session(CK_INVALID_HANDLE, *session, label);
+    CK_SESSION_HANDLE made = CK_INVALID_HANDLE;
+    CK_RV rv = real->C_OpenSession(slot, flags, application, notify, &made);
+    if (rv == CKR_OK && !fault.answer) {
+        note_session(CK_INVALID_HANDLE, made, label);
+        *session = made;
     }
-    return rv;
+    return fault.answer ? fault.rv : rv;
 }
 
 static CK_RV shim_C_CloseSession(CK_SESSION_HANDLE session)
 {
     struct fault fault = meet_session(session, "C_CloseSession");
-    if (fault.answer) {
-        return fault.rv;
+    if (!fault.answer || fault.late) {
+        note_session(session, CK_INVALID_HANDLE, "");
     }
-    note_session(session, CK_INVALID_HANDLE, "");
-    return real->C_CloseSession(session);
+    PASS_ON(fault, real->C_CloseSession(session));
 }
 
 static CK_RV shim_C_CloseAllSessions(CK_SLOT_ID slot)
@@ -282,28 +271,57 @@ static CK_RV shim_C_FindObjects(CK_SESSION_HANDLE session,
         *objects_len = 0;
         return CKR_OK;
     }
-    PASS_ON(fault,
-            real->C_FindObjects(session, objects, objects_max, objects_len));
+    if (fault.answer) {
+        PASS_ON(fault, real->C_FindObjects(session, objects, objects_max,
+                                           objects_len));
+    }
+    CK_RV rv = real->C_FindObjects(session, objects, objects_max, objects_len);
+    if (rv == CKR_OK) {
+        lie_leave_out_hidden(objects, objects_len);
+    }
+    return rv;
 }
 
-#define TEMPLATE_MAX 32
-
-/* The same template, but for SENSITIVE and EXTRACTABLE. */
-static CK_ULONG loosen(const CK_ATTRIBUTE *from, CK_ULONG from_len,
-                       CK_ATTRIBUTE *to)
+static CK_RV shim_C_DestroyObject(CK_SESSION_HANDLE session,
+                                  CK_OBJECT_HANDLE object)
 {
-    static CK_BBOOL yes = CK_TRUE;
-    static CK_BBOOL no = CK_FALSE;
-    CHECK(from_len + 2 <= TEMPLATE_MAX);
-    CK_ULONG len = 0;
-    for (CK_ULONG i = 0; i < from_len; i++) {
-        if (from[i].type != CKA_SENSITIVE && from[i].type != CKA_EXTRACTABLE) {
-            to[len++] = from[i];
-        }
+    struct fault fault = meet_session(session, "C_DestroyObject");
+    if (fault.lie == LIE_HIDE) {
+        lie_hide(object);
     }
-    to[len++] = (CK_ATTRIBUTE){CKA_SENSITIVE, &no, sizeof no};
-    to[len++] = (CK_ATTRIBUTE){CKA_EXTRACTABLE, &yes, sizeof yes};
-    return len;
+    if (fault.lie == LIE_KEEP || fault.lie == LIE_HIDE) {
+        return CKR_OK;
+    }
+    PASS_ON(fault, real->C_DestroyObject(session, object));
+}
+
+/* Where a rule says so, points the template at one for a session object. */
+#define LOSE(fault, template, len)                                             \
+    CK_ATTRIBUTE lost_##template[TEMPLATE_MAX];                                \
+    if ((fault).lie == LIE_LOSE) {                                             \
+        (len) = lie_for_session((template), (len), lost_##template);           \
+        (template) = lost_##template;                                          \
+    }
+
+static CK_RV shim_C_GenerateKey(CK_SESSION_HANDLE session,
+                                CK_MECHANISM *mechanism,
+                                CK_ATTRIBUTE *template_, CK_ULONG template_len,
+                                CK_OBJECT_HANDLE *key)
+{
+    struct fault fault = meet_session(session, "C_GenerateKey");
+    LOSE(fault, template_, template_len)
+    PASS_ON(fault, real->C_GenerateKey(session, mechanism, template_,
+                                       template_len, key));
+}
+
+static CK_RV shim_C_CreateObject(CK_SESSION_HANDLE session,
+                                 CK_ATTRIBUTE *template_, CK_ULONG template_len,
+                                 CK_OBJECT_HANDLE *object)
+{
+    struct fault fault = meet_session(session, "C_CreateObject");
+    LOSE(fault, template_, template_len)
+    PASS_ON(fault,
+            real->C_CreateObject(session, template_, template_len, object));
 }
 
 static CK_RV shim_C_GenerateKeyPair(
@@ -312,6 +330,8 @@ static CK_RV shim_C_GenerateKeyPair(
     CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
 {
     struct fault fault = meet_session(session, "C_GenerateKeyPair");
+    LOSE(fault, public_, public_len)
+    LOSE(fault, private_, private_len)
     CK_ATTRIBUTE kept[TEMPLATE_MAX];
     CK_ULONG len = 0;
     CHECK(private_len <= TEMPLATE_MAX);
@@ -334,8 +354,11 @@ static CK_RV shim_C_UnwrapKey(CK_SESSION_HANDLE session,
     struct fault fault = meet_session(session, "C_UnwrapKey");
     CK_ATTRIBUTE loose[TEMPLATE_MAX];
     if (fault.lie == LIE_LOOSE) {
-        template_len = loosen(template_, template_len, loose);
+        template_len = lie_loosened(template_, template_len, loose);
         template_ = loose;
+    }
+    if (fault.lie == LIE_SWAP) {
+        return lie_another_key(real, session, template_, template_len, key);
     }
     PASS_ON(fault,
             real->C_UnwrapKey(session, mechanism, under, wrapped, wrapped_len,
@@ -363,6 +386,7 @@ static CK_RV shim_C_CopyObject(CK_SESSION_HANDLE session,
                                CK_ULONG template_len, CK_OBJECT_HANDLE *copy)
 {
     struct fault fault = meet_session(session, "C_CopyObject");
+    LOSE(fault, template_, template_len)
     PASS_ON(fault,
             real->C_CopyObject(session, object, template_, template_len, copy));
 }
@@ -399,6 +423,7 @@ static void take_over(void)
     list.C_CreateObject = shim_C_CreateObject;
     list.C_CopyObject = shim_C_CopyObject;
     list.C_DestroyObject = shim_C_DestroyObject;
+    list.C_SetAttributeValue = shim_C_SetAttributeValue;
     list.C_GetAttributeValue = shim_C_GetAttributeValue;
     list.C_FindObjectsInit = shim_C_FindObjectsInit;
     list.C_FindObjects = shim_C_FindObjects;
