@@ -7,6 +7,7 @@
 #include "hsm/pkcs11/mechanism.h"
 #include "hsm/pkcs11/missing.h"
 #include "hsm/pkcs11/object.h"
+#include "hsm/pkcs11/public_key.h"
 #include "hsm/pkcs11/repair.h"
 #include "hsm/pkcs11/session_pool.h"
 #include "hsm/pkcs11/slot.h"
@@ -76,6 +77,18 @@ HF_STATUS p11_data_list(struct p11_work *work, const char *label, size_t cap,
     return HF_OK;
 }
 
+static HF_STATUS find_data(struct p11_work *work, const struct token_data *data,
+                           CK_OBJECT_HANDLE handles[DATA_HANDLES_MAX],
+                           size_t *out_count)
+{
+    struct p11_template filter;
+    data_filter(&filter, data->label);
+    p11_add_bytes(&filter, CKA_VALUE, data->value, data->value_len);
+    HF_TRY(p11_session_need(work));
+    return p11_find(work, filter.at, filter.count, handles, DATA_HANDLES_MAX,
+                    out_count);
+}
+
 struct creation {
     const struct token_data *data;
     CK_OBJECT_HANDLE *made;
@@ -93,33 +106,42 @@ static HF_STATUS create_once(struct p11_work *work, void *argument)
     p11_add_bytes(&object, CKA_LABEL, data->label, strlen(data->label));
     p11_add_bytes(&object, CKA_VALUE, data->value, data->value_len);
     HF_TRY(p11_session_need(work));
-    HF_TRY(P11_CALL(work, C_CreateObject, work->session, object.at,
-                    object.count, &creation->made[0]));
-    enum hf_status status = p11_durable(work->token);
-    if (status != HF_OK) {
-        p11_undo(work, creation->made);
+    return P11_CALL(work, C_CreateObject, work->session, object.at,
+                    object.count, &creation->made[0]);
+}
+
+/* It is in the token: a fresh session sees it, and it is on the disk. */
+static HF_STATUS created(struct p11_work *work, void *argument)
+{
+    const struct creation *creation = argument;
+    CK_OBJECT_HANDLE handles[DATA_HANDLES_MAX];
+    size_t count = 0;
+    HF_TRY(find_data(work, creation->data, handles, &count));
+    if (count == 0) {
+        return HF_E_UNREACHABLE;
     }
-    return status;
+    return p11_durable(work->token);
 }
 
 HF_STATUS p11_data_create(struct p11_work *work, const struct token_data *data,
                           CK_OBJECT_HANDLE made[2])
 {
     struct creation creation = {data, made};
-    return p11_run_repaired(work, create_once, &creation);
+    HF_TRY(p11_run_repaired(work, create_once, &creation));
+    p11_session_renew(work);
+    enum hf_status status = p11_run_repaired(work, created, &creation);
+    if (status != HF_OK) {
+        p11_undo(work, made);
+    }
+    return status;
 }
 
 static HF_STATUS destroy_once(struct p11_work *work, void *argument)
 {
     const struct token_data *data = argument;
-    struct p11_template filter;
-    data_filter(&filter, data->label);
-    p11_add_bytes(&filter, CKA_VALUE, data->value, data->value_len);
     CK_OBJECT_HANDLE handles[DATA_HANDLES_MAX];
     size_t count = 0;
-    HF_TRY(p11_session_need(work));
-    HF_TRY(p11_find(work, filter.at, filter.count, handles, HF_COUNT(handles),
-                    &count));
+    HF_TRY(find_data(work, data, handles, &count));
     if (count == 0 && work->token->destroy_failed) {
         return HF_E_UNCONFIRMED;
     }
@@ -133,7 +155,9 @@ static HF_STATUS destroy_once(struct p11_work *work, void *argument)
             return status;
         }
     }
-    return HF_OK;
+    p11_session_renew(work); /* the look that counts is a fresh session's */
+    HF_TRY(find_data(work, data, handles, &count));
+    return count == 0 ? HF_OK : HF_E_UNREACHABLE;
 }
 
 HF_STATUS p11_data_destroy(struct p11_work *work, const struct token_data *data)
@@ -152,7 +176,16 @@ static HF_STATUS sign_on_key(struct p11_work *work,
     HF_TRY(P11_CALL(work, C_SignInit, work->session, &mechanism, key->handle));
     HF_TRY(P11_CALL(work, C_Sign, work->session, sign->digest,
                     sizeof sign->digest, sign->signature, &len));
-    return len == sizeof sign->signature ? HF_OK : HF_E_UNREACHABLE;
+    if (len != sizeof sign->signature) {
+        return HF_E_UNREACHABLE;
+    }
+    /* what nobody can verify must not be anybody's signature */
+    uint8_t spki[HF_SPKI_MAX_BYTES];
+    size_t spki_len = 0;
+    HF_TRY(p11_public_key_of(work, key->handle, &key->key, spki, &spki_len));
+    return p11_verifies((struct bytes){spki, spki_len}, sign)
+               ? HF_OK
+               : HF_E_UNREACHABLE;
 }
 
 static HF_STATUS sign_once(struct p11_work *work, void *argument)

@@ -332,6 +332,35 @@ void p11_undo(struct p11_work *work, const CK_OBJECT_HANDLE made[2])
     }
 }
 
+/* A session that had no part in making it sees the key in the token: a module
+ * that says OK and loses it is found out here. */
+static HF_STATUS is_there(struct p11_work *work, void *argument)
+{
+    const struct generate_step *step = argument;
+    const struct token_generate *generate = step->generate;
+    CK_OBJECT_HANDLE found[P11_MATCHES_MAX];
+    size_t count = 0;
+    HF_TRY(p11_session_need(work));
+    HF_TRY(find_by_id(work, generate->id, generate->id_len, found,
+                      HF_COUNT(found), &count));
+    struct token_key key = {.type = rules[generate->purpose].type,
+                            .id_len = generate->id_len};
+    memcpy(key.id, generate->id, generate->id_len);
+    for (size_t i = 0; i < count; i++) {
+        if (found[i] == step->made[0]) {
+            return p11_report(work, &key, found[i], generate->report);
+        }
+    }
+    return HF_E_UNREACHABLE;
+}
+
+static HF_STATUS confirm(struct p11_work *work, struct generate_step *step)
+{
+    p11_session_renew(work);
+    HF_TRY(p11_run_repaired(work, is_there, step));
+    return p11_durable(work->token);
+}
+
 HF_STATUS p11_generate(struct p11_work *work, struct token_generate *generate,
                        CK_OBJECT_HANDLE made[2])
 {
@@ -340,13 +369,7 @@ HF_STATUS p11_generate(struct p11_work *work, struct token_generate *generate,
     }
     struct generate_step step = {generate, made};
     HF_TRY(p11_run_repaired(work, generate_once, &step));
-    struct token_key key = {.type = rules[generate->purpose].type,
-                            .id_len = generate->id_len};
-    memcpy(key.id, generate->id, generate->id_len);
-    enum hf_status status = p11_report(work, &key, made[0], generate->report);
-    if (status == HF_OK) {
-        status = p11_durable(work->token);
-    }
+    enum hf_status status = confirm(work, &step);
     if (status != HF_OK) {
         p11_undo(work, made);
         return status;
@@ -390,8 +413,7 @@ static HF_STATUS destroy_once(struct p11_work *work, void *argument)
         HF_TRY(p11_missing_confirm(work, key));
     }
     HF_TRY(destroy_found(work, found, count));
-    work->suspect = true; /* the look that counts is a fresh session's */
-    p11_session_end(work);
+    p11_session_renew(work); /* the look that counts is a fresh session's */
     HF_TRY(p11_session_need(work));
     HF_TRY(
         find_by_id(work, key->id, key->id_len, found, HF_COUNT(found), &count));

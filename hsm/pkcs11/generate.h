@@ -7,7 +7,7 @@
 
 #include "hsm/pkcs11/inside.h"
 
-/* p11_generate: fills generate->report.
+/* p11_generate: fills generate->report, as a fresh session sees the key.
  *
  * Gives     made[0..1], the handles of the new objects, as soon as they exist.
  * Returns   HF_OK; HF_E_EXISTS when a key with this id is there; HF_E_IO when

@@ -149,7 +149,10 @@ struct p11_work {
     bool suspect;              /* a call failed: the session is closed,
                                   whatever state the module left it in */
     bool broken;               /* and it was the session's or device's fault */
-    uint64_t generation;       /* as of the attempt's begin */
+    /* what the first of those codes meant that are never about the request: a
+     * probe that met one has not shown that the token lacks anything */
+    enum hf_status trouble;
+    uint64_t generation; /* as of the attempt's begin */
     /* what the module said last, when it was not CKR_OK */
     CK_RV rv;
     enum rv_kind kind;
@@ -169,6 +172,9 @@ static inline enum hf_status p11_result(struct p11_work *work,
     work->function = function;
     work->suspect = true;
     work->broken = work->broken || meaning.broken;
+    if (work->trouble == HF_OK && rv_is_trouble(&meaning)) {
+        work->trouble = meaning.status;
+    }
     return meaning.status;
 }
 

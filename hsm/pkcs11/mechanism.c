@@ -52,6 +52,10 @@ bool p11_mechanism_listed(struct p11_work *work, CK_MECHANISM_TYPE type,
     CK_MECHANISM_INFO info = {0};
     CK_RV rv = token->calls->C_GetMechanismInfo(atomic_load(&token->slot), type,
                                                 &info);
+    if (rv != CKR_MECHANISM_INVALID) {
+        HF_IGNORE(p11_result(work, "C_GetMechanismInfo", rv),
+                  "work->trouble tells a token that could not say");
+    }
     if (out_flags != NULL) {
         *out_flags = rv == CKR_OK ? info.flags : 0;
     }

@@ -262,6 +262,8 @@ HF_STATUS p11_with_key(struct p11_work *work, const struct token_key *key,
         return status;
     }
     p11_key_forget(work->token, key);
+    work->suspect = true; /* the operation may be half begun on this session */
+    p11_session_end(work);
     HF_TRY(p11_key_need(work, key, &found));
     work->kind = RV_FINAL;
     return step(work, &found, argument);

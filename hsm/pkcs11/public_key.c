@@ -6,6 +6,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
@@ -220,4 +221,38 @@ HF_STATUS p11_oaep_encrypt(struct bytes spki, enum token_suite suite,
     }
     *out_len = len;
     return HF_OK;
+}
+
+static void free_signature(ECDSA_SIG **signature)
+{
+    ECDSA_SIG_free(*signature);
+}
+
+/* DER, as OpenSSL wants it: length, or 0. out of 80 bytes. */
+static size_t der_of(const uint8_t signature[64], uint8_t *out)
+{
+    HF_OWNED(free_signature) ECDSA_SIG *pair = ECDSA_SIG_new();
+    HF_OWNED(free_bn) BIGNUM *r = BN_bin2bn(signature, 32, NULL);
+    HF_OWNED(free_bn) BIGNUM *s = BN_bin2bn(signature + 32, 32, NULL);
+    if (pair == NULL || r == NULL || s == NULL ||
+        ECDSA_SIG_set0(pair, r, s) != 1) {
+        return 0;
+    }
+    r = NULL; /* the pair's now */
+    s = NULL;
+    int len = i2d_ECDSA_SIG(pair, &out);
+    return len > 0 ? (size_t)len : 0;
+}
+
+bool p11_verifies(struct bytes spki, const struct token_sign *sign)
+{
+    uint8_t der[80];
+    size_t der_len = der_of(sign->signature, der);
+    HF_OWNED(free_pkey) EVP_PKEY *pkey = read_spki(spki);
+    HF_OWNED(free_context)
+    EVP_PKEY_CTX *context = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
+    return der_len > 0 && context != NULL &&
+           EVP_PKEY_verify_init(context) == 1 &&
+           EVP_PKEY_verify(context, der, der_len, sign->digest,
+                           sizeof sign->digest) == 1;
 }

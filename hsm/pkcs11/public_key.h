@@ -42,3 +42,6 @@ HF_STATUS p11_public_parts(struct bytes spki, struct p11_rsa_parts *out);
  * Returns   HF_OK; HF_E_INVALID; HF_E_INTERNAL. */
 HF_STATUS p11_oaep_encrypt(struct bytes spki, enum token_suite suite,
                            struct bytes plain, uint8_t *out, size_t *out_len);
+
+/* p11_verifies: the signature is one of the digest by the P-256 key. */
+bool p11_verifies(struct bytes spki, const struct token_sign *sign);

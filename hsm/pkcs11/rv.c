@@ -105,6 +105,13 @@ struct rv_meaning rv_meaning(CK_RV rv)
     };
 }
 
+bool rv_is_trouble(const struct rv_meaning *meaning)
+{
+    return meaning->kind != RV_DOUBTFUL &&
+           (meaning->broken || meaning->kind == RV_HANDLE ||
+            meaning->status == HF_E_RESOURCES);
+}
+
 const char *rv_name(CK_RV rv)
 {
     return rv_meaning(rv).name;

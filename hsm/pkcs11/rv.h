@@ -32,5 +32,9 @@ struct rv_meaning {
 /* rv_meaning: never fails; a code that is not in the table is
  * HF_E_UNREACHABLE, known = false. Threads: safe from any thread. */
 struct rv_meaning rv_meaning(CK_RV rv);
+/* rv_is_trouble: the code is never about what was asked for: the same request
+ * may well succeed later. A general error is not among them: some modules have
+ * no other word for "no". */
+bool rv_is_trouble(const struct rv_meaning *meaning);
 /* rv_name: "CKR_..." or "CKR_?" */
 const char *rv_name(CK_RV rv);

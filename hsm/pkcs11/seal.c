@@ -23,6 +23,26 @@ static bool is_current(const struct p11_token *token,
            atomic_load_explicit(&token->generation, memory_order_acquire);
 }
 
+/* What does not open would be a key that nobody gets back: a module that seals
+ * wrongly is found out before its answer is anybody's. */
+static HF_STATUS prove_sealed(struct p11_work *work,
+                              const struct token_aead *aead,
+                              struct bytes sealed)
+{
+    uint8_t opened[HF_SEALED_MAX_BYTES];
+    struct p11_gcm gcm = {.key = p11_object_handle(&aead->key),
+                          .iv = aead->iv,
+                          .aad = aead->aad,
+                          .in = sealed,
+                          .out = opened,
+                          .out_len = sizeof opened};
+    enum hf_status status = p11_gcm_open(work, &gcm);
+    bool same = status == HF_OK &&
+                bytes_equal((struct bytes){opened, gcm.out_len}, aead->in);
+    wipe(opened, sizeof opened);
+    return status != HF_OK || same ? status : HF_E_UNREACHABLE;
+}
+
 static HF_STATUS aead_once(struct p11_work *work, const struct aead_step *step)
 {
     struct token_aead *aead = step->aead;
@@ -35,7 +55,9 @@ static HF_STATUS aead_once(struct p11_work *work, const struct aead_step *step)
                           .out_len = aead->out_cap};
     HF_TRY(step->opening ? p11_gcm_open(work, &gcm) : p11_gcm_seal(work, &gcm));
     aead->out_len = gcm.out_len;
-    return HF_OK;
+    return step->opening
+               ? HF_OK
+               : prove_sealed(work, aead, (struct bytes){gcm.out, gcm.out_len});
 }
 
 /* The generation is looked at after the operation too: had it ended meanwhile,

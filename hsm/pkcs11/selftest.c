@@ -111,11 +111,24 @@ static void template_secret(struct p11_template *to, CK_KEY_TYPE type)
     p11_add_flag(to, CKA_EXTRACTABLE, false);
 }
 
+/* A general error may mean "no" in some modules and trouble in others. Where
+ * the token itself lists what was tried, it means trouble. */
+static void note_doubt(struct selftest *test, enum hf_status status)
+{
+    if (status != HF_OK && test->work->kind == RV_DOUBTFUL &&
+        test->work->trouble == HF_OK) {
+        test->work->trouble = status;
+    }
+}
+
 static void probe_unwrap(struct selftest *test)
 {
     struct p11_template lease;
     p11_template_lease(&lease);
-    bool unwraps = selftest_unwrap(test, &lease, &test->lease) == HF_OK;
+    test->work->kind = RV_FINAL;
+    enum hf_status status = selftest_unwrap(test, &lease, &test->lease);
+    bool unwraps = status == HF_OK;
+    note_doubt(test, status);
     test->work->token->profile.unwrap_to_object = unwraps;
     selftest_found(test, TOKEN_ABILITY_UNWRAP,
                    unwraps ? TOKEN_CAN : TOKEN_CANNOT);
@@ -238,9 +251,11 @@ static HF_STATUS probe_gcm(struct selftest *test)
     if (listed && test->lease == CK_INVALID_HANDLE) {
         return HF_OK; /* no key to try it with */
     }
+    test->work->kind = RV_FINAL;
     enum hf_status status =
         listed ? gcm_agrees(test, test->lease, test->value, sealed)
                : HF_E_UNSUPPORTED;
+    note_doubt(test, status);
     selftest_found(test, TOKEN_ABILITY_GCM,
                    status == HF_OK ? TOKEN_CAN : TOKEN_CANNOT);
     if (status == HF_E_BAD_BLOB) {
@@ -309,7 +324,12 @@ static void probe_kwp(struct selftest *test)
         }
         if (!testable) {
             selftest_found(test, TOKEN_ABILITY_KWP, TOKEN_UNTRIED);
-        } else if (kwp_agrees(test, numbers[i]) == HF_OK) {
+            continue;
+        }
+        test->work->kind = RV_FINAL;
+        enum hf_status status = kwp_agrees(test, numbers[i]);
+        note_doubt(test, status);
+        if (status == HF_OK) {
             token->kwp = numbers[i];
             token->profile.aes_kwp = true;
             test->findings->kwp = numbers[i];
@@ -419,12 +439,19 @@ HF_STATUS p11_selftest(struct p11_work *work, struct pkcs11_refusal *refusal,
                             .findings = findings != NULL ? findings : &own,
                             .whole = findings != NULL};
     HF_TRY(p11_session_need(work));
+    work->trouble = HF_OK;
     enum hf_status status = run(&test);
+    enum hf_status trouble = test.whole ? HF_OK : work->trouble;
     if (status == HF_OK && test.whole) {
         selftest_import(&test);
         selftest_wrap_out(&test);
     }
     selftest_pair_end(&test);
+    if (status == HF_OK || status == HF_E_UNSUPPORTED) {
+        /* what was found lacking may be there once the trouble is over; a
+         * profile is kept for as long as the token is open */
+        status = trouble != HF_OK ? trouble : status;
+    }
     wipe(test.value, sizeof test.value);
     work->suspect = true; /* closing it destroys all that was made on it */
     p11_session_end(work);

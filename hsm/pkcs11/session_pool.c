@@ -150,6 +150,13 @@ void p11_sessions_close_idle(struct p11_token *token)
     }
 }
 
+void p11_session_renew(struct p11_work *work)
+{
+    work->suspect = true;
+    p11_session_end(work);
+    p11_sessions_close_idle(work->token);
+}
+
 enum anchor_choice { ANCHOR_READY, ANCHOR_TO_OPEN, ANCHOR_NONE };
 
 /* Under token->lock. */

@@ -32,6 +32,10 @@ HF_STATUS p11_session_get(struct p11_work *work);
 /* p11_session_end: gives work->session back, or closes it when suspect. */
 void p11_session_end(struct p11_work *work);
 
+/* p11_session_renew: work->session is closed; the next one is fresh, as long as
+ * no idle one is older than this: those are closed too. */
+void p11_session_renew(struct p11_work *work);
+
 /* p11_keeper_need: the keeper is open afterwards; one that is not alive is
  * replaced. Takes: single flight, as p11_login. */
 HF_STATUS p11_keeper_need(struct p11_work *work);
