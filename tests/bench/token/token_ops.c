@@ -1,15 +1,20 @@
-/* token_ops: what a bare token does a second in this process, straight through
- * the module and through the port, on one machine in one run.
+/* token_ops: what a bare token does a second, straight through the module,
+ * through the port in this process, and through a worker process, on one
+ * machine in one run.
  *
  * Prints one JSON object; for each of these, NAME_per_s and NAME_cpu_us (of all
- * threads, the submitter's too):
+ * threads, the submitter's and the worker's too):
  *   open_direct        AES-GCM open of 32 bytes under a session key, one
- * thread, C_DecryptInit and C_Decrypt in a loop open_port_1        the same by
- * the port, one outstanding at a time open_port_16       16 submitted together,
- * the next 16 when all are answered open_port_64       and 64
+ *                      thread, C_DecryptInit and C_Decrypt in a loop
+ *   open_port_1        the same by the port, one outstanding at a time
+ *   open_port_16       16 submitted together, the next 16 when all are answered
+ *   open_port_64       and 64
+ *   open_worker_N      as open_port_N, the token in a process of its own
  *   unwrap_3072_direct RSA-3072 OAEP, C_UnwrapKey and C_DestroyObject
  *   unwrap_3072_port   UNWRAP and FORGET, one outstanding at a time
- * and open_port_cost_us: open_port_64_cpu_us less open_direct_cpu_us.
+ *   unwrap_3072_worker the same in a process of its own
+ * and open_port_cost_us: open_port_64_cpu_us less open_direct_cpu_us;
+ * open_worker_ratio_N: open_worker_N_cpu_us by open_port_N_cpu_us.
  */
 #include "hsm/base/check.h"
 
@@ -18,6 +23,7 @@
 #include "hsm/pkcs11/public_key.h"
 
 #include "tests/support/softhsm.h"
+#include "tests/support/spawned_worker.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -31,6 +37,7 @@
 
 struct bench {
     struct token token;
+    pid_t worker; /* 0: the token is in this process */
     struct token_key_report root;
     uint8_t blob[HF_RSA_MAX_BYTES];
     size_t blob_len;
@@ -55,23 +62,34 @@ static double seconds_of(clockid_t clock)
 }
 
 /* Operations a second, and processor time for each: of all threads of this
- * process, so that it holds on a busy machine too. */
+ * process and of the worker, so that it holds on a busy machine too. */
 struct speed {
     double per_s;
     double cpu_us;
 };
 
 struct stopwatch {
+    clockid_t worker; /* CLOCK_PROCESS_CPUTIME_ID: none */
     double began_s;
     double began_cpu_s;
 };
 
-static struct stopwatch stopwatch_start(void)
+static double cpu_seconds(clockid_t worker)
 {
-    return (struct stopwatch){
-        .began_s = seconds_of(CLOCK_MONOTONIC),
-        .began_cpu_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID),
-    };
+    double own = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    return worker == CLOCK_PROCESS_CPUTIME_ID ? own : own + seconds_of(worker);
+}
+
+static struct stopwatch stopwatch_start(pid_t worker)
+{
+    struct stopwatch watch = {.worker = CLOCK_PROCESS_CPUTIME_ID};
+    if (worker != 0 && clock_getcpuclockid(worker, &watch.worker) != 0) {
+        fputs("token_ops: no clock of the worker\n", stderr);
+        exit(1);
+    }
+    watch.began_s = seconds_of(CLOCK_MONOTONIC);
+    watch.began_cpu_s = cpu_seconds(watch.worker);
+    return watch;
 }
 
 static bool is_running(const struct stopwatch *watch)
@@ -82,7 +100,7 @@ static bool is_running(const struct stopwatch *watch)
 static struct speed stopwatch_stop(const struct stopwatch *watch, size_t done)
 {
     double took_s = seconds_of(CLOCK_MONOTONIC) - watch->began_s;
-    double cpu_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - watch->began_cpu_s;
+    double cpu_s = cpu_seconds(watch->worker) - watch->began_cpu_s;
     return (struct speed){
         .per_s = (double)done / took_s,
         .cpu_us = cpu_s * 1e6 / (double)done,
@@ -109,7 +127,7 @@ static void arrive(struct token_request *request)
 static void open_batch(const struct bench *bench, size_t batch)
 {
     struct token_request requests[BATCH_MAX];
-    struct token_request *pointers[BATCH_MAX];
+    struct token_request *pointers[BATCH_MAX] = {NULL};
     uint8_t out[BATCH_MAX][HF_SEALED_MAX_BYTES];
     struct gather gather = {.lock = PTHREAD_MUTEX_INITIALIZER,
                             .all = PTHREAD_COND_INITIALIZER,
@@ -140,7 +158,7 @@ static void open_batch(const struct bench *bench, size_t batch)
 
 static struct speed open_by_port(const struct bench *bench, size_t batch)
 {
-    struct stopwatch watch = stopwatch_start();
+    struct stopwatch watch = stopwatch_start(bench->worker);
     size_t done = 0;
     while (is_running(&watch)) {
         open_batch(bench, batch);
@@ -163,7 +181,7 @@ static struct token_object unwrap(const struct bench *bench)
 
 static struct speed unwrap_by_port(struct bench *bench)
 {
-    struct stopwatch watch = stopwatch_start();
+    struct stopwatch watch = stopwatch_start(bench->worker);
     size_t done = 0;
     while (is_running(&watch)) {
         struct token_object object = unwrap(bench);
@@ -230,7 +248,7 @@ static struct speed open_direct(const struct direct *direct,
                          .ulIvBits = sizeof iv * 8,
                          .ulTagBits = HF_GCM_TAG_BYTES * 8};
     CK_MECHANISM mechanism = {CKM_AES_GCM, &gcm, sizeof gcm};
-    struct stopwatch watch = stopwatch_start();
+    struct stopwatch watch = stopwatch_start(0);
     size_t done = 0;
     while (is_running(&watch)) {
         for (size_t i = 0; i < BATCH_MAX; i++) {
@@ -268,7 +286,7 @@ static struct speed unwrap_direct(const struct direct *direct,
         {CKA_EXTRACTABLE, &no,     sizeof no    },
         {CKA_DECRYPT,     &yes,    sizeof yes   },
     };
-    struct stopwatch watch = stopwatch_start();
+    struct stopwatch watch = stopwatch_start(0);
     size_t done = 0;
     while (is_running(&watch)) {
         CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
@@ -305,9 +323,10 @@ static void make_root(struct bench *bench)
     bench->object = unwrap(bench);
 }
 
-static void bench_start(struct bench *bench, const struct softhsm *softhsm)
+/* In this process, and in the worker's. */
+static HF_STATUS open_token(const char *sync_path, size_t queue_max,
+                            struct token *out)
 {
-    static const uint8_t key[HF_KEY_BYTES] = {1, 2, 3};
     struct secret *pin = NULL;
     struct pkcs11_refusal refusal;
     need(secret_new(6, &pin), "pin");
@@ -316,10 +335,32 @@ static void bench_start(struct bench *bench, const struct softhsm *softhsm)
                                        .label = "bench",
                                        .pin = pin,
                                        .sync = PKCS11_SYNC_SYNCFS,
-                                       .sync_path = softhsm->tokens,
+                                       .sync_path = sync_path,
+                                       .queue_max = (uint32_t)queue_max,
                                        .clock = clock_system()};
-    need(pkcs11_open(&settings, &bench->token, &refusal), refusal.text);
+    enum hf_status status = pkcs11_open(&settings, out, &refusal);
+    if (status != HF_OK) {
+        fprintf(stderr, "token_ops: %s\n", refusal.text);
+    }
     secret_free(pin);
+    return status;
+}
+
+/* The same token and root, a session key of its own. */
+static void worker_start(struct bench *worker, const struct bench *bench,
+                         const struct softhsm *softhsm)
+{
+    const struct spawned_settings settings = {.what = softhsm->tokens};
+    *worker = *bench;
+    need(spawned_worker_open(&settings, &worker->token), "worker");
+    worker->worker = spawned_worker_pid(&worker->token);
+    worker->object = unwrap(worker);
+}
+
+static void bench_start(struct bench *bench, const struct softhsm *softhsm)
+{
+    static const uint8_t key[HF_KEY_BYTES] = {1, 2, 3};
+    need(open_token(softhsm->tokens, 0, &bench->token), "open");
     make_root(bench);
     struct token_request seal = {
         .op = TOKEN_OP_SEAL,
@@ -340,33 +381,70 @@ static void print_speed(const char *before, const char *name,
            speed->per_s, name, speed->cpu_us);
 }
 
-int main(void)
+static void print_ratio(const char *name, const struct speed *worker,
+                        const struct speed *port)
+{
+    printf(", \"%s\": %.2f", name, worker->cpu_us / port->cpu_us);
+}
+
+/* Interleaved, so that what else the machine does meets both. */
+static void compare_opens(const struct bench *bench, const struct bench *worker,
+                          double straight_cpu_us)
+{
+    static const struct {
+        size_t batch;
+        const char *port;
+        const char *worker;
+        const char *ratio;
+    } rounds[] = {
+        {1,  "open_port_1",  "open_worker_1",  "open_worker_ratio_1" },
+        {16, "open_port_16", "open_worker_16", "open_worker_ratio_16"},
+        {64, "open_port_64", "open_worker_64", "open_worker_ratio_64"},
+    };
+    for (size_t i = 0; i < HF_COUNT(rounds); i++) {
+        struct speed here = open_by_port(bench, rounds[i].batch);
+        struct speed there = open_by_port(worker, rounds[i].batch);
+        print_speed(", ", rounds[i].port, &here);
+        print_speed(", ", rounds[i].worker, &there);
+        print_ratio(rounds[i].ratio, &there, &here);
+        if (rounds[i].batch == BATCH_MAX) {
+            printf(", \"open_port_cost_us\": %.2f",
+                   here.cpu_us - straight_cpu_us);
+        }
+    }
+}
+
+int main(int argc, char **argv)
 {
     static struct bench bench;
+    static struct bench in_worker;
     struct softhsm softhsm;
     struct direct direct = {.module = NULL};
+    int worker = spawned_worker_main(argc, argv, open_token);
+    if (worker >= 0) {
+        return worker;
+    }
     need(secret_heap_start(1 << 18), "secret heap");
     need(softhsm_start(&softhsm), "SoftHSM");
     need(softhsm_add_token(&softhsm, "bench", "123456", "654321"), "token");
     bench_start(&bench, &softhsm);
+    worker_start(&in_worker, &bench, &softhsm);
     direct_start(&direct, &bench);
 
     struct speed straight = open_direct(&direct, &bench);
-    struct speed one = open_by_port(&bench, 1);
-    struct speed sixteen = open_by_port(&bench, 16);
-    struct speed full = open_by_port(&bench, 64);
+    print_speed("{", "open_direct", &straight);
+    compare_opens(&bench, &in_worker, straight.cpu_us);
     struct speed root_straight = unwrap_direct(&direct, &bench);
     struct speed root = unwrap_by_port(&bench);
-    print_speed("{", "open_direct", &straight);
-    print_speed(", ", "open_port_1", &one);
-    print_speed(", ", "open_port_16", &sixteen);
-    print_speed(", ", "open_port_64", &full);
+    struct speed root_worker = unwrap_by_port(&in_worker);
     print_speed(", ", "unwrap_3072_direct", &root_straight);
     print_speed(", ", "unwrap_3072_port", &root);
-    printf(", \"open_port_cost_us\": %.2f}\n", full.cpu_us - straight.cpu_us);
+    print_speed(", ", "unwrap_3072_worker", &root_worker);
+    printf("}\n");
 
     must(direct.calls->C_CloseSession(direct.session), "close");
     p11_module_release(direct.module);
+    token_close(&in_worker.token);
     token_close(&bench.token);
     softhsm_stop(&softhsm);
     return 0;
