@@ -1,0 +1,290 @@
+/* The worker's own end: what it refuses, how it ends, and that it keeps no key
+ * that went through its hands. */
+#include "hsm/base/check.h"
+
+#include "hsm/worker/frame.h"
+#include "hsm/worker/hello.h"
+#include "hsm/worker/serve.h"
+#include "hsm/worker/serve_desk.h"
+
+#include "tests/fakes/token_fake.h"
+#include "tests/support/unit.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BOUND 4
+
+/* --- a worker on a thread ------------------------------------------------- */
+
+struct worker {
+    pthread_t thread;
+    int socket; /* the worker's */
+    int peer;   /* ours */
+    struct token token;
+    struct token_fake *fake;
+    enum hf_status ended;
+};
+
+static uint8_t packet[FRAME_PACKET_MAX + 64];
+
+static void *serve(void *argument)
+{
+    struct worker *worker = argument;
+    worker->ended = worker_serve(worker->socket, 9, BOUND, &worker->token);
+    return NULL;
+}
+
+static void worker_start(struct worker *worker)
+{
+    const struct token_fake_settings settings = {.label = "served"};
+    struct worker_hello hello;
+    int ends[2];
+    assert_ok(token_fake_new(&settings, &worker->token, &worker->fake));
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    worker->socket = ends[0];
+    worker->peer = ends[1];
+    assert_int_equal(pthread_create(&worker->thread, NULL, serve, worker), 0);
+    ssize_t len = recv(worker->peer, packet, FRAME_PACKET_MAX, 0);
+    assert_true(len > 0);
+    assert_ok(hello_decode((struct bytes){packet, (size_t)len}, &hello));
+    assert_int_equal(hello.worker, 9);
+    assert_int_equal(hello.queue_max, BOUND);
+    assert_string_equal(hello.profile.label, "served");
+}
+
+static void worker_join(struct worker *worker, enum hf_status expected)
+{
+    uint8_t byte = 0;
+    pthread_join(worker->thread, NULL);
+    assert_status(worker->ended, expected);
+    assert_null(worker->token.port); /* closed */
+    while (recv(worker->peer, packet, sizeof packet, 0) > 0) {
+    }
+    assert_true(recv(worker->peer, &byte, 1, 0) <= 0);
+    close(worker->peer);
+}
+
+static struct frame_writer begin(void)
+{
+    return frame_begin(packet, FRAME_REQUESTS);
+}
+
+static void put_health(struct frame_writer *writer, uint64_t number)
+{
+    const struct token_request health = {.op = TOKEN_OP_HEALTH};
+    assert_ok(frame_request_put(writer, number, &health));
+}
+
+static void send_bytes(const struct worker *worker, size_t len)
+{
+    assert_int_equal(send(worker->peer, packet, len, MSG_NOSIGNAL), len);
+}
+
+/* The next answer, one a packet or not. */
+static size_t read_answers(const struct worker *worker)
+{
+    struct frame_reader reader;
+    ssize_t len = recv(worker->peer, packet, FRAME_PACKET_MAX, 0);
+    assert_true(len > 0);
+    assert_ok(frame_open((struct bytes){packet, (size_t)len}, FRAME_REPLIES,
+                         &reader));
+    return reader.left;
+}
+
+static void ends_with_the_other_end(void **state)
+{
+    struct worker worker;
+    (void)state;
+    worker_start(&worker);
+    struct frame_writer writer = begin();
+    put_health(&writer, 1);
+    put_health(&writer, 2);
+    send_bytes(&worker, frame_end(&writer));
+    for (size_t seen = 0; seen < 2;) {
+        seen += read_answers(&worker);
+    }
+    shutdown(worker.peer, SHUT_RDWR);
+    worker_join(&worker, HF_OK);
+}
+
+/* What is in the token when the other end goes is not answered, and nothing of
+ * it is touched afterwards. */
+static void ends_with_requests_in_the_token(void **state)
+{
+    struct worker worker;
+    (void)state;
+    worker_start(&worker);
+    token_fake_hold(worker.fake, TOKEN_OP_HEALTH);
+    struct frame_writer writer = begin();
+    for (uint64_t i = 0; i < BOUND; i++) {
+        put_health(&writer, i);
+    }
+    send_bytes(&worker, frame_end(&writer));
+    assert_true(
+        token_fake_wait_held(worker.fake, TOKEN_OP_HEALTH, BOUND, 20000));
+    close(worker.peer);
+    pthread_join(worker.thread, NULL);
+    assert_ok(worker.ended);
+}
+
+typedef size_t rubbish_fn(void);
+
+static size_t more_than_it_takes(void)
+{
+    struct frame_writer writer = begin();
+    for (uint64_t i = 0; i <= BOUND; i++) {
+        put_health(&writer, i);
+    }
+    return frame_end(&writer);
+}
+
+static size_t cut_short(void)
+{
+    struct frame_writer writer = begin();
+    put_health(&writer, 1);
+    put_health(&writer, 2);
+    return frame_end(&writer) - 1;
+}
+
+static size_t followed_by_more(void)
+{
+    struct frame_writer writer = begin();
+    put_health(&writer, 1);
+    packet[frame_end(&writer)] = 0;
+    return writer.bytes.len + 1;
+}
+
+static size_t replies(void)
+{
+    struct frame_writer writer = begin();
+    put_health(&writer, 1);
+    packet[1] = FRAME_REPLIES;
+    return frame_end(&writer);
+}
+
+static size_t too_long(void)
+{
+    cut_short();
+    return FRAME_PACKET_MAX + 1;
+}
+
+static size_t one_byte(void)
+{
+    return 1;
+}
+
+/* Nothing of a packet that cannot be reaches the token. */
+static void rubbish_ends_it(void **state)
+{
+    static rubbish_fn *const cases[] = {more_than_it_takes, cut_short,
+                                        followed_by_more,   replies,
+                                        too_long,           one_byte};
+    (void)state;
+    for (size_t i = 0; i < HF_COUNT(cases); i++) {
+        struct worker worker;
+        worker_start(&worker);
+        send_bytes(&worker, cases[i]());
+        worker_join(&worker, HF_E_CORRUPT);
+    }
+}
+
+static void refusals_say_why(void **state)
+{
+    struct worker_hello hello;
+    int ends[2];
+    char why[600];
+    (void)state;
+    memset(why, 'w', sizeof why - 1);
+    why[sizeof why - 1] = '\0';
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    assert_ok(worker_refuse(ends[0], 4, HF_E_UNSUPPORTED, why));
+    ssize_t len = recv(ends[1], packet, FRAME_PACKET_MAX, 0);
+    assert_true(len > 0);
+    assert_ok(hello_decode((struct bytes){packet, (size_t)len}, &hello));
+    assert_status(hello.status, HF_E_UNSUPPORTED);
+    assert_int_equal(strlen(hello.why), 255);
+    assert_int_equal(recv(ends[1], packet, 1, 0), 0);
+    close(ends[1]);
+}
+
+/* --- what is kept --------------------------------------------------------- */
+
+static bool holds(const void *memory, size_t len, struct bytes what)
+{
+    return memmem(memory, len, what.data, what.len) != NULL;
+}
+
+/* A key that is opened, sealed or decrypted goes through the entry and the
+ * packet, and is in neither afterwards. */
+static void keys_are_wiped(void **state)
+{
+    static const enum token_op ops[] = {TOKEN_OP_OPEN, TOKEN_OP_SEAL,
+                                        TOKEN_OP_DECRYPT};
+    static const uint8_t bytes[HF_KEY_BYTES] =
+        "a key of thirty-two bytes, this";
+    const struct bytes key = BYTES_OF(bytes);
+    const struct token_fake_settings settings = {.label = "served"};
+    struct token_fake *fake = NULL;
+    struct token token;
+    struct serve_desk desk;
+    int ends[2];
+    (void)state;
+    assert_ok(token_fake_new(&settings, &token, &fake));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    assert_ok(serve_desk_init(&desk, ends[0], &token, BOUND));
+    for (size_t i = 0; i < HF_COUNT(ops); i++) {
+        struct serve_desk_entry *entry = serve_desk_take(&desk, ops[i]);
+        struct token_request *request = &entry->request;
+        *request = (struct token_request){.op = ops[i]};
+        if (ops[i] == TOKEN_OP_DECRYPT) {
+            assert_ok(secret_new(key.len, &request->u.unwrap.secret));
+            memcpy(secret_writable(request->u.unwrap.secret), bytes, key.len);
+        } else {
+            memcpy(entry->room.u.data.out, bytes, key.len);
+            memcpy(entry->room.u.data.in, bytes, key.len);
+            request->u.aead.out = entry->room.u.data.out;
+            request->u.aead.out_len = key.len;
+            request->u.aead.in = (struct bytes){
+                entry->room.u.data.in,
+                ops[i] == TOKEN_OP_OPEN ? key.len + HF_GCM_TAG_BYTES : key.len};
+            if (ops[i] == TOKEN_OP_OPEN) {
+                memset(entry->room.u.data.in, 0, key.len);
+            } else {
+                memset(entry->room.u.data.out, 0, key.len);
+                request->u.aead.out_len = key.len + HF_GCM_TAG_BYTES;
+            }
+        }
+        serve_desk_done(request);
+        ssize_t len = recv(ends[1], packet, FRAME_PACKET_MAX, 0);
+        assert_true(len > 0);
+        /* it did go over, and nothing of it stayed */
+        assert_int_equal(holds(packet, (size_t)len, key),
+                         ops[i] != TOKEN_OP_SEAL);
+        assert_false(holds(desk.out, FRAME_PACKET_MAX, key));
+        assert_false(
+            holds(desk.entries, 2 * BOUND * sizeof *desk.entries, key));
+    }
+    serve_desk_free(&desk);
+    token_close(&token);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_with_the_other_end),
+        cmocka_unit_test(ends_with_requests_in_the_token),
+        cmocka_unit_test(rubbish_ends_it),
+        cmocka_unit_test(refusals_say_why),
+        cmocka_unit_test(keys_are_wiped),
+    };
+    if (secret_heap_start(1 << 18) != HF_OK) {
+        return 1;
+    }
+    return cmocka_run_group_tests_name("worker_serve", tests, NULL, NULL);
+}
