@@ -3,6 +3,7 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/own.h"
 
+#include "hsm/pkcs11/admin_inside.h"
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/rv.h"
 #include "hsm/pkcs11/slot.h"
@@ -15,8 +16,8 @@
 #define FIND_AT_ONCE  64
 #define OBJECTS_ROUND 4096 /* times FIND_AT_ONCE objects: far too many */
 
-__attribute__((format(printf, 3, 4))) static void
-refuse(struct pkcs11_refusal *refusal, CK_RV rv, const char *format, ...)
+void admin_refuse(struct pkcs11_refusal *refusal, CK_RV rv, const char *format,
+                  ...)
 {
     va_list args;
     va_start(args, format);
@@ -30,13 +31,13 @@ refuse(struct pkcs11_refusal *refusal, CK_RV rv, const char *format, ...)
     refusal->rv = rv;
 }
 
-static HF_STATUS module_open(const char *path, struct p11_module **out_module,
-                             struct pkcs11_refusal *refusal)
+HF_STATUS admin_module(const char *path, struct p11_module **out_module,
+                       struct pkcs11_refusal *refusal)
 {
     CK_RV rv = CKR_OK;
     enum hf_status status = p11_module_open(path, out_module, &rv);
     if (status != HF_OK) {
-        refuse(refusal, rv, "the PKCS#11 module %s cannot be used", path);
+        admin_refuse(refusal, rv, "the PKCS#11 module %s cannot be used", path);
     }
     return status;
 }
@@ -54,7 +55,7 @@ static HF_STATUS slots_list(CK_FUNCTION_LIST *calls,
         rv = calls->C_GetSlotList(CK_TRUE, slots, &count);
     }
     if (rv != CKR_OK) {
-        refuse(refusal, rv, "the module does not list its slots");
+        admin_refuse(refusal, rv, "the module does not list its slots");
         return rv_meaning(rv).status;
     }
     *out_count = count;
@@ -70,6 +71,9 @@ static void info_read(const CK_TOKEN_INFO *from, const CK_SLOT_INFO *slot,
         .pin_count_low = (from->flags & CKF_USER_PIN_COUNT_LOW) != 0,
         .pin_final_try = (from->flags & CKF_USER_PIN_FINAL_TRY) != 0,
         .pin_locked = (from->flags & CKF_USER_PIN_LOCKED) != 0,
+        .so_pin_locked = (from->flags & CKF_SO_PIN_LOCKED) != 0,
+        .write_protected = (from->flags & CKF_WRITE_PROTECTED) != 0,
+        .own_path = (from->flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0,
         .hardware_slot = (slot->flags & CKF_HW_SLOT) != 0,
     };
     p11_text_of(from->label, sizeof from->label, out->label);
@@ -100,7 +104,7 @@ HF_STATUS pkcs11_tokens(const char *module_path,
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG slot_count = 0;
     size_t count = 0;
-    HF_TRY(module_open(module_path, &module, out_refusal));
+    HF_TRY(admin_module(module_path, &module, out_refusal));
     CK_FUNCTION_LIST *calls = p11_module_calls(module);
     HF_TRY(slots_list(calls, slots, &slot_count, out_refusal));
     for (CK_ULONG i = 0; i < slot_count; i++) {
@@ -110,8 +114,8 @@ HF_STATUS pkcs11_tokens(const char *module_path,
             continue;
         }
         if (count == cap) {
-            refuse(out_refusal, CKR_OK, "the module has more than %zu tokens",
-                   cap);
+            admin_refuse(out_refusal, CKR_OK,
+                         "the module has more than %zu tokens", cap);
             return HF_E_LIMIT;
         }
         infos[count] = info;
@@ -147,8 +151,9 @@ static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls, const char *label,
         }
     }
     if (!free_found) {
-        refuse(refusal, CKR_OK,
-               "the module has no free slot: add one with the vendor's tool");
+        admin_refuse(
+            refusal, CKR_OK,
+            "the module has no free slot: add one with the vendor's tool");
         return HF_E_NOT_FOUND;
     }
     return HF_OK;
@@ -157,10 +162,11 @@ static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls, const char *label,
 /* No limits said (0, or unavailable) is no limit. */
 static bool pin_fits(const CK_TOKEN_INFO *token, const struct secret *pin)
 {
-    size_t len = secret_len(pin);
+    size_t len = pin == NULL ? 0 : secret_len(pin);
     bool bounded = token->ulMaxPinLen > 0 &&
                    token->ulMaxPinLen != CK_UNAVAILABLE_INFORMATION;
-    return !bounded || (len >= token->ulMinPinLen && len <= token->ulMaxPinLen);
+    return pin == NULL || !bounded ||
+           (len >= token->ulMinPinLen && len <= token->ulMaxPinLen);
 }
 
 static HF_STATUS inputs_check(const struct pkcs11_token_init *how,
@@ -169,22 +175,28 @@ static HF_STATUS inputs_check(const struct pkcs11_token_init *how,
 {
     size_t label_len = strlen(how->label);
     if (label_len == 0 || label_len > sizeof token->label) {
-        refuse(refusal, CKR_OK, "a token's label has 1 to %zu bytes",
-               sizeof token->label);
+        admin_refuse(refusal, CKR_OK, "a token's label has 1 to %zu bytes",
+                     sizeof token->label);
         return HF_E_INVALID;
     }
     if (!pin_fits(token, how->so_pin) || !pin_fits(token, how->pin)) {
-        refuse(refusal, CKR_OK, "this token takes PINs of %lu to %lu bytes",
-               token->ulMinPinLen, token->ulMaxPinLen);
+        admin_refuse(refusal, CKR_OK,
+                     "this token takes PINs of %lu to %lu bytes",
+                     token->ulMinPinLen, token->ulMaxPinLen);
         return HF_E_INVALID;
     }
     return HF_OK;
 }
 
 /* The module's functions take what they only read without const. */
-static CK_UTF8CHAR *pin_text(const struct secret *pin)
+CK_UTF8CHAR *admin_pin(const struct secret *pin)
 {
-    return (CK_UTF8CHAR *)(uintptr_t)secret_bytes(pin);
+    return pin == NULL ? NULL : (CK_UTF8CHAR *)(uintptr_t)secret_bytes(pin);
+}
+
+CK_ULONG admin_pin_len(const struct secret *pin)
+{
+    return pin == NULL ? 0 : secret_len(pin);
 }
 
 static HF_STATUS token_name(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
@@ -194,10 +206,10 @@ static HF_STATUS token_name(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
     CK_UTF8CHAR label[sizeof((CK_TOKEN_INFO *)0)->label];
     memset(label, ' ', sizeof label);
     memcpy(label, how->label, strlen(how->label));
-    CK_RV rv = calls->C_InitToken(slot, pin_text(how->so_pin),
-                                  secret_len(how->so_pin), label);
+    CK_RV rv = calls->C_InitToken(slot, admin_pin(how->so_pin),
+                                  admin_pin_len(how->so_pin), label);
     if (rv != CKR_OK) {
-        refuse(refusal, rv, "the free slot cannot be initialised");
+        admin_refuse(refusal, rv, "the free slot cannot be initialised");
         return rv_meaning(rv).status;
     }
     return HF_OK;
@@ -207,15 +219,17 @@ static HF_STATUS pin_set_in(CK_FUNCTION_LIST *calls, CK_SESSION_HANDLE session,
                             const struct pkcs11_token_init *how,
                             struct pkcs11_refusal *refusal)
 {
-    CK_RV rv = calls->C_Login(session, CKU_SO, pin_text(how->so_pin),
-                              secret_len(how->so_pin));
+    CK_RV rv = calls->C_Login(session, CKU_SO, admin_pin(how->so_pin),
+                              admin_pin_len(how->so_pin));
     if (rv != CKR_OK) {
-        refuse(refusal, rv, "the token refuses the security officer's PIN");
+        admin_refuse(refusal, rv,
+                     "the token refuses the security officer's PIN");
         return rv_meaning(rv).status;
     }
-    rv = calls->C_InitPIN(session, pin_text(how->pin), secret_len(how->pin));
+    rv =
+        calls->C_InitPIN(session, admin_pin(how->pin), admin_pin_len(how->pin));
     if (rv != CKR_OK) {
-        refuse(refusal, rv, "the user PIN cannot be set");
+        admin_refuse(refusal, rv, "the user PIN cannot be set");
         return rv_meaning(rv).status;
     }
     return HF_OK;
@@ -230,13 +244,13 @@ static HF_STATUS pin_set(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
     CK_RV rv = calls->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION,
                                     NULL, NULL, &session);
     if (rv != CKR_OK) {
-        refuse(refusal, rv, "the new token opens no session");
+        admin_refuse(refusal, rv, "the new token opens no session");
         return rv_meaning(rv).status;
     }
     enum hf_status status = pin_set_in(calls, session, how, refusal);
     rv = calls->C_CloseSession(session);
     if (status == HF_OK && rv != CKR_OK) {
-        refuse(refusal, rv, "the new token does not close its session");
+        admin_refuse(refusal, rv, "the new token does not close its session");
         status = rv_meaning(rv).status;
     }
     return status;
@@ -249,27 +263,27 @@ HF_STATUS pkcs11_token_initialise(const struct pkcs11_token_init *how,
     HF_OWNED(p11_module_releasep) struct p11_module *module = NULL;
     CK_SLOT_ID slot = 0;
     CK_TOKEN_INFO token = {0};
-    HF_TRY(module_open(how->module_path, &module, out_refusal));
+    HF_TRY(admin_module(how->module_path, &module, out_refusal));
     CK_FUNCTION_LIST *calls = p11_module_calls(module);
     HF_TRY(slot_choose(calls, how->label, &slot, &token, out_refusal));
     HF_TRY(inputs_check(how, &token, out_refusal));
     if ((token.flags & CKF_TOKEN_INITIALIZED) == 0) {
         HF_TRY(token_name(calls, slot, how, out_refusal));
     } else if ((token.flags & CKF_USER_PIN_INITIALIZED) != 0) {
-        refuse(out_refusal, CKR_OK,
-               "a token with this label is initialised already");
+        admin_refuse(out_refusal, CKR_OK,
+                     "a token with this label is initialised already");
         return HF_E_EXISTS;
     }
     HF_TRY(pin_set(calls, slot, how, out_refusal));
     if (!slot_info(calls, slot, &token, out_info)) {
-        refuse(out_refusal, CKR_OK, "the new token does not answer");
+        admin_refuse(out_refusal, CKR_OK, "the new token does not answer");
         return HF_E_UNREACHABLE;
     }
     return HF_OK;
 }
 
-static HF_STATUS slot_of(CK_FUNCTION_LIST *calls, const char *label,
-                         const char *serial, CK_SLOT_ID *out_slot)
+HF_STATUS admin_slot(CK_FUNCTION_LIST *calls, const char *label,
+                     const char *serial, CK_SLOT_ID *out_slot)
 {
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG count = 0;
@@ -316,7 +330,7 @@ HF_STATUS pkcs11_token_objects(const char *module_path, const char *label,
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     HF_TRY(p11_module_open(module_path, &module, &rv));
     CK_FUNCTION_LIST *calls = p11_module_calls(module);
-    HF_TRY(slot_of(calls, label, serial, &slot));
+    HF_TRY(admin_slot(calls, label, serial, &slot));
     rv = calls->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session);
     if (rv != CKR_OK) {
         return rv_meaning(rv).status;

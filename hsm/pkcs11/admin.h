@@ -25,6 +25,9 @@ struct pkcs11_token_info {
     bool pin_count_low;
     bool pin_final_try;
     bool pin_locked;
+    bool so_pin_locked;
+    bool write_protected;
+    bool own_path;      /* CKF_PROTECTED_AUTHENTICATION_PATH: no PIN is given */
     bool hardware_slot; /* CKF_HW_SLOT */
 };
 

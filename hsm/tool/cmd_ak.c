@@ -5,6 +5,7 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/own.h"
 
+#include "hsm/tool/commands.h"
 #include "hsm/tool/facts.h"
 #include "hsm/tool/output.h"
 #include "hsm/tool/session.h"

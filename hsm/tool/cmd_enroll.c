@@ -4,9 +4,9 @@
 #include "hsm/base/own.h"
 
 #include "hsm/sys/clock.h"
-#include "hsm/sys/secret_file.h"
 #include "hsm/sys/signature.h"
 
+#include "hsm/tool/commands.h"
 #include "hsm/tool/custodian.h"
 #include "hsm/tool/file.h"
 #include "hsm/tool/output.h"
@@ -29,42 +29,11 @@ struct signed_enrolment {
     uint8_t key_sha256[HF_SHA256_BYTES];
 };
 
-static enum hf_status custodian_open(struct tool *tool, const char *path,
-                                     struct custodian **out_custodian)
-{
-    HF_OWNED(secret_freep) struct secret *pem = NULL;
-    enum hf_status status =
-        secret_from_whole_file(path, CUSTODIAN_PEM_MAX_BYTES, &pem);
-    if (status == HF_E_PRECONDITION) {
-        return tool_fail(tool, HF_E_DENIED,
-                         "the key file %s is refused: it must be a regular "
-                         "file of yours that nobody else can read or write; "
-                         "if others may have read it, make a new key",
-                         path);
-    }
-    if (status != HF_OK) {
-        return tool_fail(tool, status, "the key file %s cannot be read: %s",
-                         path, hf_status_text(status));
-    }
-    status = custodian_read(pem, out_custodian);
-    if (status != HF_OK) {
-        return tool_fail(tool, status,
-                         "%s is not a custodian's key: the PEM of an ECDSA "
-                         "P-256 or Ed25519 private key without a password",
-                         path);
-    }
-    return HF_OK;
-}
-
 static enum hf_status fingerprint_of(struct tool *tool,
                                      const struct custodian *custodian,
                                      uint8_t out[HF_SHA256_BYTES])
 {
-    char pem[CUSTODIAN_PEM_MAX_BYTES];
-    size_t len = 0;
-    if (custodian_public_pem(custodian, pem, &len) != HF_OK ||
-        signature_key_fingerprint((struct bytes){(uint8_t *)pem, len}, out) !=
-            HF_OK) {
+    if (custodian_fingerprint(custodian, out) != HF_OK) {
         return tool_fail(tool, HF_E_INTERNAL,
                          "the public key cannot be written");
     }

@@ -2,14 +2,13 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
-#include "hsm/base/text.h"
-
-#include "hsm/sys/clock.h"
-#include "hsm/sys/rng.h"
 
 #include "hsm/token/ability.h"
-#include "hsm/token/names.h"
+#include "hsm/tool/commands.h"
+#include "hsm/tool/dry.h"
 #include "hsm/tool/facts.h"
+#include "hsm/tool/key_find.h"
+#include "hsm/tool/key_id.h"
 #include "hsm/tool/output.h"
 #include "hsm/tool/session.h"
 #include "hsm/tool/tool.h"
@@ -17,18 +16,6 @@
 #include <string.h>
 
 #define BITS_DEFAULT 3072
-#define ID_BYTES     16 /* of the ids that are made here */
-
-static struct bytes id_of(const struct token_key *key)
-{
-    return (struct bytes){key->id, key->id_len};
-}
-
-static bool is_reserved(const char *name)
-{
-    return strncmp(name, "holdfast-", strlen("holdfast-")) == 0 ||
-           strncmp(name, "hf-", strlen("hf-")) == 0;
-}
 
 /* said before anything is opened. */
 static enum hf_status wishes_refused(struct tool *tool)
@@ -77,110 +64,15 @@ static enum hf_status residency_wanted(struct tool *tool,
     return tool_fail(tool, HF_E_INVALID, "--residency is token or memory");
 }
 
-static enum hf_status name_check(struct tool *tool, const char *name)
-{
-    size_t len = strlen(name);
-    if (len > HF_NAME_MAX_BYTES || !text_is_plain(bytes_of_text(name))) {
-        return tool_fail(tool, HF_E_INVALID,
-                         "--name has 1 to %d bytes of plain text",
-                         HF_NAME_MAX_BYTES);
-    }
-    if (is_reserved(name)) {
-        return tool_fail(tool, HF_E_DENIED,
-                         "names that begin with holdfast- or hf- are "
-                         "Holdfast's own: choose another --name");
-    }
-    return HF_OK;
-}
-
-static enum hf_status id_wanted(struct tool *tool, uint8_t *out, size_t cap,
-                                size_t *out_len)
-{
-    const char *text = tool_value(tool, OPTION_ID);
-    *out_len = 0;
-    if (text == NULL) {
-        return HF_OK;
-    }
-    if (hex_decode(text, out, cap, out_len) != HF_OK || *out_len == 0) {
-        return tool_fail(tool, HF_E_INVALID,
-                         "--id is 1 to %zu bytes as pairs of hex digits", cap);
-    }
-    return HF_OK;
-}
-
-/* An id that is made here begins with the time in milliseconds, so that the
- * versions of a key sort by age (R-4.15: the version is the CKA_ID). */
-static enum hf_status id_make(struct tool *tool, struct token_generate *how)
-{
-    struct byte_writer writer = byte_writer_on(how->id, sizeof how->id);
-    uint8_t random[ID_BYTES - sizeof(uint64_t)];
-    if (rng_fill(rng_system(), random, sizeof random) != HF_OK) {
-        return tool_fail(tool, HF_E_INTERNAL, "no randomness for an id");
-    }
-    put_u64(&writer, (uint64_t)clock_wall_ms(clock_system()));
-    put_raw(&writer, random, sizeof random);
-    how->id_len = writer.len;
-    return HF_OK;
-}
-
 static enum hf_status wanted(struct tool *tool, struct token_generate *out)
 {
     const char *name = tool_value(tool, OPTION_NAME);
     HF_TRY(wishes_refused(tool));
     HF_TRY(bits_wanted(tool, &out->bits));
     HF_TRY(residency_wanted(tool, &out->purpose));
-    HF_TRY(name_check(tool, name));
+    HF_TRY(key_name_check(tool, name));
     HF_TRY(text_copy(out->label, sizeof out->label, name));
-    return id_wanted(tool, out->id, sizeof out->id, &out->id_len);
-}
-
-/* The newest version of a name: the one whose id is the last in order. */
-static const struct token_key_report *newest(const struct session *session,
-                                             const char *name)
-{
-    const struct token_key_report *last = NULL;
-    size_t at = 0;
-    for (const struct token_key_report *key = session_named(session, name, &at);
-         key != NULL; key = session_named(session, name, &at)) {
-        if (last == NULL ||
-            bytes_order(id_of(&key->key), id_of(&last->key)) > 0) {
-            last = key;
-        }
-    }
-    return last;
-}
-
-static const struct token_key_report *with_id(const struct session *session,
-                                              struct bytes id)
-{
-    for (size_t i = 0; i < session->key_count; i++) {
-        if (bytes_equal(id_of(&session->keys[i].key), id)) {
-            return &session->keys[i];
-        }
-    }
-    return NULL;
-}
-
-/* R-15.5: a token of the service holds nothing of the customers', and the other
- * way round. */
-static enum hf_status must_be_a_customers(struct tool *tool,
-                                          const struct session *session)
-{
-    if (!session->has_custody) {
-        return tool_fail(tool, HF_E_PRECONDITION,
-                         "the token %s has no custody label: prepare it with "
-                         "holdfast-hsm token init",
-                         session->profile.label);
-    }
-    for (size_t i = 0; i < session->key_count; i++) {
-        if (session->keys[i].key.type != TOKEN_KEY_RSA) {
-            return tool_fail(tool, HF_E_DENIED,
-                             "the token %s holds keys of the service: customer "
-                             "keys live in tokens of their own",
-                             session->profile.label);
-        }
-    }
-    return HF_OK;
+    return key_id_wanted(tool, out->id, sizeof out->id, &out->id_len);
 }
 
 /* A token without C_UnwrapKey or AES-GCM serves residency MEMORY only. */
@@ -210,12 +102,13 @@ static enum hf_status must_serve(struct tool *tool,
  * when it is another. */
 static enum hf_status existing(struct tool *tool, const struct session *session,
                                const struct token_generate *how,
+                               bool new_version,
                                const struct token_key_report **out_key)
 {
     struct bytes id = {how->id, how->id_len};
     const struct token_key_report *same_id =
-        id.len == 0 ? NULL : with_id(session, id);
-    const struct token_key_report *key = newest(session, how->label);
+        id.len == 0 ? NULL : key_with_id(session, id);
+    const struct token_key_report *key = key_newest(session, how->label);
     *out_key = NULL;
     if (same_id != NULL && strcmp(same_id->label, how->label) == 0) {
         key = same_id;
@@ -223,7 +116,7 @@ static enum hf_status existing(struct tool *tool, const struct session *session,
         return tool_fail(tool, HF_E_CONFLICT,
                          "this id belongs to the key %s; nothing was made",
                          same_id->label);
-    } else if (key == NULL || tool_has(tool, OPTION_NEW_VERSION)) {
+    } else if (key == NULL || new_version) {
         return HF_OK;
     } else if (id.len != 0) {
         return tool_fail(tool, HF_E_CONFLICT,
@@ -266,6 +159,27 @@ static enum hf_status print_key(struct tool *tool,
     return output_object(tool, answer, note);
 }
 
+static enum hf_status make(struct tool *tool, const struct session *session,
+                           struct token_generate *how)
+{
+    if (how->id_len == 0) {
+        if (key_id_make(how->id) != HF_OK) {
+            return tool_fail(tool, HF_E_INTERNAL, "no randomness for an id");
+        }
+        how->id_len = KEY_ID_BYTES;
+    }
+    HF_TRY(session_generate(tool, session, how));
+    if (!is_locked_down(how->report)) {
+        return tool_fail(tool, HF_E_DENIED,
+                         "the token made a key that it does not protect (its "
+                         "attributes are not what was asked for): do not "
+                         "register it, and do not use this token");
+    }
+    return print_key(tool, session, how->report, true,
+                     "The key is in the token and cannot leave it. Back it up "
+                     "by the vendor's means before you rely on it.");
+}
+
 HF_STATUS cmd_key_generate(struct tool *tool)
 {
     HF_OWNED(session_close) struct session session = {0};
@@ -274,27 +188,55 @@ HF_STATUS cmd_key_generate(struct tool *tool)
     const struct token_key_report *there = NULL;
     HF_TRY(wanted(tool, &how));
     HF_TRY(session_open(tool, &session));
-    HF_TRY(must_be_a_customers(tool, &session));
+    HF_TRY(key_token_check(tool, &session));
     HF_TRY(must_serve(tool, &session, how.purpose));
-    HF_TRY(existing(tool, &session, &how, &there));
+    HF_TRY(existing(tool, &session, &how, tool_has(tool, OPTION_NEW_VERSION),
+                    &there));
     if (there != NULL) {
         return print_key(tool, &session, there, false,
                          "The key was there already; nothing was made. "
                          "--new-version makes one more.");
     }
-    if (how.id_len == 0) {
-        HF_TRY(id_make(tool, &how));
+    if (tool_has(tool, OPTION_DRY_RUN)) {
+        return dry_answer(tool, "make the key");
     }
-    HF_TRY(session_generate(tool, &session, &how));
-    if (!is_locked_down(&report)) {
-        return tool_fail(tool, HF_E_DENIED,
-                         "the token made a key that it does not protect (its "
-                         "attributes are not what was asked for): do not "
-                         "register it, and do not use this token");
+    return make(tool, &session, &how);
+}
+
+/* A roll is a new version like the one before, which stays. */
+HF_STATUS cmd_key_roll(struct tool *tool)
+{
+    HF_OWNED(session_close) struct session session = {0};
+    struct token_key_report report = {0};
+    struct token_generate how = {.report = &report};
+    const struct token_key_report *there = NULL;
+    HF_TRY(wanted(tool, &how));
+    HF_TRY(session_open(tool, &session));
+    HF_TRY(key_token_check(tool, &session));
+    const struct token_key_report *before = key_newest(&session, how.label);
+    if (before == NULL) {
+        return tool_fail(tool, HF_E_NOT_FOUND,
+                         "the token %s has no key %s to roll: holdfast-hsm key "
+                         "generate makes the first version",
+                         session.profile.label, how.label);
     }
-    return print_key(tool, &session, &report, true,
-                     "The key is in the token and cannot leave it. Back it up "
-                     "by the vendor's means before you rely on it.");
+    if (!tool_has(tool, OPTION_BITS)) {
+        how.bits = before->bits;
+    }
+    if (!tool_has(tool, OPTION_RESIDENCY)) {
+        how.purpose = before->can_decrypt ? TOKEN_FOR_CUSTOMER_KEY_MEMORY
+                                          : TOKEN_FOR_CUSTOMER_KEY_TOKEN;
+    }
+    HF_TRY(must_serve(tool, &session, how.purpose));
+    HF_TRY(existing(tool, &session, &how, true, &there));
+    if (there != NULL) {
+        return print_key(tool, &session, there, false,
+                         "This version was there already; nothing was made.");
+    }
+    if (tool_has(tool, OPTION_DRY_RUN)) {
+        return dry_answer(tool, "make a new version; the old one stays");
+    }
+    return make(tool, &session, &how);
 }
 
 HF_STATUS cmd_key_list(struct tool *tool)
@@ -327,22 +269,9 @@ HF_STATUS cmd_key_list(struct tool *tool)
 HF_STATUS cmd_key_show(struct tool *tool)
 {
     HF_OWNED(session_close) struct session session = {0};
-    const char *name = tool_value(tool, OPTION_NAME);
-    uint8_t id[HF_CKA_ID_MAX_BYTES];
-    size_t id_len = 0;
-    HF_TRY(id_wanted(tool, id, sizeof id, &id_len));
-    if (name == NULL && id_len == 0) {
-        return tool_fail(tool, HF_E_INVALID, "which key? --name or --id");
-    }
+    const struct token_key_report *key = NULL;
+    HF_TRY(key_find_check(tool));
     HF_TRY(session_open(tool, &session));
-    const struct token_key_report *key =
-        id_len != 0 ? with_id(&session, (struct bytes){id, id_len})
-                    : newest(&session, name);
-    if (key == NULL || (name != NULL && strcmp(key->label, name) != 0)) {
-        return tool_fail(tool, HF_E_NOT_FOUND,
-                         "the token %s has no such key; holdfast-hsm key list "
-                         "shows those it has",
-                         session.profile.label);
-    }
+    HF_TRY(key_find(tool, &session, &key));
     return output_object(tool, facts_of_key(&session.profile, key), NULL);
 }

@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "hsm/token/ability.h"
+#include "hsm/tool/commands.h"
 #include "hsm/tool/facts.h"
 #include "hsm/tool/output.h"
 #include "hsm/tool/session.h"

@@ -6,6 +6,8 @@
 #include "hsm/sys/clock.h"
 
 #include "hsm/token/names.h"
+#include "hsm/tool/commands.h"
+#include "hsm/tool/dry.h"
 #include "hsm/tool/facts.h"
 #include "hsm/tool/output.h"
 #include "hsm/tool/pin.h"
@@ -130,14 +132,16 @@ static enum hf_status fill(struct tool *tool, struct session *session,
 }
 
 static enum hf_status initialise(struct tool *tool, const char *module,
-                                 struct secret **out_pin)
+                                 bool own_path, struct secret **out_pin)
 {
     HF_OWNED(secret_freep) struct secret *so_pin = NULL;
     HF_OWNED(secret_freep) struct secret *pin = NULL;
     struct pkcs11_token_info info;
     struct pkcs11_refusal refusal = {0};
-    HF_TRY(pin_get(tool, PIN_OFFICER, true, &so_pin));
-    HF_TRY(pin_get(tool, PIN_USER, true, &pin));
+    if (!own_path) {
+        HF_TRY(pin_get(tool, PIN_OFFICER, true, &so_pin));
+        HF_TRY(pin_get(tool, PIN_USER, true, &pin));
+    }
     const struct pkcs11_token_init how = {.module_path = module,
                                           .label =
                                               tool_value(tool, OPTION_TOKEN),
@@ -152,7 +156,8 @@ static enum hf_status initialise(struct tool *tool, const char *module,
     return HF_OK;
 }
 
-/* Finds the token, or makes it; *out_made tells. */
+/* Finds the token, or makes it; *out_made tells. With --dry-run it is not made.
+ */
 static enum hf_status find_or_make(struct tool *tool, bool *out_made,
                                    struct secret **out_pin)
 {
@@ -165,8 +170,26 @@ static enum hf_status find_or_make(struct tool *tool, bool *out_made,
         return status;
     }
     *out_made = status != HF_OK || !info.pin_set;
-    return *out_made ? initialise(tool, module, out_pin)
-                     : pin_get(tool, PIN_USER, false, out_pin);
+    if (!*out_made) {
+        return session_pin(tool, &info, out_pin);
+    }
+    return tool_has(tool, OPTION_DRY_RUN)
+               ? HF_OK
+               : initialise(tool, module, info.own_path, out_pin);
+}
+
+static enum hf_status dry_fill(struct tool *tool, const struct session *session,
+                               const struct custody *wanted)
+{
+    if (session->has_custody) {
+        HF_TRY(custody_compare(tool, &session->custody, wanted));
+    } else {
+        HF_TRY(must_be_ours(tool, session));
+    }
+    return dry_answer(tool, session->has_canary && session->has_custody
+                                ? "do nothing: all is there"
+                                : "add what is missing: the canary, the "
+                                  "custody label");
 }
 
 HF_STATUS cmd_token_init(struct tool *tool)
@@ -178,7 +201,14 @@ HF_STATUS cmd_token_init(struct tool *tool)
     bool changed = false;
     HF_TRY(custody_wanted(tool, &wanted));
     HF_TRY(find_or_make(tool, &made, &pin));
+    if (tool_has(tool, OPTION_DRY_RUN) && made) {
+        return dry_answer(tool, "initialise a free slot, make the canary and "
+                                "write the custody label");
+    }
     HF_TRY(session_open_with(tool, pin, &session));
+    if (tool_has(tool, OPTION_DRY_RUN)) {
+        return dry_fill(tool, &session, &wanted);
+    }
     HF_TRY(fill(tool, &session, &wanted, &changed));
     return output_object(
         tool,
@@ -192,23 +222,6 @@ HF_STATUS cmd_token_init(struct tool *tool)
                     "can bring them back."
         : changed ? "The token was there; what was missing was added."
                   : "The token was there already; nothing was changed.");
-}
-
-static const char *state_text(const struct pkcs11_token_info *info)
-{
-    if (!info->initialised) {
-        return "free slot";
-    }
-    if (!info->pin_set) {
-        return "user PIN not set";
-    }
-    if (info->pin_locked) {
-        return "user PIN locked";
-    }
-    if (info->pin_final_try) {
-        return "one PIN try left";
-    }
-    return info->pin_count_low ? "a wrong PIN was tried" : "ready";
 }
 
 HF_STATUS cmd_token_list(struct tool *tool)
@@ -238,7 +251,7 @@ HF_STATUS cmd_token_list(struct tool *tool)
                             output_text(infos[i].serial), "manufacturer",
                             output_text(infos[i].manufacturer), "model",
                             output_text(infos[i].model), "state",
-                            state_text(&infos[i]), "initialised",
+                            session_state_text(&infos[i]), "initialised",
                             (int)infos[i].initialised));
         if (added != 0) {
             json_decref(list);

@@ -2,6 +2,10 @@
 
 #include "hsm/base/own.h"
 
+#include "hsm/sys/secret_file.h"
+
+#include "hsm/tool/tool.h"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -147,5 +151,41 @@ HF_STATUS custodian_sign(const struct custodian *custodian,
         return HF_E_INTERNAL;
     }
     *out_len = len;
+    return HF_OK;
+}
+
+HF_STATUS custodian_fingerprint(const struct custodian *custodian,
+                                uint8_t out[HF_SHA256_BYTES])
+{
+    char pem[CUSTODIAN_PEM_MAX_BYTES];
+    size_t len = 0;
+    HF_TRY(custodian_public_pem(custodian, pem, &len));
+    return signature_key_fingerprint((struct bytes){(uint8_t *)pem, len}, out);
+}
+
+HF_STATUS custodian_open(struct tool *tool, const char *path,
+                         struct custodian **out_custodian)
+{
+    HF_OWNED(secret_freep) struct secret *pem = NULL;
+    enum hf_status status =
+        secret_from_whole_file(path, CUSTODIAN_PEM_MAX_BYTES, &pem);
+    if (status == HF_E_PRECONDITION) {
+        return tool_fail(tool, HF_E_DENIED,
+                         "the key file %s is refused: it must be a regular "
+                         "file of yours that nobody else can read or write; "
+                         "if others may have read it, make a new key",
+                         path);
+    }
+    if (status != HF_OK) {
+        return tool_fail(tool, status, "the key file %s cannot be read: %s",
+                         path, hf_status_text(status));
+    }
+    status = custodian_read(pem, out_custodian);
+    if (status != HF_OK) {
+        return tool_fail(tool, status,
+                         "%s is not a custodian's key: the PEM of an ECDSA "
+                         "P-256 or Ed25519 private key without a password",
+                         path);
+    }
     return HF_OK;
 }

@@ -31,6 +31,13 @@ HF_STATUS custodian_private_pem(const struct custodian *custodian,
 HF_STATUS custodian_public_pem(const struct custodian *custodian,
                                char out[CUSTODIAN_PEM_MAX_BYTES],
                                size_t *out_len);
+/* custodian_fingerprint: of the public key. HF_OK; HF_E_INTERNAL. */
+HF_STATUS custodian_fingerprint(const struct custodian *custodian,
+                                uint8_t out[HF_SHA256_BYTES]);
+/* custodian_open: from an owner-only file; told. */
+struct tool;
+HF_STATUS custodian_open(struct tool *tool, const char *path,
+                         struct custodian **out_custodian);
 /* custodian_sign: what signature_verify accepts. */
 HF_STATUS custodian_sign(const struct custodian *custodian,
                          struct bytes message, uint8_t out[SIGNATURE_MAX_BYTES],

@@ -7,6 +7,11 @@
 #include <string.h>
 
 #define EVERYWHERE (OPTION_BIT(JSON) | OPTION_BIT(HELP))
+/* What a ceremony has for all of its steps. */
+#define CEREMONYS                                                              \
+    (OPTIONS_TOKEN | OPTIONS_SO_PIN | OPTIONS_IN_USE |                         \
+     OPTION_BIT(NEW_PIN_FILE) | OPTION_BIT(NEW_PIN_HALF_FILE) |                \
+     OPTION_BIT(DRY_RUN) | OPTION_BIT(JSON) | OPTION_BIT(HELP))
 
 struct option_row {
     const char *name;
@@ -59,6 +64,13 @@ static enum hf_status unknown(struct options *out, const char *argument)
                    (int)name_len(argument) + 2, argument);
 }
 
+static bool is_twice(const struct command *command, size_t id)
+{
+    uint64_t twice = OPTIONS_HALVES;
+    twice |= command == NULL ? 0 : command->twice;
+    return (twice & 1ull << id) != 0;
+}
+
 /* Takes argv[*at] and perhaps the next one. */
 static enum hf_status take(int argc, char *const *argv, int *at,
                            struct options *out)
@@ -72,12 +84,14 @@ static enum hf_status take(int argc, char *const *argv, int *at,
         id += 1;
     }
     uint64_t takes = EVERYWHERE;
-    takes |= out->command == NULL ? 0 : out->command->takes;
+    takes |= out->command == NULL ? OPTION_BIT(VERSION) : out->command->takes;
     if (id == OPTION_COUNT || (takes & 1ull << id) == 0) {
         return unknown(out, argument);
     }
-    if (out->given[id]) {
-        return mistake(out, "--%s is given twice", rows[id].name);
+    bool second = out->given[id];
+    if (second && (!is_twice(out->command, id) || out->second[id] != NULL)) {
+        return mistake(out, "--%s is given %s", rows[id].name,
+                       out->second[id] == NULL ? "twice" : "three times");
     }
     const char *equals = strchr(argument, '=');
     out->given[id] = true;
@@ -89,10 +103,11 @@ static enum hf_status take(int argc, char *const *argv, int *at,
     if (equals == NULL) {
         *at += 1;
     }
-    out->values[id] = equals != NULL ? equals + 1
-                      : *at < argc   ? argv[*at]
-                                     : NULL;
-    if (out->values[id] == NULL || out->values[id][0] == '\0') {
+    const char *value = equals != NULL ? equals + 1
+                        : *at < argc   ? argv[*at]
+                                       : NULL;
+    *(second ? &out->second[id] : &out->values[id]) = value;
+    if (value == NULL || value[0] == '\0') {
         return mistake(out, "--%s needs a value: %s", rows[id].name,
                        rows[id].value);
     }
@@ -124,6 +139,11 @@ static enum hf_status settle(struct options *out)
             return mistake(out, "--%s %s is needed", rows[id].name,
                            rows[id].value);
         }
+        if (is_twice(out->command, id) && out->given[id] &&
+            out->second[id] == NULL) {
+            return mistake(out, "--%s is given once for each custodian: twice",
+                           rows[id].name);
+        }
     }
     return HF_OK;
 }
@@ -146,7 +166,7 @@ static enum hf_status parse(int argc, char *const *argv, struct options *out)
     for (; at < argc; at++) {
         HF_TRY(take(argc, argv, &at, out));
     }
-    if (out->given[OPTION_HELP]) {
+    if (out->given[OPTION_HELP] || out->given[OPTION_VERSION]) {
         return HF_OK;
     }
     return out->command == NULL ? mistake(out, "no command given")
@@ -164,20 +184,47 @@ HF_STATUS options_parse(int argc, char *const *argv, struct options *out)
     return status;
 }
 
+HF_STATUS options_step(size_t count, char *const *words, struct options *out)
+{
+    *out = (struct options){0};
+    out->command = count < 2 ? NULL : find(words[0], words[1]);
+    if (out->command == NULL || !out->command->is_step) {
+        return mistake(out, "this is no step of a ceremony");
+    }
+    for (int at = 2; at < (int)count; at++) {
+        HF_TRY(take((int)count, words, &at, out));
+    }
+    for (size_t id = 0; id < OPTION_COUNT; id++) {
+        if ((CEREMONYS & 1ull << id) != 0 && out->given[id]) {
+            return mistake(out, "--%s is the ceremony's, not a step's",
+                           rows[id].name);
+        }
+        if ((out->command->needs & 1ull << id) != 0 && !out->given[id] &&
+            (CEREMONYS & 1ull << id) == 0) {
+            return mistake(out, "--%s %s is needed", rows[id].name,
+                           rows[id].value);
+        }
+    }
+    return HF_OK;
+}
+
 static void help_all(FILE *to)
 {
     fputs("usage: holdfast-hsm GROUP VERB [OPTION...]\n\n"
           "Tokens and root keys, for the operator of a PKCS#11 module.\n\n",
           to);
     for (const struct command *at = commands; at->group != NULL; at++) {
-        fprintf(to, "  %-9s %-9s %s\n", at->group, at->verb, at->summary);
+        fprintf(to, "  %-9s %-14s %s\n", at->group, at->verb, at->summary);
     }
-    fputs("\nEvery command has --help, with an example, and --json.\n"
-          "PINs come from an owner-only file, a descriptor, or the terminal; "
-          "never from the\ncommand line or the environment.\n\n"
-          "Exit codes: 0 done, also when it was done before; 1 other failure; "
-          "2 usage;\n  3 refused; 4 not found; 5 conflict; 6 unreachable.\n",
-          to);
+    fputs(
+        "\nEvery command has --help, with an example, and --json; what changes "
+        "something has\n--dry-run. holdfast-hsm --version says which one "
+        "this is.\n"
+        "PINs come from an owner-only file, a descriptor, or the terminal; "
+        "never from the\ncommand line or the environment.\n\n"
+        "Exit codes: 0 done, also when it was done before; 1 other failure; "
+        "2 usage;\n  3 refused; 4 not found; 5 conflict; 6 unreachable.\n",
+        to);
 }
 
 void options_help(const struct command *command, FILE *to)
@@ -195,9 +242,13 @@ void options_help(const struct command *command, FILE *to)
         char left[48];
         snprintf(left, sizeof left, "--%s %s", rows[id].name,
                  rows[id].value == NULL ? "" : rows[id].value);
-        fprintf(to, "  %-27s %s%s\n", left, rows[id].help,
-                (command->needs & 1ull << id) != 0 ? " (needed)" : "");
+        fprintf(to, "  %-27s %s%s%s\n", left, rows[id].help,
+                (command->needs & 1ull << id) != 0 ? " (needed)" : "",
+                (command->twice & 1ull << id) != 0 ? " (twice)" : "");
     }
     fprintf(to, "\nExample:\n  holdfast-hsm %s %s %s\n", command->group,
             command->verb, command->example);
+    if (command->notes != NULL) {
+        fprintf(to, "\n%s\n", command->notes);
+    }
 }

@@ -185,8 +185,21 @@ static HF_STATUS print_object(struct tool *tool, json_t *answer,
     return HF_OK;
 }
 
+/* A step of a ceremony answers into the transcript. */
+static bool is_kept(struct tool *tool, json_t *answer)
+{
+    if (tool->answer == NULL || answer == NULL) {
+        return false;
+    }
+    *tool->answer = answer;
+    return true;
+}
+
 HF_STATUS output_object(struct tool *tool, json_t *answer, const char *note)
 {
+    if (is_kept(tool, answer)) {
+        return HF_OK;
+    }
     enum hf_status status = print_object(tool, answer, note);
     json_decref(answer);
     return status;
@@ -215,6 +228,9 @@ static HF_STATUS print_list(struct tool *tool, json_t *answer, const char *list,
 HF_STATUS output_list(struct tool *tool, json_t *answer, const char *list,
                       const struct output_column *columns, size_t count)
 {
+    if (is_kept(tool, answer)) {
+        return HF_OK;
+    }
     enum hf_status status = print_list(tool, answer, list, columns, count);
     json_decref(answer);
     return status;

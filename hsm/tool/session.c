@@ -11,6 +11,7 @@
 #include "hsm/tool/pin.h"
 #include "hsm/tool/softhsm.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -84,6 +85,23 @@ HF_STATUS session_find(struct tool *tool, const char *module,
     return HF_OK;
 }
 
+const char *session_state_text(const struct pkcs11_token_info *info)
+{
+    if (!info->initialised) {
+        return "free slot";
+    }
+    if (!info->pin_set) {
+        return "user PIN not set";
+    }
+    if (info->pin_locked) {
+        return "user PIN locked";
+    }
+    if (info->pin_final_try) {
+        return "one PIN try left";
+    }
+    return info->pin_count_low ? "a wrong PIN was tried" : "ready";
+}
+
 static enum hf_status sync_settle(struct tool *tool,
                                   const struct pkcs11_token_info *info,
                                   char path[PATH_MAX],
@@ -106,6 +124,26 @@ static enum hf_status sync_settle(struct tool *tool,
     settings->sync = PKCS11_SYNC_SYNCFS;
     settings->sync_path = path;
     return HF_OK;
+}
+
+HF_STATUS session_sync(struct tool *tool, const struct pkcs11_token_info *info)
+{
+    char path[PATH_MAX] = "";
+    struct pkcs11_settings settings = {.sync = PKCS11_SYNC_NONE};
+    HF_TRY(sync_settle(tool, info, path, &settings));
+    if (settings.sync == PKCS11_SYNC_NONE) {
+        return HF_OK;
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && syncfs(fd) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return good ? HF_OK
+                : tool_fail(tool, HF_E_IO,
+                            "done in the token, but it is not sure to be on "
+                            "the disk: %s cannot be synced",
+                            path);
 }
 
 /* What to do about a token that did not open. */
@@ -274,6 +312,12 @@ HF_STATUS session_open_with(struct tool *tool, const struct secret *pin,
     return HF_OK;
 }
 
+HF_STATUS session_pin(struct tool *tool, const struct pkcs11_token_info *info,
+                      struct secret **out_pin)
+{
+    return info->own_path ? HF_OK : pin_get(tool, PIN_USER, false, out_pin);
+}
+
 HF_STATUS session_open(struct tool *tool, struct session *out_session)
 {
     HF_OWNED(secret_freep) struct secret *pin = NULL;
@@ -282,7 +326,7 @@ HF_STATUS session_open(struct tool *tool, struct session *out_session)
     /* nobody is asked for the PIN of a token that is not there */
     HF_TRY(session_module(tool, &module));
     HF_TRY(session_find(tool, module, &info));
-    HF_TRY(pin_get(tool, PIN_USER, false, &pin));
+    HF_TRY(session_pin(tool, &info, &pin));
     return session_open_with(tool, pin, out_session);
 }
 
@@ -293,7 +337,7 @@ HF_STATUS session_open_plain(struct tool *tool, struct session *out_session)
     struct pkcs11_token_info info;
     HF_TRY(session_module(tool, &session.module));
     HF_TRY(session_find(tool, session.module, &info));
-    HF_TRY(pin_get(tool, PIN_USER, false, &pin));
+    HF_TRY(session_pin(tool, &info, &pin));
     HF_TRY(open_token(tool, pin, &info, &session));
     *out_session = session;
     session = (struct session){0};

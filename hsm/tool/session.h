@@ -39,6 +39,18 @@ HF_STATUS session_module(struct tool *tool, const char **out_module);
 HF_STATUS session_find(struct tool *tool, const char *module,
                        struct pkcs11_token_info *out_info);
 
+/* session_state_text: what a token's flags say, in a word or two. */
+const char *session_state_text(const struct pkcs11_token_info *info);
+
+/* session_pin: the user PIN; *out_pin stays NULL for a token that asks for it
+ * itself (a PIN pad, the vendor's M of N). told, as pin_get. */
+HF_STATUS session_pin(struct tool *tool, const struct pkcs11_token_info *info,
+                      struct secret **out_pin);
+
+/* session_sync: what was changed beside the token port is on the disk when it
+ * returns, where the token's files must be synced (R-15.11). told. */
+HF_STATUS session_sync(struct tool *tool, const struct pkcs11_token_info *info);
+
 /* session_open: opens the token as the user, with the self-test, and looks at
  * what is in it. session_open_with: the same with a PIN that is there already.
  *

@@ -1,5 +1,10 @@
 #include "hsm/tool/tool.h"
 
+#include "hsm/base/bytes.h"
+#include "hsm/base/own.h"
+
+#include "hsm/sys/secret_file.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,15 +51,10 @@ bool tool_has(const struct tool *tool, enum option_id id)
     return tool->options.given[id];
 }
 
-HF_STATUS tool_number(struct tool *tool, enum option_id id, uint32_t otherwise,
-                      uint32_t max, uint32_t *out)
+HF_STATUS tool_number_of(struct tool *tool, const char *text, uint32_t max,
+                         uint32_t *out)
 {
-    const char *text = tool_value(tool, id);
     uint64_t number = 0;
-    if (text == NULL) {
-        *out = otherwise;
-        return HF_OK;
-    }
     for (size_t i = 0; text[i] != '\0'; i++) {
         number = number * 10 + (uint64_t)(text[i] - '0');
         if (text[i] < '0' || text[i] > '9' || number > max) {
@@ -64,4 +64,53 @@ HF_STATUS tool_number(struct tool *tool, enum option_id id, uint32_t otherwise,
     }
     *out = (uint32_t)number;
     return HF_OK;
+}
+
+HF_STATUS tool_number(struct tool *tool, enum option_id id, uint32_t otherwise,
+                      uint32_t max, uint32_t *out)
+{
+    const char *text = tool_value(tool, id);
+    if (text == NULL) {
+        *out = otherwise;
+        return HF_OK;
+    }
+    return tool_number_of(tool, text, max, out);
+}
+
+static HF_STATUS one_agrees(struct tool *tool, const char *who,
+                            const char *what, const char *serial)
+{
+    HF_OWNED(secret_freep) struct secret *typed = NULL;
+    char prompt[512];
+    snprintf(
+        prompt, sizeof prompt,
+        "%s custodian: %.300s. To order it, type the serial of the token: ",
+        who, what);
+    enum hf_status status = secret_from_terminal(prompt, &typed);
+    if (status == HF_E_NOT_FOUND) {
+        return tool_fail(
+            tool, HF_E_DENIED,
+            "%.400s: that needs --in-use FILE with --in-use-public "
+            "FILE (holdfast catalogue backup writes both), or a "
+            "terminal on which both custodians confirm it",
+            what);
+    }
+    if (status != HF_OK && status != HF_E_INVALID) {
+        return tool_fail(tool, status, "cancelled; nothing was changed");
+    }
+    if (status != HF_OK ||
+        !bytes_equal((struct bytes){secret_bytes(typed), secret_len(typed)},
+                     bytes_of_text(serial))) {
+        return tool_fail(tool, HF_E_DENIED,
+                         "that is not the serial of the token; nothing was "
+                         "changed");
+    }
+    return HF_OK;
+}
+
+HF_STATUS tool_two_agree(struct tool *tool, const char *what,
+                         const char *serial)
+{
+    HF_TRY(one_agrees(tool, "First", what, serial));
+    return one_agrees(tool, "Second", what, serial);
 }

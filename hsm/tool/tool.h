@@ -7,9 +7,16 @@
 
 #include <stdbool.h>
 
+struct json_t;
+struct pins;
+
 struct tool {
     struct options options;
     char problem[768]; /* what was wrong and what to do, for people */
+    /* a step of a ceremony: whose PINs are its own, and where the answer goes
+     * instead of to standard output */
+    struct pins *pins;
+    struct json_t **answer;
 };
 
 /* Part of the interface: never change one. */
@@ -37,16 +44,13 @@ bool tool_has(const struct tool *tool, enum option_id id);
 HF_STATUS tool_number(struct tool *tool, enum option_id id, uint32_t otherwise,
                       uint32_t max, uint32_t *out);
 
-/* The commands, one file per group. */
-HF_STATUS cmd_token_init(struct tool *tool);
-HF_STATUS cmd_token_list(struct tool *tool);
-HF_STATUS cmd_token_show(struct tool *tool);
-HF_STATUS cmd_token_test(struct tool *tool);
-HF_STATUS cmd_token_enroll(struct tool *tool);
-HF_STATUS cmd_key_generate(struct tool *tool);
-HF_STATUS cmd_key_list(struct tool *tool);
-HF_STATUS cmd_key_show(struct tool *tool);
-HF_STATUS cmd_service_init(struct tool *tool);
-HF_STATUS cmd_ak_init(struct tool *tool);
-HF_STATUS cmd_ak_verify_absent(struct tool *tool);
-HF_STATUS cmd_custodian_new(struct tool *tool);
+/* tool_number_of: the same of a text that is there. */
+HF_STATUS tool_number_of(struct tool *tool, const char *text, uint32_t max,
+                         uint32_t *out);
+
+/* tool_two_agree: two custodians order what cannot be taken back, by typing the
+ * serial of the token on the terminal, each for themselves.
+ * HF_OK; told: HF_E_DENIED when one of them does not, or there is no terminal.
+ */
+HF_STATUS tool_two_agree(struct tool *tool, const char *what,
+                         const char *serial);
