@@ -61,6 +61,7 @@ class Deployment:
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
         self.limits = limits or {}
+        self.isolation = "process"  # or "none": as in the configuration
         self.tokens = {**TOKENS, **(spare or {})}
         self.ak_tokens = ["holdfast-ak"] + (["holdfast-sharepoint-ak"] if sharepoint else [])
         self.protection = "token-protected" if sharepoint else "soft-delete-purge-protected"
@@ -163,7 +164,7 @@ class Deployment:
 
     def _token_lines(self, label, indent):
         lines = [f"module: {self.module}", f"label: {label}", f"pin_file: pins/{label}",
-                 "sync: syncfs", "sync_path: tokens"]
+                 "sync: syncfs", "sync_path: tokens", f"isolation: {self.isolation}"]
         return "".join(f"{indent}{line}\n" for line in lines)
 
     def write_config(self):
