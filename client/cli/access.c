@@ -6,6 +6,7 @@
 
 #include "hsm/sys/secret.h"
 
+#include "client/cli/created.h"
 #include "client/cli/json.h"
 #include "client/cli/values.h"
 
@@ -142,10 +143,7 @@ enum cli_exit key_place(struct cli *cli, const struct hf_secret *key)
     const uint8_t *bytes = hf_secret_bytes(key);
     size_t len = hf_secret_len(key);
     if (path != NULL) {
-        enum hf_status status = file_create(path, bytes, len);
-        return status == HF_OK ? CLI_OK
-                               : cli_fail(cli, CLI_OTHER, "--key-out %s: %s",
-                                          path, file_problem(status));
+        return created_write(cli, path, (struct bytes){bytes, len}, "the key");
     }
     if (args_flag(cli->args, "raw")) {
         return write_out(cli, bytes, len);
@@ -181,14 +179,18 @@ static enum cli_exit keep_wrapped(struct cli *cli,
                                   const struct hf_key_answer *answer)
 {
     const char *path = args_text(cli->args, "out");
-    if (path == NULL || answer->wrapped_len == 0) {
+    if (path == NULL) {
         return CLI_OK;
     }
-    enum hf_status status =
-        file_create(path, answer->wrapped_key, answer->wrapped_len);
-    return status == HF_OK ? CLI_OK
-                           : cli_fail(cli, CLI_OTHER, "--out %s: %s", path,
-                                      file_problem(status));
+    if (answer->wrapped_len == 0) {
+        cli_note(cli,
+                 "%s was not written: the wrapped key there is stays as it is",
+                 path);
+        return CLI_OK;
+    }
+    return created_write(
+        cli, path, (struct bytes){answer->wrapped_key, answer->wrapped_len},
+        "the wrapped key");
 }
 
 enum cli_exit access_show(struct cli *cli, const struct access *access,

@@ -5,6 +5,7 @@
 #include "hsm/base/ids.h"
 #include "hsm/base/own.h"
 
+#include "client/cli/dep_names.h"
 #include "client/cli/json.h"
 
 #include <stdarg.h>
@@ -157,8 +158,35 @@ enum cli_exit cli_show(struct cli *cli, const struct cli_method *method,
     if (item == NULL) {
         return cli_fail(cli, CLI_OTHER, "out of memory");
     }
-    return cli->json ? output_json(cli->out, item)
-                     : output_item(cli->out, item, columns, count);
+    return cli_show_item(cli, item, columns, count);
+}
+
+static bool is_only_checked(const struct args *args)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        if (strcmp(args->given[i].option->name, "validate-only") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum cli_exit cli_show_item(struct cli *cli, const json_t *item,
+                            const struct column *columns, size_t count)
+{
+    if (cli->json) {
+        return output_json(cli->out, item);
+    }
+    if (!is_only_checked(cli->args)) {
+        return output_item(cli->out, item, columns, count);
+    }
+    const struct command *command = cli->args->command;
+    (void)fprintf(cli->out,
+                  "The service checked the whole of \"%s%s%s\" and would do "
+                  "it. Nothing was changed.\nIt would come to:\n",
+                  command->group, command->verb != NULL ? " " : "",
+                  command->verb != NULL ? command->verb : "");
+    return output_preview(cli->out, item, columns, count);
 }
 
 /* --- lists: every one has page_token in and next_page_token out ------------
@@ -247,6 +275,9 @@ enum cli_exit cli_show_list(struct cli *cli, const struct cli_list *list,
         return say(cli, code, &error);
     }
     if (!cli->json) {
+        if (list->names_deps) {
+            dep_names_put(cli, all, columns, count);
+        }
         return output_table(cli->out, all, columns, count);
     }
     HF_OWNED(json_freep) json_t *document = json_pack("{sO}", list->items, all);

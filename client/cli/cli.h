@@ -37,6 +37,10 @@ cli_fail(struct cli *cli, enum cli_exit code, const char *format, ...);
  * checks of a failed validation as a table. */
 enum cli_exit cli_error(struct cli *cli, const struct hf_error *error);
 
+/* cli_note: something worth knowing beside the result; for people alone. */
+__attribute__((format(printf, 2, 3))) void cli_note(struct cli *cli,
+                                                    const char *format, ...);
+
 /* --- calling ---------------------------------------------------------------
  */
 
@@ -59,6 +63,12 @@ enum cli_exit cli_show(struct cli *cli, const struct cli_method *method,
                        const ProtobufCMessage *request,
                        const struct column *columns, size_t count);
 
+/* cli_show_item: what was answered, as one item; of an order that was only to
+ * be checked (--validate-only), that nothing was changed and what it would
+ * come to. */
+enum cli_exit cli_show_item(struct cli *cli, const json_t *item,
+                            const struct column *columns, size_t count);
+
 /* cli_gather: all pages of a list, as one JSON array of what the member named
  * items holds; most: stop after so many (0: all). *error as in cli_ask. */
 struct cli_list {
@@ -66,6 +76,7 @@ struct cli_list {
     ProtobufCMessage *request; /* its page_token is written here */
     const char *items;         /* "deps" */
     size_t most;
+    bool names_deps; /* to be shown by name: who may list these may list DEPs */
 };
 enum cli_exit cli_gather(struct cli *cli, const struct cli_list *list,
                          json_t **out_array, struct hf_error *error);

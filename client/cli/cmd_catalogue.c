@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/created.h"
 #include "client/cli/file.h"
 #include "client/cli/purge_sign.h"
 
@@ -10,27 +11,11 @@
 
 #include <stdio.h>
 
-#define PATH_BYTES     4096
 #define FILE_MAX_BYTES (2 * 1024 * 1024)
 
 static const struct cli_method backup_method = {
     "holdfast.v1.CustomerKeyService/BackupCatalogue",
     &holdfast__v1__catalogue_backup__descriptor};
-
-static enum cli_exit write_part(struct cli *cli, const char *suffix,
-                                const uint8_t *data, size_t len)
-{
-    char path[PATH_BYTES];
-    int path_len = snprintf(path, sizeof path, "%s%s",
-                            args_text(cli->args, "out"), suffix);
-    if (path_len < 0 || (size_t)path_len >= sizeof path) {
-        return cli_usage(cli, "--out is too long");
-    }
-    enum hf_status status = file_create(path, data, len);
-    return status == HF_OK
-               ? CLI_OK
-               : cli_fail(cli, CLI_OTHER, "%s: %s", path, file_problem(status));
-}
 
 static enum cli_exit write_all(struct cli *cli,
                                const Holdfast__V1__CatalogueBackup *backup)
@@ -41,14 +26,19 @@ static enum cli_exit write_all(struct cli *cli,
             &pem) != HF_OK) {
         return cli_fail(cli, CLI_OTHER, "the public key cannot be written");
     }
-    enum cli_exit code =
-        write_part(cli, ".json", backup->document.data, backup->document.len);
+    enum cli_exit code = created_write_part(
+        cli, ".json",
+        (struct bytes){backup->document.data, backup->document.len},
+        "the catalogue");
     if (code == CLI_OK) {
-        code = write_part(cli, ".sig", backup->signature.data,
-                          backup->signature.len);
+        code = created_write_part(
+            cli, ".sig",
+            (struct bytes){backup->signature.data, backup->signature.len},
+            "its signature");
     }
     if (code == CLI_OK) {
-        code = write_part(cli, ".pem", pem.bytes, pem.len);
+        code = created_write_part(
+            cli, ".pem", (struct bytes){pem.bytes, pem.len}, "the public key");
     }
     file_data_clear(&pem);
     return code;

@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/created.h"
 #include "client/cli/file.h"
 #include "client/cli/json.h"
 #include "client/cli/purge_sign.h"
@@ -21,22 +22,8 @@ static const struct column columns[] = {
     {"SIGNED", "createTime", NULL, COLUMN_TEXT },
 };
 
-static enum cli_exit write_part(struct cli *cli, const char *prefix,
-                                const char *suffix, struct bytes data)
-{
-    char path[4096];
-    int len = snprintf(path, sizeof path, "%s%s", prefix, suffix);
-    if (len < 0 || (size_t)len >= sizeof path) {
-        return cli_usage(cli, "--out is too long");
-    }
-    enum hf_status status = file_create(path, data.data, data.len);
-    return status == HF_OK
-               ? CLI_OK
-               : cli_fail(cli, CLI_OTHER, "%s: %s", path, file_problem(status));
-}
-
 static enum cli_exit
-write_newest(struct cli *cli, const char *prefix,
+write_newest(struct cli *cli,
              const Holdfast__V1__ListCheckpointsResponse *reply)
 {
     HF_OWNED(file_data_clear) struct file_data pem = {0};
@@ -52,14 +39,19 @@ write_newest(struct cli *cli, const char *prefix,
     const struct {
         const char *suffix;
         struct bytes data;
+        const char *what;
     } parts[] = {
-        {".txt", {newest->statement.data, newest->statement.len}},
-        {".sig", {newest->signature.data, newest->signature.len}},
-        {".pem", {pem.bytes, pem.len}                           },
+        {".txt",
+         {newest->statement.data, newest->statement.len},
+         "the checkpoint"                                                 },
+        {".sig",
+         {newest->signature.data, newest->signature.len},
+         "its signature"                                                  },
+        {".pem", {pem.bytes, pem.len},                    "the public key"},
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
-        enum cli_exit code =
-            write_part(cli, prefix, parts[i].suffix, parts[i].data);
+        enum cli_exit code = created_write_part(cli, parts[i].suffix,
+                                                parts[i].data, parts[i].what);
         if (code != CLI_OK) {
             return code;
         }
@@ -69,7 +61,7 @@ write_newest(struct cli *cli, const char *prefix,
     return CLI_OK;
 }
 
-static enum cli_exit write_out(struct cli *cli, const char *prefix,
+static enum cli_exit write_out(struct cli *cli,
                                Holdfast__V1__ListCheckpointsRequest *request)
 {
     HF_OWNED(hf_error_free) struct hf_error error = {0};
@@ -79,8 +71,8 @@ static enum cli_exit write_out(struct cli *cli, const char *prefix,
     if (code != CLI_OK) {
         return cli_error(cli, &error);
     }
-    code = write_newest(cli, prefix,
-                        (const Holdfast__V1__ListCheckpointsResponse *)reply);
+    code =
+        write_newest(cli, (const Holdfast__V1__ListCheckpointsResponse *)reply);
     hf_message_free(reply);
     return code;
 }
@@ -102,9 +94,8 @@ static enum cli_exit run_checkpoints(struct cli *cli, const struct args *args)
     }
     request.parent = parent;
     request.page_size = 200;
-    const char *prefix = args_text(args, "out");
-    if (prefix != NULL) {
-        return write_out(cli, prefix, &request);
+    if (args_text(args, "out") != NULL) {
+        return write_out(cli, &request);
     }
     if (!args_flag(args, "lines")) {
         return cli_show_list(cli, &list, columns, HF_COUNT(columns));

@@ -5,6 +5,7 @@
 
 #include "client/cli/access.h"
 #include "client/cli/cli.h"
+#include "client/cli/created.h"
 
 #include "holdfast/v1/key_service.pb-c.h"
 
@@ -130,11 +131,9 @@ static enum cli_exit keep_replaced(struct cli *cli,
     if (path == NULL) {
         return CLI_OK;
     }
-    enum hf_status status =
-        file_create(path, answer->replaced_key, answer->replaced_len);
-    return status == HF_OK ? CLI_OK
-                           : cli_fail(cli, CLI_OTHER, "--replaced-out %s: %s",
-                                      path, file_problem(status));
+    return created_write(
+        cli, path, (struct bytes){answer->replaced_key, answer->replaced_len},
+        "the wrapped key that was stored until now");
 }
 
 static enum cli_exit run_renew(struct cli *cli, const struct args *args)

@@ -243,6 +243,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
                    &holdfast__v1__list_geos_response__descriptor},
         .request = &request.base,
         .items = "geos",
+        .names_deps = true,
     };
     return code == CLI_OK ? cli_show_list(cli, &list, columns, LIST_COLUMNS)
                           : code;

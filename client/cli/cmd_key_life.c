@@ -3,6 +3,7 @@
 #include "hsm/base/own.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/created.h"
 #include "client/cli/key.h"
 #include "client/cli/key_force.h"
 #include "client/cli/purge_sign.h"
@@ -106,15 +107,6 @@ static enum cli_exit run_delete(struct cli *cli, const struct args *args)
 
 /* --- what is forced ------------------------------------------------------- */
 
-static enum cli_exit write_out(struct cli *cli, const char *path,
-                               struct bytes data)
-{
-    enum hf_status status = file_create(path, data.data, data.len);
-    return status == HF_OK
-               ? CLI_OK
-               : cli_fail(cli, CLI_OTHER, "%s: %s", path, file_problem(status));
-}
-
 static enum cli_exit take_change(struct cli *cli, const struct args *args,
                                  Holdfast__V1__DraftForcedChangeRequest *out)
 {
@@ -157,8 +149,9 @@ static enum cli_exit run_force_document(struct cli *cli,
     }
     const ProtobufCBinaryData text =
         ((const Holdfast__V1__ForcedChangeDocument *)reply)->document;
-    code = write_out(cli, args_text(args, "out"),
-                     (struct bytes){text.data, text.len});
+    code = created_write(cli, args_text(args, "out"),
+                         (struct bytes){text.data, text.len},
+                         "what two approvers sign");
     if (code == CLI_OK) {
         (void)fwrite(text.data, 1, text.len, cli->json ? cli->err : cli->out);
     }
@@ -181,8 +174,9 @@ static enum cli_exit sign(struct cli *cli, const struct args *args,
     if (status != HF_OK) {
         return cli_fail(cli, CLI_OTHER, "%s: %s", key, file_problem(status));
     }
-    return write_out(cli, args_text(args, "out"),
-                     (struct bytes){signature->bytes, signature->len});
+    return created_write(cli, args_text(args, "out"),
+                         (struct bytes){signature->bytes, signature->len},
+                         "the signature");
 }
 
 static enum cli_exit run_force_sign(struct cli *cli, const struct args *args)

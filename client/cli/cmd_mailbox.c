@@ -324,6 +324,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
                    &holdfast__v1__list_mailboxes_response__descriptor},
         .request = &request.base,
         .items = "mailboxes",
+        .names_deps = true,
     };
     return cli_show_list(cli, &list, columns, LIST_COLUMNS);
 }

@@ -52,7 +52,7 @@ static enum cli_exit show(struct cli *cli, const struct cli_method *method,
     if (cli->json) {
         code = output_json(cli->out, shown);
     } else {
-        code = output_item(cli->out, shown, columns, HF_COUNT(columns));
+        code = cli_show_item(cli, shown, columns, HF_COUNT(columns));
         if (code == CLI_OK) {
             code = cli_report_table(
                 cli,

@@ -30,6 +30,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
                    &holdfast__v1__list_operations_response__descriptor},
         .request = &request.base,
         .items = "operations",
+        .names_deps = true,
     };
     (void)args;
     enum cli_exit code = cli_parent(cli, parent);

@@ -5,9 +5,12 @@
 
 #include "client/cli/access.h"
 #include "client/cli/cli.h"
+#include "client/cli/created.h"
 
 #include "holdfast/v1/file_key_service.pb-c.h"
 #include "holdfast/v1/geo_service.pb-c.h"
+
+#include <string.h>
 
 static const struct column columns[] = {
     {"SITE",          "name",                NULL,          COLUMN_LEAF },
@@ -26,6 +29,29 @@ static const struct cli_method register_method = {
     "holdfast.v1.GeoService/RegisterSite", &holdfast__v1__site__descriptor};
 static const struct cli_method get_method = {"holdfast.v1.GeoService/GetSite",
                                              &holdfast__v1__site__descriptor};
+
+/* A site may be known before its geo is registered (R-5.21), and then has no
+ * key: who mistyped the geo should learn it now. */
+static void warn_of_geo(struct cli *cli, const char *geo)
+{
+    char name[NAME_TEXT];
+    HF_OWNED(hf_error_free) struct hf_error error = {0};
+    ProtobufCMessage *site = NULL;
+    Holdfast__V1__GetSiteRequest request = HOLDFAST__V1__GET_SITE_REQUEST__INIT;
+    request.name = name;
+    if (cli_name(cli, "sites", cli->args->operands[0], name) == CLI_OK &&
+        cli_ask(cli, &get_method, &request.base, &site, &error) != CLI_OK &&
+        error.reason != NULL &&
+        strcmp(error.reason, "GEO_NOT_REGISTERED") == 0) {
+        (void)fprintf(cli->err,
+                      "holdfast: warning: no customer keys are registered for "
+                      "geo %s: the site has no key until \"holdfast geo "
+                      "register %s\". Was the name mistyped? \"holdfast geo "
+                      "list\" shows those there are\n",
+                      geo, geo);
+    }
+    hf_message_free(site);
+}
 
 static enum cli_exit run_register(struct cli *cli, const struct args *args)
 {
@@ -49,8 +75,12 @@ static enum cli_exit run_register(struct cli *cli, const struct args *args)
     request.geo = geo;
     request.request_id = request_id;
     request.validate_only = args_flag(args, "validate-only");
-    return cli_show(cli, &register_method, &request.base, columns,
+    code = cli_show(cli, &register_method, &request.base, columns,
                     HF_COUNT(columns));
+    if (code == CLI_OK && !args_flag(args, "validate-only")) {
+        warn_of_geo(cli, args_text(args, "geo"));
+    }
+    return code;
 }
 
 static enum cli_exit run_get(struct cli *cli, const struct args *args)
@@ -82,6 +112,7 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
                    &holdfast__v1__list_sites_response__descriptor},
         .request = &request.base,
         .items = "sites",
+        .names_deps = true,
     };
     return code == CLI_OK ? cli_show_list(cli, &list, columns, LIST_COLUMNS)
                           : code;
@@ -94,19 +125,9 @@ static void secret_clear(struct hf_secret **secret)
     hf_secret_free(*secret);
 }
 
-/* The key where it was asked to go, the wrapped one into --out. */
-static enum cli_exit place(struct cli *cli, ProtobufCBinaryData plaintext,
-                           ProtobufCBinaryData wrapped)
+static enum cli_exit place_key(struct cli *cli, ProtobufCBinaryData plaintext)
 {
     HF_OWNED(secret_clear) struct hf_secret *key = NULL;
-    const char *path = wrapped.len > 0 ? args_text(cli->args, "out") : NULL;
-    if (path != NULL) {
-        enum hf_status status = file_create(path, wrapped.data, wrapped.len);
-        if (status != HF_OK) {
-            return cli_fail(cli, CLI_OTHER, "--out %s: %s", path,
-                            file_problem(status));
-        }
-    }
     if (plaintext.len == 0) {
         return CLI_OK;
     }
@@ -114,6 +135,24 @@ static enum cli_exit place(struct cli *cli, ProtobufCBinaryData plaintext,
         return cli_fail(cli, CLI_OTHER, "no locked memory left");
     }
     return key_place(cli, key);
+}
+
+/* The key where it was asked to go, the wrapped one into --out. */
+static enum cli_exit place(struct cli *cli, ProtobufCBinaryData plaintext,
+                           ProtobufCBinaryData wrapped)
+{
+    const char *path = args_text(cli->args, "out");
+    enum cli_exit code = CLI_OK;
+    if (path != NULL && wrapped.len == 0) {
+        cli_note(cli,
+                 "%s was not written: the wrapped key there is stays as it is",
+                 path);
+    } else if (path != NULL) {
+        code =
+            created_write(cli, path, (struct bytes){wrapped.data, wrapped.len},
+                          "the wrapped key");
+    }
+    return code == CLI_OK ? place_key(cli, plaintext) : code;
 }
 
 static enum cli_exit ask(struct cli *cli, const struct cli_method *method,
@@ -158,6 +197,8 @@ static enum cli_exit run_create_key(struct cli *cli, const struct args *args)
     }
     const Holdfast__V1__CreateSiteKeyResponse *got =
         (const Holdfast__V1__CreateSiteKeyResponse *)response;
+    cli_note(cli, "site %s has a key; the service stores it, wrapped",
+             cli->args->operands[0]);
     return place(cli, got->plaintext_key, got->wrapped_key);
 }
 
@@ -230,7 +271,6 @@ static enum cli_exit run_unwrap_blob(struct cli *cli, const struct args *args)
         "holdfast.v1.FileKeyService/UnwrapBlobKey",
         &holdfast__v1__unwrap_blob_key_response__descriptor};
     char site[NAME_TEXT];
-    const ProtobufCBinaryData nothing = {0, NULL};
     HF_OWNED(file_data_clear) struct file_data wrapped = {0};
     HF_OWNED(message_clear) ProtobufCMessage *response = NULL;
     Holdfast__V1__UnwrapBlobKeyRequest request =
@@ -250,7 +290,7 @@ static enum cli_exit run_unwrap_blob(struct cli *cli, const struct args *args)
     }
     const Holdfast__V1__UnwrapBlobKeyResponse *got =
         (const Holdfast__V1__UnwrapBlobKeyResponse *)response;
-    return place(cli, got->plaintext_key, nothing);
+    return place_key(cli, got->plaintext_key);
 }
 
 /* ------------------------------------------------------------------------ */

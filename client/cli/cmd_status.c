@@ -1,15 +1,20 @@
 /* status: is everything well? One page: server, DEPs, keys, tokens; for the
- * operator the tokens of the availability keys. */
+ * operator, who sees no customer's keys, the tenants and the tokens of the
+ * availability keys. */
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
 #include "client/cli/advice.h"
 #include "client/cli/cli.h"
 #include "client/cli/json.h"
+#include "client/cli/words.h"
 
 #include "holdfast/v1/customer_key_service.pb-c.h"
 #include "holdfast/v1/dep_service.pb-c.h"
+#include "holdfast/v1/tenant_service.pb-c.h"
 #include "holdfast/v1/token_service.pb-c.h"
+
+#include <stdlib.h>
 
 static const struct column dep_columns[] = {
     {"DEP",       "depId",                    NULL,          COLUMN_TEXT },
@@ -34,6 +39,13 @@ static const struct column token_columns[] = {
     {"TEST ONLY", "testOnly",      NULL, COLUMN_TEXT},
 };
 
+static const struct column tenant_columns[] = {
+    {"TENANT",     "name",       NULL, COLUMN_LEAF},
+    {"PRODUCTION", "production", NULL, COLUMN_TEXT},
+    {"LICENSED",   "licensed",   NULL, COLUMN_TEXT},
+    {"DELETED",    "deleted",    NULL, COLUMN_TEXT},
+};
+
 static const struct column ak_columns[] = {
     {"SHAREPOINT", "sharepoint",      NULL,              COLUMN_TEXT },
     {"CAPACITY",   "level",           "CAPACITY_LEVEL_", COLUMN_TEXT },
@@ -49,6 +61,8 @@ static const struct column ak_columns[] = {
 struct page {
     json_t *document;
     enum cli_exit worst;
+    bool keys_shown;   /* the customer keys: to a tenant's own people */
+    bool keys_refused; /* which is as it should be for an operator */
 };
 
 static const char *serving_word(enum hf_serving serving)
@@ -62,6 +76,11 @@ static const char *serving_word(enum hf_serving serving)
         break;
     }
     return "UNKNOWN";
+}
+
+static void text_freep(char **text)
+{
+    free(*text);
 }
 
 static enum cli_exit add_section(struct cli *cli, struct page *page,
@@ -81,9 +100,11 @@ static enum cli_exit add_section(struct cli *cli, struct page *page,
         page->worst = advice_exit(&error);
         (void)json_object_set_new(page->document, list->items, json_null());
         if (!cli->json) {
+            HF_OWNED(text_freep)
+            char *text =
+                words_of_text(error.message != NULL ? error.message : "");
             (void)fprintf(cli->out, "  not shown: %s %s\n",
-                          hf_code_text(error.code),
-                          error.message != NULL ? error.message : "");
+                          hf_code_text(error.code), text != NULL ? text : "");
         }
         return CLI_OK;
     }
@@ -117,8 +138,16 @@ static enum cli_exit add_keys(struct cli *cli, struct page *page, char *parent)
         .request = &request.base,
         .items = "customerKeys",
     };
-    return add_section(cli, page, &list, "Customer keys", key_columns,
-                       HF_COUNT(key_columns));
+    enum cli_exit before = page->worst;
+    enum cli_exit code = add_section(cli, page, &list, "Customer keys",
+                                     key_columns, HF_COUNT(key_columns));
+    page->keys_shown =
+        json_is_array(json_object_get(page->document, list.items));
+    if (page->worst == CLI_DENIED && before == CLI_OK) {
+        page->keys_refused = true;
+        page->worst = before;
+    }
+    return code;
 }
 
 static enum cli_exit add_tokens(struct cli *cli, struct page *page,
@@ -137,7 +166,27 @@ static enum cli_exit add_tokens(struct cli *cli, struct page *page,
                        HF_COUNT(token_columns));
 }
 
-/* The operator's alone: nobody else is told that there is more. */
+static enum cli_exit add_tenants(struct cli *cli, struct page *page)
+{
+    Holdfast__V1__ListTenantsRequest request =
+        HOLDFAST__V1__LIST_TENANTS_REQUEST__INIT;
+    const struct cli_list list = {
+        .method = {"holdfast.v1.TenantService/ListTenants",
+                   &holdfast__v1__list_tenants_response__descriptor},
+        .request = &request.base,
+        .items = "tenants",
+    };
+    enum cli_exit before = page->worst;
+    enum cli_exit code = add_section(cli, page, &list, "Tenants",
+                                     tenant_columns, HF_COUNT(tenant_columns));
+    if (page->worst == CLI_DENIED) {
+        page->worst = before; /* the others name theirs with --tenant */
+    }
+    return code;
+}
+
+/* R-15.5. The operator's alone: nobody else is told that there is more. Who has
+ * seen customer keys is none, and does not ask: a refusal is in the audit. */
 static enum cli_exit add_availability(struct cli *cli, struct page *page)
 {
     static const struct cli_method method = {
@@ -151,6 +200,9 @@ static enum cli_exit add_availability(struct cli *cli, struct page *page)
         cli_ask(cli, &method, &request.base, &response, &error);
     bool not_his = error.code == HF_CODE_PERMISSION_DENIED ||
                    error.code == HF_CODE_UNIMPLEMENTED;
+    if (page->keys_refused && code != CLI_OK && page->worst == CLI_OK) {
+        page->worst = CLI_DENIED; /* no operator either */
+    }
     if (code != CLI_OK) {
         return not_his                    ? CLI_OK
                : error.code == HF_CODE_OK ? code
@@ -213,7 +265,10 @@ static enum cli_exit run_status(struct cli *cli, const struct args *args)
             code = add_tokens(cli, &page, parent);
         }
     }
-    if (code == CLI_OK) {
+    if (code == CLI_OK && cli->settings.values[SETTING_TENANT] == NULL) {
+        code = add_tenants(cli, &page);
+    }
+    if (code == CLI_OK && !page.keys_shown) {
         code = add_availability(cli, &page);
     }
     if (code == CLI_OK && cli->json) {

@@ -153,9 +153,7 @@ static enum cli_exit show(struct cli *cli, const ProtobufCMessage *operation)
     if (item == NULL) {
         return cli_fail(cli, CLI_OTHER, "out of memory");
     }
-    return cli->json ? output_json(cli->out, item)
-                     : output_item(cli->out, item, operation_columns,
-                                   operation_column_count);
+    return cli_show_item(cli, item, operation_columns, operation_column_count);
 }
 
 enum cli_exit operation_order(struct cli *cli, const struct cli_method *method,

@@ -155,8 +155,29 @@ enum cli_exit output_table(FILE *to, const json_t *array,
     return scols_print_table(table) == 0 ? flushed(to) : CLI_OTHER;
 }
 
-enum cli_exit output_item(FILE *to, const json_t *object,
-                          const struct column *columns, size_t count)
+/* is_nothing: every part of a value is one that a thing gets once it exists. */
+static bool is_nothing(const char *value)
+{
+    static const char *const words[] = {
+        "",     "0",           "none",
+        "NONE", "UNSPECIFIED", "00000000-0000-0000-0000-000000000000"};
+    for (;;) {
+        size_t len = strcspn(value, ",");
+        bool found = false;
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            found = found || (strlen(words[i]) == len &&
+                              strncmp(words[i], value, len) == 0);
+        }
+        if (!found || value[len] == '\0') {
+            return found;
+        }
+        value += len + strspn(value + len, ", ");
+    }
+}
+
+static enum cli_exit print_item(FILE *to, const json_t *object,
+                                const struct column *columns, size_t count,
+                                bool all)
 {
     size_t width = 0;
     for (size_t i = 0; i < count; i++) {
@@ -168,11 +189,26 @@ enum cli_exit output_item(FILE *to, const json_t *object,
         if (value == NULL) {
             return CLI_OTHER;
         }
-        (void)fprintf(to, "%-*s  %s\n", (int)width, columns[i].title,
-                      value[0] != '\0' ? value : "-");
+        /* the first says what it is about, be it 0 */
+        if (all || (i == 0 ? value[0] != '\0' : !is_nothing(value))) {
+            (void)fprintf(to, "%-*s  %s\n", (int)width, columns[i].title,
+                          value[0] != '\0' ? value : "-");
+        }
         free(value);
     }
     return flushed(to);
+}
+
+enum cli_exit output_item(FILE *to, const json_t *object,
+                          const struct column *columns, size_t count)
+{
+    return print_item(to, object, columns, count, true);
+}
+
+enum cli_exit output_preview(FILE *to, const json_t *object,
+                             const struct column *columns, size_t count)
+{
+    return print_item(to, object, columns, count, false);
 }
 
 enum cli_exit output_json(FILE *to, const json_t *value)

@@ -35,6 +35,11 @@ enum cli_exit output_item(FILE *to, const json_t *object,
                           const struct column *columns, size_t count);
 enum cli_exit output_json(FILE *to, const json_t *value);
 
+/* output_preview: of what is not there yet: as output_item, without the members
+ * that have nothing in them so far. */
+enum cli_exit output_preview(FILE *to, const json_t *object,
+                             const struct column *columns, size_t count);
+
 /* output_value: the text of one column; freed with free. NULL without
  * memory. */
 char *output_value(const json_t *object, const struct column *column);

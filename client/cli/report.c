@@ -93,6 +93,18 @@ enum cli_exit cli_fail(struct cli *cli, enum cli_exit code, const char *format,
     return tell(cli, code, words[code], text);
 }
 
+void cli_note(struct cli *cli, const char *format, ...)
+{
+    char text[SENTENCE_BYTES];
+    va_list list;
+    va_start(list, format);
+    (void)vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    if (!cli->json) {
+        (void)tell(cli, CLI_OK, "OK", text);
+    }
+}
+
 /* --- the service's words ---------------------------------------------------
  */
 
