@@ -138,6 +138,7 @@ extern const struct command_set commands_of_dep;
 extern const struct command_set commands_of_dep_keys;
 extern const struct command_set commands_of_mailbox;
 extern const struct command_set commands_of_notice;
+extern const struct command_set commands_of_ak_token;
 extern const struct command_set commands_of_assignment;
 extern const struct command_set commands_of_workload;
 extern const struct command_set commands_of_purge;

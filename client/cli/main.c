@@ -53,6 +53,7 @@ int main(int argc, char **argv)
         commands_of_audit_verify, commands_of_checkpoint, commands_of_spool,
         commands_of_audit_stream, commands_of_operation,  commands_of_purge,
         commands_of_geo,          commands_of_site,       commands_of_notice,
+        commands_of_ak_token,
     };
     struct args args;
     /* a reader that goes away ends in EPIPE, not in death mid-write */

@@ -75,6 +75,8 @@ static const struct row table[VERB_COUNT] = {
     [VERB_GET_TOKEN] =             {SUBJECT_TENANT,  "TCESV......AO."},
     [VERB_LIST_TOKENS] =           {SUBJECT_TENANT,  "TCESV......AO."},
     [VERB_GET_AVAILABILITY_TOKENS] = {SUBJECT_SERVICE, "............O."},
+    [VERB_ENROLL_AK_MIRROR] =      {SUBJECT_SERVICE, "............O."},
+    [VERB_RETIRE_AK_MIRROR] =      {SUBJECT_SERVICE, "............O."},
 
     [VERB_REGISTER_CUSTOMER_KEY] = {SUBJECT_TENANT,  "T...V........."},
     [VERB_GET_CUSTOMER_KEY] =      {SUBJECT_TENANT,  "T.ESVv.....A.."},

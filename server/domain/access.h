@@ -37,6 +37,8 @@ enum role {
     X(GET_TOKEN, "GetToken")                                                   \
     X(LIST_TOKENS, "ListTokens")                                               \
     X(GET_AVAILABILITY_TOKENS, "GetAvailabilityTokens")                        \
+    X(ENROLL_AK_MIRROR, "EnrollAkMirror")                                      \
+    X(RETIRE_AK_MIRROR, "RetireAkMirror")                                      \
     X(REGISTER_CUSTOMER_KEY, "RegisterCustomerKey")                            \
     X(GET_CUSTOMER_KEY, "GetCustomerKey")                                      \
     X(LIST_CUSTOMER_KEYS, "ListCustomerKeys")                                  \

@@ -2,10 +2,14 @@
 
 #include "hsm/sys/log.h"
 
-/* One object for each DEP whose availability key is in this token, a tenant's
- * own among them, until it is destroyed; geos may share theirs (R-2.9). */
-static uint64_t count_objects(struct service *service,
-                              const struct token *token)
+#include "server/service/ak_copies.h"
+#include "server/service/ak_enrol.h"
+
+#include <string.h>
+
+/* One object for each DEP of the kind, a tenant's own among them, until it is
+ * destroyed; geos may share theirs (R-2.9). */
+static uint64_t count_objects(struct service *service, bool sharepoint)
 {
     uint64_t count = 0;
     uint64_t shared = 0;
@@ -13,9 +17,8 @@ static uint64_t count_objects(struct service *service,
     for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
          dep = dep->next) {
         bool counts = dep->record.ak_state != AK_DESTROYED &&
-                      service_ak_token(service, dep->record.type) == token;
-        if (counts && dep->record.type == DEP_TYPE_SHAREPOINT_GEO &&
-            service->settings.sharepoint_ak_shared) {
+                      ak_type_is_sharepoint(dep->record.type) == sharepoint;
+        if (counts && sharepoint && service->settings.sharepoint_ak_shared) {
             shared = 1;
         } else if (counts) {
             count++;
@@ -25,25 +28,52 @@ static uint64_t count_objects(struct service *service,
     return count + shared;
 }
 
-static struct ak_token_view read_view(struct service *service, bool sharepoint)
+/* Every generation of the kind that has copies, and those this token has. */
+static void count_copies(struct service *service,
+                         const struct ak_token_ref *ref, bool sharepoint,
+                         struct ak_token_view *view)
 {
-    struct ak_token_view view = {.sharepoint = sharepoint};
-    const struct token *token = sharepoint
-                                    ? service->settings.sharepoint_ak_token
-                                    : service->settings.ak_token;
-    struct token_profile profile;
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    for (const struct dep_entry *dep = service->catalogue.deps; dep != NULL;
+         dep = dep->next) {
+        if (ak_type_is_sharepoint(dep->record.type) != sharepoint) {
+            continue;
+        }
+        for (uint32_t i = 0; i < dep->record.generation; i++) {
+            const struct generation_entry *generation = dep->generations[i];
+            if (generation != NULL && ak_copy_is_carried(generation)) {
+                view->copies_wanted++;
+                view->copies += ak_copy_of(&generation->record, ref) != NULL;
+            }
+        }
+    }
+    pthread_rwlock_unlock(&service->catalogue.lock);
+}
+
+static void read_capacity(struct service *service,
+                          const struct ak_token_ref *ref, bool sharepoint,
+                          struct ak_token_view *view)
+{
+    struct token_profile profile = {.label = ""};
     struct token_request health = {.op = TOKEN_OP_HEALTH};
+    memcpy(view->name, ref->name, sizeof view->name);
+    memcpy(view->label, ref->label, sizeof view->label);
+    memcpy(view->serial, ref->serial, sizeof view->serial);
+    view->sharepoint = sharepoint;
+    view->state = ref->enrolling ? AK_TOKEN_ENROLLING : AK_TOKEN_ACTIVE;
     /* without an answer the figures are those of before */
-    view.reachable = token_call(token, &health) == HF_OK;
-    token_profile_get(token, &profile);
-    view.facts = (struct capacity_facts){
-        .objects = count_objects(service, token),
-        .objects_max = sharepoint ? 0 : service->settings.ak_capacity_objects,
+    if (ref->token != NULL) {
+        view->reachable = token_call(ref->token, &health) == HF_OK;
+        token_profile_get(ref->token, &profile);
+    }
+    view->facts = (struct capacity_facts){
+        .objects = count_objects(service, sharepoint),
+        .objects_max = ref->capacity_objects,
         .free_bytes = profile.free_private_bytes,
         .total_bytes = profile.total_private_bytes,
     };
-    view.capacity = capacity_of(&view.facts);
-    return view;
+    view->capacity = capacity_of(&view->facts);
+    count_copies(service, ref, sharepoint, view);
 }
 
 static const char *level_text(enum capacity_level level)
@@ -61,12 +91,14 @@ static const char *level_text(enum capacity_level level)
     return "unknown";
 }
 
-static void log_capacity(const struct capacity_facts *facts,
-                         const struct capacity *capacity)
+static void log_capacity(const struct ak_token_view *view)
 {
+    const struct capacity_facts *facts = &view->facts;
+    const struct capacity *capacity = &view->capacity;
     bool warn =
         capacity->level == CAPACITY_LOW || capacity->level == CAPACITY_FULL;
     log_event(warn ? LOG_WARN : LOG_INFO, "ak_token.capacity",
+              LOG_TEXT("token", view->name),
               LOG_TEXT("level", level_text(capacity->level)),
               LOG_NUMBER("percent", capacity->percent),
               LOG_NUMBER("objects", facts->objects),
@@ -75,40 +107,122 @@ static void log_capacity(const struct capacity_facts *facts,
               LOG_NUMBER("total_bytes", facts->total_bytes));
 }
 
-HF_STATUS ak_capacity_check(struct service *service, struct problem *problem)
+static HF_STATUS check_one(const struct ak_token_view *view,
+                           struct problem *problem)
 {
-    const struct ak_token_view view = read_view(service, false);
-    const struct capacity_facts facts = view.facts;
-    const struct capacity capacity = view.capacity;
+    const struct capacity capacity = view->capacity;
     if (capacity.level == CAPACITY_LOW || capacity.level == CAPACITY_FULL) {
-        log_capacity(&facts, &capacity);
+        log_capacity(view);
     }
     if (capacity.level == CAPACITY_FULL) {
         return problem_set(problem, REASON_AK_TOKEN_FULL,
-                           "the service's token for availability keys is %u "
-                           "%% full; from %d %% on no DEP is made",
-                           capacity.percent, CAPACITY_REFUSE_PERCENT);
+                           "the service's token for availability keys \"%s\" "
+                           "is %u %% full; from %d %% on no DEP is made",
+                           view->name, capacity.percent,
+                           CAPACITY_REFUSE_PERCENT);
+    }
+    return HF_OK;
+}
+
+HF_STATUS ak_capacity_check(struct service *service, struct problem *problem)
+{
+    struct ak_token_set set;
+    ak_tokens_of(service, DEP_TYPE_EXCHANGE_MAILBOX, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        struct ak_token_view view = {.mirrored = false};
+        read_capacity(service, &set.at[i], false, &view);
+        HF_TRY(check_one(&view, problem));
     }
     return HF_OK;
 }
 
 void ak_capacity_log(struct service *service)
 {
-    const struct ak_token_view view = read_view(service, false);
-    const struct capacity_facts facts = view.facts;
-    const struct capacity capacity = view.capacity;
-    log_capacity(&facts, &capacity);
+    struct ak_token_set set;
+    ak_tokens_of(service, DEP_TYPE_EXCHANGE_MAILBOX, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        struct ak_token_view view = {.mirrored = false};
+        read_capacity(service, &set.at[i], false, &view);
+        log_capacity(&view);
+    }
+}
+
+/* --- views -------------------------------------------------------------- */
+
+static void fill_record(const struct ak_token_record *record,
+                        struct ak_token_view *view)
+{
+    view->mirrored = true;
+    view->state = record->state;
+    view->sharepoint = record->sharepoint;
+    view->retired_ms = record->retired_ms;
+    memcpy(view->name, record->name, sizeof view->name);
+    memcpy(view->label, record->label, sizeof view->label);
+    memcpy(view->serial, record->serial, sizeof view->serial);
+    memcpy(view->disposal, record->disposal, sizeof view->disposal);
+    memcpy(view->requested_by, record->requested_by, sizeof view->requested_by);
+    for (size_t i = 0; i < AK_RETIREMENT_APPROVALS; i++) {
+        view->approvals += record->approved_by[i][0] != '\0';
+    }
+}
+
+static void add_live(struct service *service, bool sharepoint,
+                     struct ak_token_views *out)
+{
+    struct ak_token_set set;
+    ak_tokens_of(
+        service,
+        sharepoint ? DEP_TYPE_SHAREPOINT_GEO : DEP_TYPE_EXCHANGE_MAILBOX, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        struct ak_token_view *view = &out->views[out->count++];
+        *view = (struct ak_token_view){.mirrored = false};
+        read_capacity(service, &set.at[i], sharepoint, view);
+        if (set.at[i].entry != NULL) {
+            const struct ak_token_record record =
+                ak_token_record_of(service, set.at[i].entry);
+            view->met = ak_token_last_met(service, set.at[i].entry);
+            fill_record(&record, view);
+        }
+    }
 }
 
 HF_STATUS ak_capacity_get(struct service *service, const struct caller *caller,
                           struct ak_token_views *out, struct problem *problem)
 {
+    struct ak_token_entry *entry = NULL;
     HF_TRY(service_admit(service, caller, VERB_GET_AVAILABILITY_TOKENS, "",
                          NULL, problem));
     out->count = 0;
-    out->views[out->count++] = read_view(service, false);
-    if (service->settings.sharepoint_ak_token != NULL) {
-        out->views[out->count++] = read_view(service, true);
+    add_live(service, false, out);
+    add_live(service, true, out);
+    while (out->count < AK_VIEWS_MAX &&
+           (entry = ak_token_visit(service, entry)) != NULL) {
+        const struct ak_token_record record =
+            ak_token_record_of(service, entry);
+        if (record.state == AK_TOKEN_RETIRED) {
+            struct ak_token_view *view = &out->views[out->count++];
+            *view = (struct ak_token_view){.mirrored = true};
+            fill_record(&record, view);
+        }
     }
     return HF_OK;
+}
+
+void ak_capacity_show(struct service *service,
+                      const struct ak_token_entry *entry,
+                      struct ak_token_view *out)
+{
+    const struct ak_token_record record = ak_token_record_of(service, entry);
+    struct ak_token_set set;
+    *out = (struct ak_token_view){.mirrored = true};
+    ak_tokens_of(service,
+                 record.sharepoint ? DEP_TYPE_SHAREPOINT_GEO
+                                   : DEP_TYPE_EXCHANGE_MAILBOX,
+                 &set);
+    for (size_t i = 0; i < set.count; i++) {
+        if (set.at[i].entry == entry) {
+            read_capacity(service, &set.at[i], record.sharepoint, out);
+        }
+    }
+    fill_record(&record, out);
 }

@@ -66,21 +66,32 @@ static HF_STATUS destroy_all(const struct token *token, const struct hf_id *dep,
 }
 
 HF_STATUS ak_objects_destroy(struct service *service,
-                             const struct dep_entry *dep, size_t *out_found)
+                             const struct dep_entry *dep,
+                             struct ak_destroyed *out)
 {
-    const struct token *token = service_ak_token(service, dep->record.type);
-    *out_found = 0;
-    if (token == NULL) {
-        return HF_E_MISUSE;
-    }
+    struct ak_token_set set;
+    enum hf_status first = HF_OK;
+    *out = (struct ak_destroyed){.found = 0};
+    ak_tokens_of(service, dep->record.type, &set);
     struct token_key_report *reports = calloc(FOUND_MAX, sizeof *reports);
     if (reports == NULL) {
         return HF_E_NO_MEMORY;
     }
-    enum hf_status status =
-        destroy_all(token, &dep->record.id, reports, out_found);
+    for (size_t i = 0; i < set.count; i++) {
+        size_t found = 0;
+        enum hf_status status = ak_token_open(&set.at[i]);
+        if (status == HF_OK) {
+            status =
+                destroy_all(set.at[i].token, &dep->record.id, reports, &found);
+        }
+        out->found += found;
+        if (status != HF_OK && first == HF_OK) {
+            first = status;
+            memcpy(out->failed, set.at[i].name, sizeof out->failed);
+        }
+    }
     free(reports);
-    return status;
+    return set.count > 0 ? first : HF_E_MISUSE;
 }
 
 static bool is_among(const struct token_key_report *reports, size_t count,
@@ -96,24 +107,39 @@ static bool is_among(const struct token_key_report *reports, size_t count,
     return false;
 }
 
-HF_STATUS ak_objects_show(struct service *service, const struct dep_record *dep,
-                          const uint32_t version[], size_t count, bool shown[])
+static HF_STATUS show_in(const struct ak_token_ref *ref,
+                         const struct dep_record *dep, const uint32_t version[],
+                         size_t count, struct ak_shown shown[])
 {
-    const struct token *token = service_ak_token(service, dep->type);
     size_t found = 0;
-    if (token == NULL) {
-        return HF_E_MISUSE;
-    }
+    HF_TRY(ak_token_open(ref));
     struct token_key_report *reports = calloc(FOUND_MAX, sizeof *reports);
     if (reports == NULL) {
         return HF_E_NO_MEMORY;
     }
-    enum hf_status status = find(token, &dep->id, reports, &found);
+    enum hf_status status = find(ref->token, &dep->id, reports, &found);
     for (size_t i = 0; status == HF_OK && i < count; i++) {
         struct token_key key;
         ak_key_of(dep, version[i], &key);
-        shown[i] = is_among(reports, found, &key);
+        bool there = is_among(reports, found, &key);
+        shown[i].any = shown[i].any || there;
+        shown[i].every = shown[i].every && there;
     }
     free(reports);
     return status;
+}
+
+HF_STATUS ak_objects_show(struct service *service, const struct dep_record *dep,
+                          const uint32_t version[], size_t count,
+                          struct ak_shown shown[])
+{
+    struct ak_token_set set;
+    ak_tokens_of(service, dep->type, &set);
+    for (size_t i = 0; i < count; i++) {
+        shown[i] = (struct ak_shown){.any = false, .every = true};
+    }
+    for (size_t i = 0; i < set.count; i++) {
+        HF_TRY(show_in(&set.at[i], dep, version, count, shown));
+    }
+    return set.count > 0 ? HF_OK : HF_E_MISUSE;
 }

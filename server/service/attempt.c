@@ -1,5 +1,6 @@
 #include "server/service/attempt.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/availability_key.h"
 #include "server/service/chronicle.h"
 
@@ -167,14 +168,20 @@ static enum lease_source source_of_root(enum dep_type type)
     return LEASE_BY_AVAILABILITY_KEY;
 }
 
-/* A roll moves the copy to another version of the key, meanwhile too. */
+/* A roll moves the copy to another version of the key, meanwhile too. Empty:
+ * the token has none. */
 static void read_root(struct service *service,
                       const struct generation_entry *generation,
-                      struct wrapped_copy *copy, struct token_key *key)
+                      const struct ak_token_ref *ref, struct wrapped_copy *out,
+                      struct token_key *key)
 {
     pthread_rwlock_rdlock(&service->catalogue.lock);
-    *copy = generation->record.copies[ROOT_AK];
-    ak_key_of(&generation->dep->record, copy->key_version, key);
+    const struct wrapped_copy *copy = ak_copy_of(&generation->record, ref);
+    *out = copy != NULL ? *copy : generation->record.copies[ROOT_AK];
+    if (copy == NULL) {
+        out->wrapped_len = 0;
+    }
+    ak_key_of(&generation->dep->record, out->key_version, key);
     pthread_rwlock_unlock(&service->catalogue.lock);
 }
 
@@ -192,16 +199,16 @@ static HF_STATUS open_by_root(struct service *service,
     return token_call(asked->token, &asked->request);
 }
 
-HF_STATUS attempt_service_root(struct service *service,
-                               struct generation_entry *generation,
-                               int64_t drop_dead_ms, struct lease **out_lease)
+HF_STATUS attempt_root_in(struct service *service,
+                          struct generation_entry *generation,
+                          const struct ak_token_ref *ref, int64_t drop_dead_ms,
+                          struct lease **out_lease)
 {
     struct wrapped_copy copy;
     struct token_key key;
-    enum dep_type type = generation->dep->record.type;
     struct attempt_asked asked = {
-        .token = service_ak_token(service, type),
-        .source = source_of_root(type),
+        .token = ref->token,
+        .source = source_of_root(generation->dep->record.type),
         .request = {.op = TOKEN_OP_UNWRAP,
                     .drop_dead_ms = drop_dead_ms,
                     .attempt_ms = service->settings.attempt_ms},
@@ -209,18 +216,62 @@ HF_STATUS attempt_service_root(struct service *service,
     if (atomic_load(&generation->closed)) {
         return HF_E_UNREACHABLE;
     }
-    if (asked.token == NULL) {
-        return HF_E_MISUSE; /* our configuration */
-    }
-    read_root(service, generation, &copy, &key);
+    HF_TRY(ak_token_open(ref));
+    read_root(service, generation, ref, &copy, &key);
     enum hf_status status = open_by_root(service, &copy, &key, &asked);
     if (hf_status_class(status) == HF_CLASS_MISSING) {
         uint32_t version = copy.key_version;
-        read_root(service, generation, &copy, &key);
+        read_root(service, generation, ref, &copy, &key);
         if (copy.key_version != version) { /* rolled under us */
             status = open_by_root(service, &copy, &key, &asked);
         }
     }
+    ak_token_note(service, ref, status);
     HF_TRY(status);
     return attempt_finish(service, generation, &asked, out_lease);
+}
+
+static bool has_copy(struct service *service,
+                     const struct generation_entry *generation,
+                     const struct ak_token_ref *ref)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    bool has = ak_copy_of(&generation->record, ref) != NULL;
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    return has;
+}
+
+/* that it is lost is said only if every token says so. */
+static enum hf_status the_less_certain(enum hf_status a, enum hf_status b)
+{
+    bool certain = a == HF_E_NOT_FOUND || a == HF_E_BAD_BLOB;
+    return certain ? b : a;
+}
+
+HF_STATUS attempt_service_root(struct service *service,
+                               struct generation_entry *generation,
+                               int64_t drop_dead_ms, struct lease **out_lease)
+{
+    struct ak_token_set set;
+    size_t order[AK_TOKENS_MAX];
+    enum hf_status met = HF_E_NOT_FOUND;
+    ak_tokens_of(service, generation->dep->record.type, &set);
+    ak_tokens_in_order(service, &set, order);
+    if (set.count == 1) {
+        return attempt_root_in(service, generation, &set.at[0], drop_dead_ms,
+                               out_lease);
+    }
+    for (size_t i = 0; i < set.count; i++) {
+        const struct ak_token_ref *ref = &set.at[order[i]];
+        if (!has_copy(service, generation, ref)) {
+            continue;
+        }
+        enum hf_status status =
+            attempt_root_in(service, generation, ref, drop_dead_ms, out_lease);
+        if (status == HF_OK) {
+            return HF_OK;
+        }
+        met = the_less_certain(met, status);
+    }
+    return set.count > 0 ? met : HF_E_MISUSE; /* our configuration */
 }

@@ -2,6 +2,7 @@
  * commitment verifies, and there is a lease (R-6.6, table 6-A). */
 #pragma once
 
+#include "server/service/ak_tokens.h"
 #include "server/service/leases.h"
 
 /* attempt_note: what an attempt came to: health, breaker and what is known of
@@ -36,7 +37,13 @@ HF_STATUS attempt_finish(struct service *service,
 
 /* attempt_service_root: by the availability key, or the tenant's own root of a
  * SERVICE_MANAGED DEP: AES objects in the AK token; a geo's is an RSA pair in a
- * token of its own. */
+ * token of its own. Where the token has mirrors, any one that opens its copy
+ * will do; when none does, HF_E_NOT_FOUND or HF_E_BAD_BLOB only if each says
+ * so. attempt_root_in: by that of one token alone. */
+HF_STATUS attempt_root_in(struct service *service,
+                          struct generation_entry *generation,
+                          const struct ak_token_ref *ref, int64_t drop_dead_ms,
+                          struct lease **out_lease);
 HF_STATUS attempt_service_root(struct service *service,
                                struct generation_entry *generation,
                                int64_t drop_dead_ms, struct lease **out_lease);

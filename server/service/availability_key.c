@@ -2,7 +2,10 @@
 
 #include "hsm/base/check.h"
 
+#include "hsm/token/names.h"
+
 #include "server/service/ak_objects.h"
+#include "server/store/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,21 +13,6 @@
 #define NUMBER_BYTES 4
 /* The one of all geos. */
 #define AK_SHARED_ID "hf-ak-deployment"
-
-const struct token *service_ak_token(const struct service *service,
-                                     enum dep_type type)
-{
-    return type == DEP_TYPE_SHAREPOINT_GEO
-               ? service->settings.sharepoint_ak_token
-               : service->settings.ak_token;
-}
-
-HF_STATUS ak_call(struct service *service, enum dep_type type,
-                  struct token_request *request)
-{
-    const struct token *token = service_ak_token(service, type);
-    return token == NULL ? HF_E_MISUSE : token_call(token, request);
-}
 
 bool ak_is_shared(const struct dep_record *dep)
 {
@@ -68,8 +56,8 @@ void ak_set_version(struct dep_record *dep, uint32_t version)
     dep->ak_version = version;
 }
 
-HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
-                      uint32_t version)
+HF_STATUS ak_generate_in(const struct token *token,
+                         const struct dep_record *dep, uint32_t version)
 {
     struct token_key_report report = {0};
     struct token_key key;
@@ -91,17 +79,58 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     if (ak_is_shared(dep)) {
         snprintf(generate->label, sizeof generate->label, AK_SHARED_ID);
     }
-    enum hf_status status = ak_call(service, dep->type, &request);
+    enum hf_status status = token_call(token, &request);
     return status == HF_E_EXISTS ? HF_OK : status;
+}
+
+HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
+                      uint32_t version)
+{
+    struct ak_token_set set;
+    ak_tokens_of(service, dep->type, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        HF_TRY(ak_token_open(&set.at[i]));
+    }
+    for (size_t i = 0; i < set.count; i++) {
+        HF_TRY(ak_generate_in(set.at[i].token, dep, version));
+    }
+    return set.count > 0 ? HF_OK : HF_E_MISUSE;
+}
+
+static HF_STATUS destroy_in(const struct ak_token_ref *ref,
+                            const struct dep_record *dep, uint32_t version)
+{
+    struct token_request request = {.op = TOKEN_OP_DESTROY};
+    HF_TRY(ak_token_open(ref));
+    ak_key_of(dep, version, &request.u.destroy.key);
+    return token_call(ref->token, &request);
 }
 
 HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version)
 {
-    struct token_request request = {.op = TOKEN_OP_DESTROY};
+    struct ak_token_set set;
+    enum hf_status first = HF_OK;
     if (ak_is_shared(dep)) {
         return HF_OK; /* other geos rest on it */
     }
-    ak_key_of(dep, version, &request.u.destroy.key);
-    return ak_call(service, dep->type, &request);
+    ak_tokens_of(service, dep->type, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        enum hf_status status = destroy_in(&set.at[i], dep, version);
+        first = first == HF_OK ? status : first;
+    }
+    return set.count > 0 ? first : HF_E_MISUSE;
+}
+
+struct token_key ak_transport_key(const struct ak_token_ref *ref)
+{
+    struct token_key key = {
+        .type = TOKEN_KEY_RSA,
+        .id_len = sizeof TOKEN_NAME_TRANSPORT - 1,
+    };
+    memcpy(key.id, TOKEN_NAME_TRANSPORT, key.id_len);
+    HF_IGNORE(sha256((struct bytes){ref->transport, ref->transport_len},
+                     key.fingerprint),
+              "a wrong one is refused by the token");
+    return key;
 }

@@ -4,14 +4,18 @@
  */
 #pragma once
 
-#include "server/service/core.h"
+#include "server/service/ak_tokens.h"
 
 /* ak_key_of: the object of a version. Every version has the id of the DEP's
  * record with its own number at the end. */
 void ak_key_of(const struct dep_record *dep, uint32_t version,
                struct token_key *out);
-/* ak_generate: makes sure that the object of this version is there, durable; a
- * step that runs again finds it. ak_destroy: that it is not. */
+/* ak_generate: makes sure that the object of this version is there, durable, in
+ * every token of its kind (R-15.5); a step that runs again finds it.
+ * ak_generate_in: in one. ak_destroy: that it is in none; each is tried, and
+ * the first failure told. */
+HF_STATUS ak_generate_in(const struct token *token,
+                         const struct dep_record *dep, uint32_t version);
 HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
                       uint32_t version);
 HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
@@ -19,11 +23,11 @@ HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
 /* Of geos the objects are RSA pairs in a token of their own (R-2.10), one for
  * each DEP, or one for all where the configuration says so (PER_DEPLOYMENT,
  * R-2.9): ak_share names that one, which is never destroyed with a DEP.
- * ak_call: asks the token of DEPs of this type; HF_E_MISUSE: there is none. */
+ */
 void ak_share(struct dep_record *dep);
 bool ak_is_shared(const struct dep_record *dep);
-HF_STATUS ak_call(struct service *service, enum dep_type type,
-                  struct token_request *request);
+/* ak_transport_key: what is carried to a token is wrapped under this pair. */
+struct token_key ak_transport_key(const struct ak_token_ref *ref);
 
 /* ak_set_version: the record names this version from now on. */
 void ak_set_version(struct dep_record *dep, uint32_t version);

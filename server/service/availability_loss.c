@@ -2,6 +2,7 @@
 
 #include "hsm/sys/log.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/attempt.h"
 #include "server/service/dep_generation.h"
 #include "server/service/operations.h"
@@ -98,6 +99,8 @@ static HF_STATUS record_locked(const struct admin *admin,
     if (making->dep->stamp.version != making->made_from.version) {
         return HF_E_CONFLICT;
     }
+    HF_TRY(ak_copies_may_record(service, making->next.type,
+                                &making->fresh->record));
     HF_TRY(customer_keys_still_serve(making->fresh->keys,
                                      making->fresh->versions));
     HF_TRY(change_new(&change));

@@ -4,6 +4,7 @@
 
 #include "server/domain/availability.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/attempt.h"
 #include "server/service/availability_key.h"
 #include "server/service/availability_loss.h"
@@ -98,57 +99,39 @@ static HF_STATUS change_state(struct service *service, struct dep_entry *dep,
     return status;
 }
 
-/* The copy under the next version, made inside the token. */
-static HF_STATUS rewrap_copy(struct service *service,
-                             const struct dep_record *dep, uint32_t to,
-                             struct generation_record *generation)
+/* Each token's copy under the next version, made inside the token. */
+static HF_STATUS rewrap_copies(struct service *service,
+                               const struct dep_record *dep,
+                               const struct ak_token_set *set,
+                               struct generation_record *generation)
 {
-    uint8_t context[CONTEXT_BYTES];
-    struct wrapped_copy *copy = &generation->copies[ROOT_AK];
-    struct token_mint *mint = calloc(1, sizeof *mint);
-    if (mint == NULL) {
-        return HF_E_NO_MEMORY;
-    }
-    commitment_context(generation, context);
-    mint->source.suite = (enum token_suite)copy->suite;
-    ak_key_of(dep, copy->key_version, &mint->source.key);
-    mint->source.wrapped = (struct bytes){copy->wrapped, copy->wrapped_len};
-    mint->copy_count = 1;
-    mint->copies[0].suite = TOKEN_SUITE_AES_KWP;
-    ak_key_of(dep, to, &mint->copies[0].key);
-    memcpy(mint->check_iv, generation->check_iv, sizeof mint->check_iv);
-    mint->check_aad = BYTES_OF(context);
-    mint->check_text = bytes_of_text(COMMITMENT_TEXT);
-    memcpy(mint->check_sealed, generation->check_sealed,
-           generation->check_sealed_len);
-    mint->check_sealed_len = generation->check_sealed_len;
-    struct token_request request = {.op = TOKEN_OP_MINT, .u.mint = mint};
-    enum hf_status status = token_call(service->settings.ak_token, &request);
-    if (status == HF_OK) {
-        copy->suite = TOKEN_SUITE_AES_KWP;
-        copy->key_version = to;
-        memcpy(copy->wrapped, mint->copies[0].wrapped,
-               mint->copies[0].wrapped_len);
-        copy->wrapped_len = mint->copies[0].wrapped_len;
-    }
-    free(mint);
-    return status;
+    const struct ak_carry carry = {
+        .dep = dep,
+        .version = dep->ak_version + 1,
+        .generation = generation,
+        .set = set,
+    };
+    return ak_copies_bring(service, &carry);
 }
 
-/* It opens under the new version, to the key that sealed the commitment. */
-static HF_STATUS verify_copy(struct service *service, struct dep_entry *dep,
-                             const struct generation_record *next)
+/* Each opens under the new version, to the key that sealed the commitment. */
+static HF_STATUS verify_copies(struct service *service, struct dep_entry *dep,
+                               const struct ak_token_set *set,
+                               const struct generation_record *next)
 {
     struct generation_entry *trial = generation_entry_new();
+    enum hf_status status = HF_OK;
     if (trial == NULL) {
         return HF_E_NO_MEMORY;
     }
     trial->dep = dep;
     trial->record = *next;
-    struct lease *lease = NULL;
-    enum hf_status status = attempt_service_root(service, trial, 0, &lease);
-    if (status == HF_OK) {
-        lease_release(lease);
+    for (size_t i = 0; i < set->count && status == HF_OK; i++) {
+        struct lease *lease = NULL;
+        status = attempt_root_in(service, trial, &set->at[i], 0, &lease);
+        if (status == HF_OK) {
+            lease_release(lease);
+        }
     }
     generation_entry_free(trial);
     return status;
@@ -202,39 +185,62 @@ static HF_STATUS record_copy(struct service *service,
     }
     if (admin_is_stored(status)) {
         pthread_rwlock_wrlock(&service->catalogue.lock);
-        generation->record.copies[ROOT_AK] = next->copies[ROOT_AK];
+        ak_copies_take(&generation->record, next);
         generation->stamp = stamp;
         pthread_rwlock_unlock(&service->catalogue.lock);
     }
     return status;
 }
 
+/* record_lock is held. A purge may have come between, a mirror's copy that was
+ * carried over, or a mirror: then it comes again. */
+static HF_STATUS record_if_current(struct service *service,
+                                   struct generation_entry *generation,
+                                   const struct stamp *made_from,
+                                   const struct generation_record *next)
+{
+    const struct dep_record *dep = &generation->dep->record;
+    if (!is_rolled(dep) || generation->stamp.version != made_from->version) {
+        return HF_E_CONFLICT;
+    }
+    HF_TRY(ak_copies_may_record(service, dep->type, next));
+    return record_copy(service, generation, next);
+}
+
 static HF_STATUS move_copy(struct service *service, struct dep_entry *dep,
                            const struct dep_record *record,
                            struct generation_entry *generation)
 {
+    struct ak_token_set set;
     struct generation_record *next = malloc(sizeof *next);
     if (next == NULL) {
         return HF_E_NO_MEMORY;
     }
+    ak_tokens_of(service, record->type, &set);
     pthread_rwlock_rdlock(&service->catalogue.lock);
     *next = generation->record;
+    const struct stamp made_from = generation->stamp;
     pthread_rwlock_unlock(&service->catalogue.lock);
-    enum hf_status status =
-        rewrap_copy(service, record, record->ak_version + 1, next);
+    enum hf_status status = rewrap_copies(service, record, &set, next);
     if (status == HF_OK) {
-        status = verify_copy(service, dep, next);
+        status = verify_copies(service, dep, &set, next);
     }
     if (status == HF_OK) {
         pthread_mutex_lock(&service->record_lock);
-        /* a purge may have come between: then it stays as it is */
-        status = is_rolled(&dep->record)
-                     ? record_copy(service, generation, next)
-                     : HF_E_CONFLICT;
+        status = record_if_current(service, generation, &made_from, next);
         pthread_mutex_unlock(&service->record_lock);
     }
     free(next);
     return status;
+}
+
+/* Some token has no copy under the next version. */
+static bool is_wanted(const struct generation_entry *generation,
+                      const struct dep_record *record,
+                      const struct ak_token_set *set)
+{
+    return generation != NULL &&
+           !ak_copies_whole(&generation->record, set, record->ak_version + 1);
 }
 
 /* What became of the copies that are still under the version before. */
@@ -265,12 +271,12 @@ static HF_STATUS move_copies(struct service *service, struct dep_entry *dep,
                              struct moving *moving)
 {
     size_t moved = 0;
+    struct ak_token_set set;
+    ak_tokens_of(service, record->type, &set);
     for (uint32_t i = 0; i < record->generation; i++) {
         pthread_rwlock_rdlock(&service->catalogue.lock);
         struct generation_entry *generation = dep->generations[i];
-        bool wanted = generation != NULL &&
-                      generation->record.copies[ROOT_AK].key_version <=
-                          record->ak_version;
+        bool wanted = is_wanted(generation, record, &set);
         pthread_rwlock_unlock(&service->catalogue.lock);
         if (!wanted) {
             continue;

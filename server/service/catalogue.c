@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/ak_tokens.h"
 #include "server/service/core.h"
 #include "server/service/geo_entries.h"
 #include "server/service/onboardings.h"
@@ -458,6 +459,7 @@ static enum hf_status load_one(void *context, const struct record *record,
         [RECORD_CERTIFICATE] = {purges_load,        "certificate"         },
         [RECORD_DELETION] = {purges_load,        "deletion"            },
         [RECORD_GEO] = {catalogue_load_geo, "geo"                 },
+        [RECORD_AK_TOKEN] = {ak_tokens_load,     "availability token"  },
     };
     const struct loading *loading = context;
     CHECK((size_t)record->kind < HF_COUNT(kinds) &&

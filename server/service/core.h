@@ -2,7 +2,7 @@
  *
  * Ranks of locks, outermost first: the writing lock of the denials,
  * record_lock, catalogue.lock, generation.lock, notices.lock,
- * version.health_lock. No token,
+ * version.health_lock; ak_tokens.lock inside any. No token,
  * store or edge is called while catalogue.lock or an inner one is held.
  */
 #pragma once
@@ -17,6 +17,7 @@
 #include "server/service/service.h"
 #include "server/service/topic.h"
 
+struct ak_tokens;
 struct operations;
 struct purge_book;
 struct rows;
@@ -33,6 +34,7 @@ struct service {
     struct rows *rows;
     struct operations *operations;
     struct purge_book *purges;
+    struct ak_tokens *ak_tokens;
     struct scheduler *scheduler;
     struct chronicle *chronicle;
     struct checkpoints *checkpoints;
@@ -47,7 +49,9 @@ struct service {
     struct blob_alerts blob_alerts;
     struct denials *denials;
     int64_t held_since_ms; /* held.h; set at start */
+    int64_t carry_due_ms;  /* the scheduler's */
     atomic_bool scrubbing;
+    atomic_bool carrying; /* to a mirror that is enrolled (ak_enrol.h) */
     atomic_bool stopping; /* what takes long ends early */
     atomic_uint_fast64_t root_ops;
     atomic_uint_fast64_t ak_uses;
@@ -199,10 +203,11 @@ enum attempt key_attempt_known(const struct key_entry *key,
                                struct key_version_entry *version,
                                int64_t wall_ms);
 
-/* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in its
- * token (durable), mints the DEP key and its copies, and checks that every copy
- * opens to the same key. On failure nothing is left behind but, at worst, an
- * orphan availability key that is reported. For SERVICE_MANAGED keys are NULL.
+/* dep_make_keys: T1's DEP_FX_MAKE_KEYS. Generates the availability key in every
+ * one of its tokens (durable), mints the DEP key and its copies, and checks
+ * that every copy opens to the same key. On failure nothing is left behind but,
+ * at worst, an orphan availability key that is reported. For SERVICE_MANAGED
+ * keys are NULL.
  */
 struct dep_key_plan {
     struct dep_record *dep; /* ak_cka_id, ak_state and ak_version are filled */
@@ -220,14 +225,9 @@ HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan);
  * failure. */
 HF_STATUS dep_make_generation(struct service *service,
                               struct dep_key_plan *plan);
-/* dep_unmake_keys: after a failed record: destroys the availability key that
+/* dep_unmake_keys: after a failed record: destroys the availability keys that
  * dep_make_keys made. */
 void dep_unmake_keys(struct service *service, const struct dep_record *dep);
-
-/* service_ak_token: the token that holds the availability keys of DEPs of this
- * type (R-2.10); NULL: there is none. */
-const struct token *service_ak_token(const struct service *service,
-                                     enum dep_type type);
 
 /* rows: verified resource rows (rows.h) that a change of assignment touches. */
 void rows_forget(struct service *service, const struct hf_id *tenant,

@@ -2,6 +2,7 @@
 #include "server/domain/lease.h"
 
 #include "server/service/ak_capacity.h"
+#include "server/service/ak_copies.h"
 #include "server/service/customer_key_view.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
@@ -157,6 +158,10 @@ static HF_STATUS record_locked(const struct admin *admin,
     enum hf_status status =
         customer_keys_still_serve(keys->keys, keys->versions);
     if (status == HF_OK) {
+        status = ak_copies_may_record(service, making->dep->record.type,
+                                      &making->generation->record);
+    }
+    if (status == HF_OK) {
         status = describe(request, making, &details);
     }
     if (status == HF_OK) {
@@ -256,6 +261,7 @@ HF_STATUS deps_create(struct service *service, const struct caller *caller,
     HF_TRY(dep_decide_new(&admin, event_of(request), request->type, &step));
     HF_TRY(dep_validate(&admin, &keys));
     HF_TRY(ak_capacity_check(service, problem));
+    HF_TRY(ak_tokens_check(service, request->type, problem));
     if (request->mutation.validate_only) {
         dep_preview(&admin, request, step.next, out);
         return HF_OK;

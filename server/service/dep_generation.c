@@ -1,5 +1,6 @@
 #include "server/service/dep_generation.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/availability_key.h"
 
 #include <stdlib.h>
@@ -58,7 +59,8 @@ HF_STATUS customer_keys_still_serve(struct key_entry *const *keys,
     return HF_OK;
 }
 
-HF_STATUS generation_may_record(const struct generation_making *making)
+HF_STATUS generation_may_record(struct service *service,
+                                const struct generation_making *making)
 {
     /* while the availability key rolls, a new copy under its older version
      * could be one that nothing opens any more */
@@ -69,6 +71,7 @@ HF_STATUS generation_may_record(const struct generation_making *making)
          copy->key_version != dep->ak_version + 1)) {
         return HF_E_CONFLICT;
     }
+    HF_TRY(ak_copies_may_record(service, dep->type, &making->fresh->record));
     return customer_keys_still_serve(making->fresh->keys,
                                      making->fresh->versions);
 }

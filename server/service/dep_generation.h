@@ -38,7 +38,8 @@ HF_STATUS customer_keys_still_serve(struct key_entry *const *keys,
                                     struct key_version_entry *const *versions);
 /* generation_may_record: HF_OK; HF_E_CONFLICT: the DEP has changed since, or
  * one of the versions may not be used any more. record_lock is held. */
-HF_STATUS generation_may_record(const struct generation_making *making);
+HF_STATUS generation_may_record(struct service *service,
+                                const struct generation_making *making);
 HF_STATUS generation_put(struct generation_making *making,
                          struct change *change);
 HF_STATUS generation_adopt(struct service *service,

@@ -3,6 +3,7 @@
 #include "hsm/sys/log.h"
 
 #include "server/service/aead.h"
+#include "server/service/ak_copies.h"
 #include "server/service/attempt.h"
 #include "server/service/availability_key.h"
 #include "server/service/core.h"
@@ -31,9 +32,22 @@ static HF_STATUS generate_availability_key(struct service *service,
     return HF_OK;
 }
 
+/* The geo's record pins the pair of the token that its keys were born in. */
+static bool is_pinned(const struct dep_entry *known,
+                      const struct ak_token_ref *birth)
+{
+    if (known == NULL || known->geo == NULL || known->geo->dep != known) {
+        return false;
+    }
+    const struct generation_entry *newest =
+        catalogue_generation(known, known->record.generation);
+    return ak_copy_is_of(&newest->record.copies[ROOT_AK], birth);
+}
+
 /* The pair is pinned by what the geo's record says; the first look at it pins
  * it (N32). */
 static HF_STATUS find_availability_pair(struct service *service,
+                                        const struct ak_token_ref *birth,
                                         struct dep_key_plan *plan)
 {
     struct token_key_report report = {0};
@@ -46,12 +60,12 @@ static HF_STATUS find_availability_pair(struct service *service,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     const struct dep_entry *known =
         catalogue_dep_by_id(&service->catalogue, &plan->dep->id);
-    if (known != NULL && known->geo != NULL && known->geo->dep == known) {
+    if (is_pinned(known, birth)) {
         memcpy(key->fingerprint, known->geo->record.ak_fingerprint,
                sizeof key->fingerprint);
     }
     pthread_rwlock_unlock(&service->catalogue.lock);
-    HF_TRY(ak_call(service, plan->dep->type, &request));
+    HF_TRY(token_call(birth->token, &request));
     memcpy(plan->ak_spki, report.spki, report.spki_len);
     plan->ak_spki_len = report.spki_len;
     memcpy(plan->ak_fingerprint, report.key.fingerprint,
@@ -71,7 +85,7 @@ void dep_unmake_keys(struct service *service, const struct dep_record *dep)
 }
 
 /* AES-KWP inside the token, or OAEP by the pair (crypto.md). */
-static void fill_ak_copy(struct service *service,
+static void fill_ak_copy(const struct ak_token_ref *birth,
                          const struct dep_key_plan *plan,
                          struct token_mint_copy *ak)
 {
@@ -84,13 +98,31 @@ static void fill_ak_copy(struct service *service,
         return;
     }
     struct token_profile profile;
-    token_profile_get(service->settings.sharepoint_ak_token, &profile);
+    token_profile_get(birth->token, &profile);
     ak->suite = token_suite_preferred(&profile);
     ak->spki = (struct bytes){plan->ak_spki, plan->ak_spki_len};
 }
 
-static void fill_mint(struct service *service, const struct dep_key_plan *plan,
-                      struct token_mint *mint)
+/* What is born in the first token goes to its mirrors under their transport
+ * pairs (R-15.2). */
+static HF_STATUS fill_transports(const struct ak_token_set *set,
+                                 struct token_mint *mint)
+{
+    for (size_t i = 1; i < set->count; i++) {
+        const struct ak_token_ref *to = &set->at[i];
+        struct token_mint_copy *copy = &mint->copies[mint->copy_count++];
+        copy->suite = ak_transport_suite(&set->at[0], to);
+        copy->spki = (struct bytes){to->transport, to->transport_len};
+        if (copy->suite == TOKEN_SUITE_NONE || copy->spki.len == 0) {
+            return HF_E_UNSUPPORTED;
+        }
+    }
+    return HF_OK;
+}
+
+static HF_STATUS fill_mint(const struct ak_token_set *set,
+                           const struct dep_key_plan *plan,
+                           struct token_mint *mint)
 {
     const struct generation_record *generation = plan->generation;
     for (size_t slot = 0; slot < HF_CUSTOMER_KEYS_PER_DEP; slot++) {
@@ -104,9 +136,10 @@ static void fill_mint(struct service *service, const struct dep_key_plan *plan,
             .spki = {version->spki, version->spki_len},
         };
     }
-    fill_ak_copy(service, plan, &mint->copies[mint->copy_count++]);
+    fill_ak_copy(&set->at[0], plan, &mint->copies[mint->copy_count++]);
     memcpy(mint->check_iv, generation->check_iv, sizeof mint->check_iv);
     mint->check_text = bytes_of_text(COMMITMENT_TEXT);
+    return fill_transports(set, mint);
 }
 
 static void keep_copy(struct wrapped_copy *copy,
@@ -117,8 +150,10 @@ static void keep_copy(struct wrapped_copy *copy,
     copy->wrapped_len = minted->wrapped_len;
 }
 
+/* Gives *out_next: the first copy that is none of the record's. */
 static void keep_copies(struct dep_key_plan *plan,
-                        const struct token_mint *mint)
+                        const struct ak_token_ref *birth,
+                        const struct token_mint *mint, size_t *out_next)
 {
     struct generation_record *generation = plan->generation;
     size_t next = 0;
@@ -132,14 +167,41 @@ static void keep_copies(struct dep_key_plan *plan,
         copy->key_version = plan->versions[slot]->record.version;
         copy->token = plan->keys[slot]->token->record.id;
     }
-    keep_copy(&generation->copies[ROOT_AK], &mint->copies[next]);
-    generation->copies[ROOT_AK].key_version = plan->dep->ak_version;
+    struct wrapped_copy *ak = &generation->copies[ROOT_AK];
+    keep_copy(ak, &mint->copies[next]);
+    ak->key_version = plan->dep->ak_version;
+    if (!birth->first) {
+        ak->token = birth->id;
+    }
+    *out_next = next + 1;
     memcpy(generation->check_sealed, mint->check_sealed,
            mint->check_sealed_len);
     generation->check_sealed_len = mint->check_sealed_len;
 }
 
+static HF_STATUS carry_to_mirrors(struct service *service,
+                                  const struct ak_token_set *set,
+                                  const struct dep_key_plan *plan,
+                                  const struct token_mint_copy *copies)
+{
+    const struct ak_carry carry = {
+        .dep = plan->dep,
+        .version = plan->dep->ak_version,
+        .generation = plan->generation,
+        .set = set,
+    };
+    for (size_t i = 1; i < set->count; i++) {
+        const struct token_mint_copy *copy = &copies[i - 1];
+        const struct ak_carried carried = {
+            copy->suite, {copy->wrapped, copy->wrapped_len}
+        };
+        HF_TRY(ak_carry_in(service, &carry, &set->at[i], &carried));
+    }
+    return HF_OK;
+}
+
 static HF_STATUS mint_dep_key(struct service *service,
+                              const struct ak_token_set *set,
                               struct dep_key_plan *plan)
 {
     uint8_t context[CONTEXT_BYTES];
@@ -150,13 +212,17 @@ static HF_STATUS mint_dep_key(struct service *service,
     if (mint == NULL) {
         return HF_E_NO_MEMORY;
     }
-    fill_mint(service, plan, mint);
+    enum hf_status status = fill_mint(set, plan, mint);
     commitment_context(generation, context);
     mint->check_aad = BYTES_OF(context);
     struct token_request request = {.op = TOKEN_OP_MINT, .u.mint = mint};
-    enum hf_status status = ak_call(service, plan->dep->type, &request);
     if (status == HF_OK) {
-        keep_copies(plan, mint);
+        status = token_call(set->at[0].token, &request);
+    }
+    if (status == HF_OK) {
+        size_t next = 0;
+        keep_copies(plan, &set->at[0], mint, &next);
+        status = carry_to_mirrors(service, set, plan, &mint->copies[next]);
     }
     free(mint);
     return status;
@@ -167,9 +233,6 @@ static HF_STATUS try_copy(struct service *service,
                           enum root_slot slot)
 {
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
-    if (slot == ROOT_AK) {
-        return attempt_service_root(service, generation, 0, &lease);
-    }
     return attempt_customer_key(service, generation, (size_t)slot, 0, &lease);
 }
 
@@ -183,7 +246,19 @@ HF_STATUS generation_test(struct service *service,
 
 /* crypto.md: the copies are checked against each other at creation: each opens
  * to the key that sealed the commitment. */
+static HF_STATUS try_mirrors(struct service *service,
+                             const struct ak_token_set *set,
+                             struct generation_entry *generation)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        HF_OWNED(lease_releasep) struct lease *lease = NULL;
+        HF_TRY(attempt_root_in(service, generation, &set->at[i], 0, &lease));
+    }
+    return HF_OK;
+}
+
 static HF_STATUS check_copies(struct service *service,
+                              const struct ak_token_set *set,
                               const struct dep_key_plan *plan)
 {
     struct generation_entry *generation = generation_entry_new();
@@ -203,7 +278,7 @@ static HF_STATUS check_copies(struct service *service,
             }
         }
         if (status == HF_OK) {
-            status = try_copy(service, generation, ROOT_AK);
+            status = try_mirrors(service, set, generation);
         }
     }
     generation_entry_free(generation);
@@ -218,18 +293,28 @@ HF_STATUS dep_make_generation(struct service *service,
     plan->generation->dep = plan->dep->id;
     plan->generation->generation = plan->dep->generation;
     plan->generation->created_ms = service_wall_ms(service);
-    if (plan->dep->type == DEP_TYPE_SHAREPOINT_GEO && plan->ak_spki_len == 0) {
-        HF_TRY(find_availability_pair(service, plan));
+    struct ak_token_set set;
+    ak_tokens_of(service, plan->dep->type, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        HF_TRY(ak_token_open(&set.at[i]));
     }
-    HF_TRY(mint_dep_key(service, plan));
-    return check_copies(service, plan);
+    if (set.count == 0) {
+        return HF_E_MISUSE;
+    }
+    if (plan->dep->type == DEP_TYPE_SHAREPOINT_GEO && plan->ak_spki_len == 0) {
+        HF_TRY(find_availability_pair(service, &set.at[0], plan));
+    }
+    HF_TRY(mint_dep_key(service, &set, plan));
+    return check_copies(service, &set, plan);
 }
 
 HF_STATUS dep_make_keys(struct service *service, struct dep_key_plan *plan)
 {
     plan->dep->generation = 1;
-    HF_TRY(generate_availability_key(service, plan->dep));
-    enum hf_status status = dep_make_generation(service, plan);
+    enum hf_status status = generate_availability_key(service, plan->dep);
+    if (status == HF_OK) {
+        status = dep_make_generation(service, plan);
+    }
     if (status != HF_OK) {
         dep_unmake_keys(service, plan->dep);
     }

@@ -116,7 +116,7 @@ static HF_STATUS record_locked(struct update *update)
     update->making.next.state = step.next;
     update->making.next.key_update = step.key_update;
     update->making.next.updated_ms = service_wall_ms(service);
-    enum hf_status status = generation_may_record(&update->making);
+    enum hf_status status = generation_may_record(service, &update->making);
     if (status == HF_OK) {
         status = change_new(&change);
     }

@@ -1,5 +1,6 @@
 /* geo_register: a geo gets a DEP: S1, and S8 after a loss. The DEP's key is the
  * TIK; the operation that begins with it brings the site keys under it. */
+#include "server/service/ak_copies.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/geo_inside.h"
@@ -210,6 +211,10 @@ static HF_STATUS record_locked(const struct admin *admin,
     HF_TRY(look(admin, request, making)); /* decided anew, on what is now */
     enum hf_status status =
         customer_keys_still_serve(keys->keys, keys->versions);
+    if (status == HF_OK) {
+        status = ak_copies_may_record(service, making->dep->record.type,
+                                      &making->generation->record);
+    }
     if (status == HF_OK) {
         status = change_new(&change);
     }

@@ -189,7 +189,7 @@ static HF_STATUS record_locked(const struct admin *admin,
     struct stamp stamp;
     HF_OWNED(change_freep) struct change *change = NULL;
     HF_TRY(look(admin, request, rolling)); /* decided anew */
-    enum hf_status status = generation_may_record(&rolling->making);
+    enum hf_status status = generation_may_record(service, &rolling->making);
     if (status == HF_OK) {
         status = change_new(&change);
     }

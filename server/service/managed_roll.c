@@ -4,6 +4,7 @@
 
 #include "server/domain/availability.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/availability_key.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
@@ -40,7 +41,7 @@ static HF_STATUS record_locked(const struct admin *admin,
     HF_TRY(dep_decide(admin, DEP_EV_REFRESH, making->dep, &step));
     making->next.key_update = step.key_update;
     making->next.updated_ms = service_wall_ms(service);
-    enum hf_status status = generation_may_record(making);
+    enum hf_status status = generation_may_record(service, making);
     if (status == HF_OK) {
         status = change_new(&change);
     }
@@ -280,7 +281,7 @@ static HF_STATUS retire_locked(struct operation_step *step,
     struct generation_record next = generation->record;
     struct stamp stamp;
     HF_OWNED(change_freep) struct change *change = NULL;
-    next.copies[ROOT_AK] = (struct wrapped_copy){.suite = 0};
+    ak_copies_clear(&next);
     HF_TRY(change_new(&change));
     HF_TRY(generation_encode(&next, record));
     HF_TRY(change_put(change, record, &generation->stamp, &stamp));
@@ -289,7 +290,7 @@ static HF_STATUS retire_locked(struct operation_step *step,
     enum hf_status status = ledger_commit(service->ledger, change);
     if (admin_is_stored(status)) {
         pthread_rwlock_wrlock(&service->catalogue.lock);
-        generation->record.copies[ROOT_AK] = next.copies[ROOT_AK];
+        ak_copies_clear(&generation->record);
         generation->stamp = stamp;
         pthread_rwlock_unlock(&service->catalogue.lock);
     }

@@ -93,7 +93,7 @@ static enum hf_status look(void *context, const struct record *record,
 struct retired {
     struct dep_record dep;
     uint32_t version[PURGE_EARLIER_MAX + 1];
-    bool shown[PURGE_EARLIER_MAX + 1];
+    struct ak_shown shown[PURGE_EARLIER_MAX + 1];
     size_t count;
 };
 
@@ -147,11 +147,11 @@ static void drop_retired(struct service *service,
     if (retired.count == 0 ||
         ak_objects_show(service, &retired.dep, retired.version,
                         retired.count + 1, retired.shown) != HF_OK ||
-        !retired.shown[retired.count]) {
+        !retired.shown[retired.count].every) {
         return;
     }
     for (size_t i = 0; i < retired.count; i++) {
-        if (!retired.shown[i]) {
+        if (!retired.shown[i].any) {
             drop_earlier(census, &retired.dep.id, retired.version[i]);
         }
     }

@@ -4,6 +4,7 @@
 #include "hsm/base/statement.h"
 
 #include "server/service/ak_objects.h"
+#include "server/service/ak_tokens.h"
 #include "server/service/purge_book.h"
 #include "server/service/sign.h"
 #include "server/store/hash.h"
@@ -182,26 +183,108 @@ static void put_approvals(struct statement_writer *writer,
     }
 }
 
-static void put_token(struct statement_writer *writer,
-                      const struct token *token)
+static void put_token(struct statement_writer *writer, const char *label,
+                      const char *serial)
 {
-    struct token_profile profile;
-    token_profile_get(token, &profile);
-    statement_put_text(writer, "token_label", profile.label, 32);
-    statement_put_text(writer, "token_serial", profile.serial, 16);
+    statement_put_text(writer, "token_label", label, 32);
+    statement_put_text(writer, "token_serial", serial, 16);
+}
+
+static bool is_named(const struct wrapped_copy *copy,
+                     const struct ak_token_record *token)
+{
+    return id_is_nil(&copy->token) ? token->first
+                                   : id_equal(&copy->token, &token->id);
+}
+
+/* A token that held a copy of it: which one that was stays in the record when
+ * the copy is forgotten. */
+static bool held_copy(const struct dep_entry *dep,
+                      const struct ak_token_record *token)
+{
+    if (ak_type_is_sharepoint(dep->record.type) != token->sharepoint) {
+        return false;
+    }
+    for (uint32_t i = 0; i < dep->record.generation; i++) {
+        if (dep->generations[i] == NULL) {
+            continue;
+        }
+        const struct generation_record *record = &dep->generations[i]->record;
+        if (is_named(&record->copies[ROOT_AK], token)) {
+            return true;
+        }
+        for (size_t slot = 0; slot < AK_TOKENS_MAX; slot++) {
+            /* nil: an empty place, no copy of the first one */
+            if (!id_is_nil(&record->mirrors[slot].token) &&
+                is_named(&record->mirrors[slot], token)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool held_any(struct service *service, const struct purge_entry *purge,
+                     const struct ak_token_record *token)
+{
+    struct dep_entry *dep = NULL;
+    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
+        if (held_copy(dep, token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* R-15.5: each token by its serial, and what is said of it: a fresh process
+ * looked, or three people said what became of it. */
+static void put_mirrors(struct service *service,
+                        struct statement_writer *writer,
+                        const struct purge_entry *purge,
+                        const struct purge_record *record)
+{
+    struct ak_token_entry *entry = NULL;
+    while ((entry = ak_token_visit(service, entry)) != NULL) {
+        const struct ak_token_record token = ak_token_record_of(service, entry);
+        if (strstr(record->evidence, token.serial) != NULL) {
+            put_token(writer, token.label, token.serial);
+            statement_put_text(writer, "token_state", "verified", 16);
+        } else if (token.state == AK_TOKEN_RETIRED &&
+                   held_any(service, purge, &token)) {
+            put_token(writer, token.label, token.serial);
+            statement_put_text(writer, "token_state", "retired", 16);
+            put_time(writer, "token_retired_at", token.retired_ms);
+            statement_put_text(writer, "token_disposal", token.disposal,
+                               DISPOSAL_MAX_BYTES);
+        }
+    }
+}
+
+/* The one token of a kind that never had a mirror. */
+static void put_single(struct service *service, struct statement_writer *writer,
+                       enum dep_type type)
+{
+    struct ak_token_set set;
+    ak_tokens_of(service, type, &set);
+    if (!ak_tokens_have_record(service, ak_type_is_sharepoint(type)) &&
+        set.count == 1) {
+        put_token(writer, set.at[0].label, set.at[0].serial);
+    }
 }
 
 /* Where they were, and what their labels began with. */
 static void put_objects(struct service *service,
                         struct statement_writer *writer,
-                        const struct purge_entry *purge)
+                        const struct purge_entry *purge,
+                        const struct purge_record *record)
 {
     char label[HF_LABEL_MAX_BYTES + 1];
-    put_token(writer, service->settings.ak_token);
+    put_single(service, writer, DEP_TYPE_EXCHANGE_MAILBOX);
     if (purge_is_of_tenant(purge)) {
-        if (service->settings.sharepoint_ak_token != NULL) {
-            put_token(writer, service->settings.sharepoint_ak_token);
-        }
+        put_single(service, writer, DEP_TYPE_SHAREPOINT_GEO);
+    }
+    put_mirrors(service, writer, purge, record);
+    if (purge_is_of_tenant(purge)) {
         statement_put_text(writer, "objects", "hf-ak: of each of its DEPs",
                            sizeof label);
         return;
@@ -232,7 +315,7 @@ static HF_STATUS write_certificate(struct service *service,
     put_hex(&writer, "tombstones", record->tombstones,
             sizeof record->tombstones);
     put_time(&writer, "tombstoned_at", record->tombstoned_ms);
-    put_objects(service, &writer, purge);
+    put_objects(service, &writer, purge, record);
     put_time(&writer, "destroyed_at", record->destroyed_ms);
     put_time(&writer, "verified_at", record->verified_ms);
     statement_put_text(&writer, "verified", record->evidence,

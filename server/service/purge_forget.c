@@ -13,22 +13,35 @@
 
 static bool holds_copies(const struct generation_entry *generation)
 {
+    const struct generation_record *record = &generation->record;
     for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
-        if (generation->record.copies[slot].wrapped_len > 0) {
+        if (record->copies[slot].wrapped_len > 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < AK_TOKENS_MAX; i++) {
+        if (record->mirrors[i].wrapped_len > 0) {
             return true;
         }
     }
     return false;
 }
 
+static void forget_copy(struct wrapped_copy *copy)
+{
+    memset(copy->wrapped, 0, sizeof copy->wrapped);
+    copy->wrapped_len = 0;
+    copy->suite = 0;
+}
+
 /* the copies go; which keys they were under stays, for the record. */
 static void forget_copies(struct generation_record *generation)
 {
     for (size_t slot = 0; slot < ROOT_SLOTS; slot++) {
-        struct wrapped_copy *copy = &generation->copies[slot];
-        memset(copy->wrapped, 0, sizeof copy->wrapped);
-        copy->wrapped_len = 0;
-        copy->suite = 0;
+        forget_copy(&generation->copies[slot]);
+    }
+    for (size_t i = 0; i < AK_TOKENS_MAX; i++) {
+        forget_copy(&generation->mirrors[i]);
     }
 }
 

@@ -51,13 +51,14 @@ static void look_for(struct service *service, struct purge_entry *purge)
 {
     struct dep_entry *dep = NULL;
     while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
-        size_t found = 0;
-        enum hf_status status = ak_objects_destroy(service, dep, &found);
-        if (found > 0) {
-            report_return(service, purge, found);
+        struct ak_destroyed destroyed;
+        enum hf_status status = ak_objects_destroy(service, dep, &destroyed);
+        if (destroyed.found > 0) {
+            report_return(service, purge, destroyed.found);
         }
         if (status != HF_OK) {
             log_event(LOG_ERROR, "purge.guard_failed",
+                      LOG_TEXT("token", destroyed.failed),
                       LOG_TEXT("status", hf_status_name(status)));
         }
     }

@@ -17,8 +17,8 @@
 #include "server/domain/availability.h"
 
 #include "server/service/ak_objects.h"
-#include "server/service/availability_key.h"
 #include "server/service/purge_book.h"
+#include "server/service/purge_verify.h"
 #include "server/service/resources.h"
 
 #include <stdio.h>
@@ -42,6 +42,15 @@ static void later_status(struct operation_step *step, const char *what,
     char text[OPERATION_ERROR_MAX_BYTES];
     snprintf(text, sizeof text, "%s: %s", what, hf_status_text(status));
     later(step, RETRY_MS, text);
+}
+
+/* A purge waits for every token: for which one, it says. */
+static void later_in_token(struct operation_step *step, const char *what,
+                           const char *token, enum hf_status status)
+{
+    char text[OPERATION_ERROR_MAX_BYTES];
+    snprintf(text, sizeof text, "%s in the token %s", what, token);
+    later_status(step, text, status);
 }
 
 /* --- moving on ---------------------------------------------------------- */
@@ -292,88 +301,44 @@ static void fill_destroyed(struct purge_record *next, const void *context)
 
 static void destroy(struct operation_step *step, struct purge_entry *purge)
 {
-    size_t found = 0;
+    struct ak_destroyed destroyed = {.found = 0};
     int64_t now_ms = service_wall_ms(step->service);
     enum hf_status status = HF_OK;
     struct dep_entry *dep = NULL;
     while (status == HF_OK &&
            (dep = purge_next_dep(step->service, purge, dep)) != NULL) {
-        status = ak_objects_destroy(step->service, dep, &found);
+        status = ak_objects_destroy(step->service, dep, &destroyed);
     }
     if (status != HF_OK) {
-        later_status(step, "the availability key cannot be destroyed", status);
+        later_in_token(step, "the availability key cannot be destroyed",
+                       destroyed.failed, status);
         log_event(LOG_ERROR, "purge.destroy_failed",
+                  LOG_TEXT("token", destroyed.failed),
                   LOG_TEXT("status", hf_status_name(status)));
         return;
     }
-    const struct advance destroyed = {
+    const struct advance done = {
         .event = PURGE_EV_DESTROYED,
         .fill = fill_destroyed,
         .context = &now_ms,
     };
-    HF_IGNORE(advance(step, purge, &destroyed), "the step says what it met");
+    HF_IGNORE(advance(step, purge, &done), "the step says what it met");
 }
-
-struct verified {
-    struct absence_answer answer;
-    int64_t now_ms;
-};
 
 static void fill_verified(struct purge_record *next, const void *context)
 {
-    const struct verified *verified = context;
+    const struct purge_verified *verified = context;
     next->verified_ms = verified->now_ms;
-    memcpy(next->evidence, verified->answer.evidence, sizeof next->evidence);
-}
-
-static HF_STATUS ask_verifier(struct service *service,
-                              const struct dep_entry *dep,
-                              const struct wrapped_copy *copy,
-                              struct absence_answer *answer)
-{
-    const struct verifier *verifier = service->settings.verifier;
-    struct absence_question question = {
-        .type = dep->record.type,
-        .dep = dep->record.id,
-        .suite = (enum token_suite)copy->suite,
-        .wrapped = {copy->wrapped, copy->wrapped_len},
-    };
-    ak_label_prefix(&dep->record.id, question.label_prefix);
-    /* a roll that was cut may have left it under the next version */
-    ak_key_of(&dep->record, copy->key_version, &question.key);
-    return verifier == NULL
-               ? HF_E_MISUSE
-               : verifier->verify(verifier->self, &question, answer);
-}
-
-/* One after the other, until one is found. A DEP of the tenant that was purged
- * before has no copy to be tried: its own certificate says it is gone. */
-static HF_STATUS ask_of_all(struct service *service,
-                            const struct purge_entry *purge,
-                            struct absence_answer *answer)
-{
-    struct dep_entry *dep = NULL;
-    while ((dep = purge_next_dep(service, purge, dep)) != NULL) {
-        const struct generation_entry *generation =
-            catalogue_generation(dep, dep->record.generation);
-        const struct wrapped_copy *copy = &generation->record.copies[ROOT_AK];
-        if (purge_is_of_tenant(purge) && copy->wrapped_len == 0) {
-            continue;
-        }
-        HF_TRY(ask_verifier(service, dep, copy, answer));
-        if (answer->left > 0 || answer->opened) {
-            return HF_OK;
-        }
-    }
-    return HF_OK;
+    memcpy(next->evidence, verified->evidence, sizeof next->evidence);
 }
 
 static void verify(struct operation_step *step, struct purge_entry *purge)
 {
-    struct verified verified = {.now_ms = service_wall_ms(step->service)};
-    enum hf_status status = ask_of_all(step->service, purge, &verified.answer);
+    struct purge_verified verified = {.now_ms = service_wall_ms(step->service)};
+    enum hf_status status = purge_verify(step->service, purge, &verified);
     if (status != HF_OK) {
-        later_status(step, "the destruction cannot be verified", status);
+        later_in_token(step, "the destruction cannot be verified",
+                       verified.failed, status);
         return;
     }
     struct advance seen = {
@@ -381,7 +346,7 @@ static void verify(struct operation_step *step, struct purge_entry *purge)
         .fill = fill_verified,
         .context = &verified,
     };
-    if (verified.answer.left > 0 || verified.answer.opened) {
+    if (purge_is_left(&verified.answer)) {
         log_event(LOG_ERROR, "purge.left",
                   LOG_NUMBER("objects", verified.answer.left));
         seen = (struct advance){.event = PURGE_EV_LEFT};

@@ -2,6 +2,7 @@
 
 #include "server/domain/lease.h"
 
+#include "server/service/ak_enrol.h"
 #include "server/service/availability_roll.h"
 #include "server/service/checkpoints.h"
 #include "server/service/chronicle.h"
@@ -284,6 +285,7 @@ static void run_round(struct scheduler *scheduler, struct round *round)
     purges_round(service, round->now_ms);
     notices_round(service, round->now_ms);
     check_overdue(scheduler, round->now_ms);
+    ak_enrol_round(service, round->now_ms);
     look(round);
     for (size_t i = 0; i < round->renewal_count; i++) {
         job.generation = round->renewals[i];

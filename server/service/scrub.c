@@ -40,26 +40,49 @@ static bool may_ask(struct service *service,
     return may;
 }
 
+static enum finding finding_of(enum hf_status status)
+{
+    if (status == HF_OK) {
+        return FINDING_OK;
+    }
+    return status == HF_E_BAD_BLOB || status == HF_E_CORRUPT ? FINDING_BAD
+                                                             : FINDING_UNSEEN;
+}
+
+/* Of the tokens of availability keys each must open its own (R-15.5): what is
+ * bad in one is bad, and what one does not show is unseen. */
+static enum finding look_at_roots(struct service *service,
+                                  struct generation_entry *generation)
+{
+    struct ak_token_set set;
+    enum finding worst = FINDING_OK;
+    ak_tokens_of(service, generation->dep->record.type, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        HF_OWNED(lease_releasep) struct lease *lease = NULL;
+        enum finding found = finding_of(
+            attempt_root_in(service, generation, &set.at[i], 0, &lease));
+        if (worst != FINDING_BAD && found != FINDING_OK) {
+            worst = found;
+        }
+    }
+    return worst;
+}
+
 static enum finding look_at(struct service *service,
                             struct generation_entry *generation, size_t slot)
 {
-    struct lease *lease = NULL;
+    HF_OWNED(lease_releasep) struct lease *lease = NULL;
     if (!has_copy(service, generation, slot)) {
         return FINDING_NONE;
     }
     if (!may_ask(service, generation, slot)) {
         return FINDING_UNSEEN;
     }
-    enum hf_status status =
-        slot == ROOT_AK
-            ? attempt_service_root(service, generation, 0, &lease)
-            : attempt_customer_key(service, generation, slot, 0, &lease);
-    if (status == HF_OK) {
-        lease_release(lease);
-        return FINDING_OK;
+    if (slot == ROOT_AK) {
+        return look_at_roots(service, generation);
     }
-    return status == HF_E_BAD_BLOB || status == HF_E_CORRUPT ? FINDING_BAD
-                                                             : FINDING_UNSEEN;
+    return finding_of(
+        attempt_customer_key(service, generation, slot, 0, &lease));
 }
 
 static HF_STATUS record(struct service *service,

@@ -1,4 +1,5 @@
 #include "server/service/ak_capacity.h"
+#include "server/service/ak_tokens.h"
 #include "server/service/checkpoints.h"
 #include "server/service/chronicle.h"
 #include "server/service/core.h"
@@ -60,6 +61,9 @@ static HF_STATUS start_parts(struct service *service, struct problem *problem)
     HF_TRY(ledger_open(settings->store, settings->service_token,
                        settings->clock, &service->ledger, problem));
     if (purges_new(service) != HF_OK) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
+    }
+    if (ak_tokens_new(service) != HF_OK) {
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
     HF_TRY(catalogue_load(service, problem));
@@ -131,6 +135,7 @@ void service_stop(struct service *service)
     notices_close(service->notices);
     purges_close(service->purges);
     rows_free(service->rows);
+    ak_tokens_free(service);
     catalogue_free(&service->catalogue);
     ledger_close(service->ledger);
     denials_free(service->denials);

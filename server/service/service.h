@@ -38,6 +38,14 @@ struct configured_token {
     const char *custodian_key_pem; /* verifies enrolments */
 };
 
+/* A mirror of the tokens of availability keys, as configured_token. */
+struct configured_ak_token {
+    const char *name;
+    bool sharepoint; /* of those of geos */
+    const struct token *token;
+    uint64_t capacity_objects; /* 0: not known */
+};
+
 struct service_settings {
     const struct store *store;
     const struct spool *spool; /* of routine use; NULL: none */
@@ -51,6 +59,10 @@ struct service_settings {
     bool sharepoint_ak_shared;    /* one for all geos: PER_DEPLOYMENT */
     int64_t tik_offset_ms;        /* 0: 50 */
     uint64_t ak_capacity_objects; /* 0: not known */
+    const char *ak_token_name;    /* NULL: "ak" */
+    const char *sharepoint_ak_token_name; /* NULL: "sharepoint-ak" */
+    const struct configured_ak_token *ak_mirrors;
+    size_t ak_mirror_count;
     const struct configured_token *tokens;
     size_t token_count;
     uint32_t slow_threads;   /* of the slow lane; 0: 8 */

@@ -1,6 +1,7 @@
 #include "server/service/tenants.h"
 
 #include "server/service/admin.h"
+#include "server/service/ak_copies.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,7 +147,11 @@ static HF_STATUS record_tenant(const struct admin *admin, struct making *making,
     HF_TRY(change_new(&change));
     pthread_mutex_lock(&service->record_lock);
     struct tenant_entry *entry = making->tenant;
-    enum hf_status status = make_change(admin, making, change);
+    enum hf_status status = ak_copies_may_record(
+        service, making->dep->record.type, &making->generation->record);
+    if (status == HF_OK) {
+        status = make_change(admin, making, change);
+    }
     if (status == HF_OK) {
         status = ledger_commit(service->ledger, change);
     }

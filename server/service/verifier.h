@@ -14,7 +14,8 @@
 
 /* What must not be there, and what must not open. */
 struct absence_question {
-    enum dep_type type; /* in the token of DEPs of this type */
+    enum dep_type type; /* in a token of DEPs of this type */
+    const char *token;  /* the AK token's name; "": the only one of its kind */
     char label_prefix[HF_LABEL_MAX_BYTES + 1];
     struct hf_id dep;     /* the CKA_IDs begin with it */
     struct token_key key; /* the availability key that was */
@@ -26,6 +27,7 @@ struct absence_question {
 struct absence_answer {
     size_t left; /* objects found; 0 and not opened: it is gone */
     bool opened;
+    uint32_t process; /* who looked; 0: not said */
     /* who says so, of which token, when: plain text */
     char evidence[ABSENCE_EVIDENCE_BYTES + 1];
 };

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "server/domain/ak_token.h"
 #include "server/domain/dep.h"
 #include "server/domain/envelope.h"
 #include "server/domain/geo.h"
@@ -119,11 +120,15 @@ struct wrapped_copy {
     uint8_t suite;    /* enum token_suite; 0: no such copy (SERVICE_MANAGED) */
     struct hf_id key; /* customer key; nil for the AK */
     uint32_t key_version; /* of the customer key or the AK */
-    struct hf_id token;   /* enrolled token; nil for the AK */
+    /* enrolled token; of an AK's copy the AK token, nil: the one that was
+     * there before there were records of them */
+    struct hf_id token;
     uint8_t wrapped[HF_RSA_MAX_BYTES];
     size_t wrapped_len;
 };
 
+/* Of one kind, the retired ones not counted. */
+#define AK_TOKENS_MAX 4
 struct generation_record { /* key: dep | generation u32 */
     struct hf_id tenant;
     struct hf_id dep;
@@ -133,6 +138,31 @@ struct generation_record { /* key: dep | generation u32 */
     uint8_t check_sealed[HF_SEALED_MAX_BYTES];
     size_t check_sealed_len;
     int64_t created_ms;
+    /* since format 2 (R-15.5): of the AKs of the other AK tokens; in no order,
+     * and empty where there is none */
+    struct wrapped_copy mirrors[AK_TOKENS_MAX];
+};
+
+/* A token of availability keys. */
+#define DISPOSAL_MAX_BYTES 128
+struct ak_token_record { /* key: AK token */
+    struct hf_id id;
+    bool sharepoint; /* of those of geos */
+    bool first;      /* copies that name no token are its */
+    enum ak_token_state state;
+    char name[HF_NAME_MAX_BYTES + 1]; /* in the configuration */
+    char label[33];
+    char serial[17];
+    uint8_t transport[HF_SPKI_MAX_BYTES]; /* DER, pinned */
+    size_t transport_len;
+    int64_t enrolled_ms;
+    int64_t active_ms; /* 0: not yet */
+    /* what became of it, in the words that three people agreed to */
+    char disposal[DISPOSAL_MAX_BYTES + 1];
+    char requested_by[HF_URI_MAX_BYTES + 1]; /* "": nobody asked */
+    char approved_by[AK_RETIREMENT_APPROVALS][HF_URI_MAX_BYTES + 1];
+    int64_t requested_ms;
+    int64_t retired_ms; /* 0: it is not */
 };
 
 /* Every (DEP, generation) that ever wrapped the resource's current key
@@ -531,6 +561,8 @@ HF_STATUS certificate_decode(const struct record *in,
                              struct certificate_record *out);
 HF_STATUS geo_encode(const struct geo_record *in, struct record *out);
 HF_STATUS geo_decode(const struct record *in, struct geo_record *out);
+HF_STATUS ak_token_encode(const struct ak_token_record *in, struct record *out);
+HF_STATUS ak_token_decode(const struct record *in, struct ak_token_record *out);
 HF_STATUS notice_encode(const struct notice_record *in, struct record *out);
 HF_STATUS notice_decode(const struct record *in, struct notice_record *out);
 /* name index: body is the id. */

@@ -3,7 +3,7 @@
 #include "server/store/record.h"
 
 #define DEP_FORMAT        3
-#define GENERATION_FORMAT 1
+#define GENERATION_FORMAT 2
 #define SEALS_FORMAT      1
 
 static void dep_fields(struct codec *codec, struct dep_record *dep)
@@ -85,6 +85,9 @@ static void generation_fields(struct codec *codec,
     code_bytes(codec, generation->check_sealed, &generation->check_sealed_len,
                sizeof generation->check_sealed);
     code_time(codec, &generation->created_ms);
+    for (size_t i = 0; codec->format >= 2 && i < AK_TOKENS_MAX; i++) {
+        copy_fields(codec, &generation->mirrors[i]);
+    }
 }
 
 HF_STATUS generation_encode(const struct generation_record *in,

@@ -59,7 +59,8 @@
     X(DELETION, 29, SEALED)    /* a resource that was deleted              */  \
     X(MOVE, 22, ROW)           /* index: moves queued and running        */    \
     X(ENCRYPTED, 27, ROW)      /* index: DEP -> mailbox encrypted under it */  \
-    X(NOTICE, 25, ROW)         /* what a tenant was told of an outage  */
+    X(NOTICE, 25, ROW)         /* what a tenant was told of an outage  */      \
+    X(AK_TOKEN, 31, SEALED)    /* a token of availability keys          */
 
 enum record_kind {
 #define X(word, number, mac) RECORD_##word = (number),

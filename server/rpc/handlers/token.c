@@ -4,7 +4,8 @@
 
 #include "server/rpc/codec.h"
 #include "server/rpc/method.h"
-#include "server/service/ak_capacity.h"
+#include "server/service/ak_enrol.h"
+#include "server/service/ak_retire.h"
 #include "server/service/tokens.h"
 
 #include <holdfast/v1/token_service.pb-c.h>
@@ -179,8 +180,66 @@ encode_ak(struct rpc_arena *arena, const struct ak_token_view *view)
         out->free_bytes = view->facts.free_bytes;
         out->total_bytes = view->facts.total_bytes;
         out->reachable = view->reachable;
+        out->token_id = rpc_arena_text(arena, "%s", view->name);
+        out->label = rpc_arena_text(arena, "%s", view->label);
+        out->serial = rpc_arena_text(arena, "%s", view->serial);
+        /* the numbers are the same, see AK_TOKEN_* */
+        out->state = (Holdfast__V1__AvailabilityTokenState)view->state;
+        out->copies = view->copies;
+        out->copies_wanted = view->copies_wanted;
+        out->last_problem = rpc_arena_text(
+            arena, "%s", view->met != HF_OK ? hf_status_text(view->met) : "");
+        out->disposal = rpc_arena_text(arena, "%s", view->disposal);
+        out->retirement_requester =
+            rpc_arena_text(arena, "%s", view->requested_by);
+        out->retirement_approvals = view->approvals;
+        out->retire_time = codec_put_timestamp(arena, view->retired_ms);
     }
     return out;
+}
+
+static HF_STATUS enroll_ak(struct admin_work *work)
+{
+    const Holdfast__V1__EnrollAkMirrorRequest *in =
+        (const Holdfast__V1__EnrollAkMirrorRequest *)work->request;
+    struct ak_enroll request = {.name = ""};
+    struct ak_token_view view;
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_id("token_id", in->token_id, request.name, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    HF_TRY(ak_tokens_enroll(work->service, work->caller, &request, &view,
+                            work->problem));
+    work->reply = (ProtobufCMessage *)encode_ak(work->arena, &view);
+    return HF_OK;
+}
+
+static HF_STATUS retire_ak(struct admin_work *work)
+{
+    const Holdfast__V1__RetireAkMirrorRequest *in =
+        (const Holdfast__V1__RetireAkMirrorRequest *)work->request;
+    struct ak_retire request = {.name = ""};
+    struct ak_token_view view;
+    const struct codec_mutation mutation = {
+        .request_id = in->request_id,
+        .validate_only = in->validate_only,
+    };
+    HF_TRY(codec_id("token_id", in->token_id, request.name, work->problem));
+    HF_TRY(codec_mutation(&mutation, work, &request.mutation));
+    if (text_copy(request.serial, sizeof request.serial, in->serial) != HF_OK) {
+        return problem_field(work->problem, "serial", "is longer than any");
+    }
+    if (text_copy(request.disposal, sizeof request.disposal, in->disposal) !=
+        HF_OK) {
+        return problem_field(work->problem, "disposal",
+                             "has more than %d bytes", DISPOSAL_MAX_BYTES);
+    }
+    HF_TRY(ak_tokens_retire(work->service, work->caller, &request, &view,
+                            work->problem));
+    work->reply = (ProtobufCMessage *)encode_ak(work->arena, &view);
+    return HF_OK;
 }
 
 static HF_STATUS availability(struct admin_work *work)
@@ -190,7 +249,7 @@ static HF_STATUS availability(struct admin_work *work)
         codec_new(work->arena, Holdfast__V1__AvailabilityTokens,
                   holdfast__v1__availability_tokens);
     Holdfast__V1__AvailabilityToken **items =
-        rpc_arena_alloc(work->arena, AK_TOKENS_MAX * sizeof *items);
+        rpc_arena_alloc(work->arena, AK_VIEWS_MAX * sizeof *items);
     if (out == NULL || items == NULL) {
         return HF_E_NO_MEMORY;
     }
@@ -239,6 +298,20 @@ static const struct rpc_method methods[] = {
      .verb = VERB_GET_AVAILABILITY_TOKENS,
      .request = &holdfast__v1__get_availability_tokens_request__descriptor,
      .admin = availability,
+     },
+    {
+     .path = PATH "EnrollAkMirror",
+     .lane = LANE_ADMIN,
+     .verb = VERB_ENROLL_AK_MIRROR,
+     .request = &holdfast__v1__enroll_ak_mirror_request__descriptor,
+     .admin = enroll_ak,
+     },
+    {
+     .path = PATH "RetireAkMirror",
+     .lane = LANE_ADMIN,
+     .verb = VERB_RETIRE_AK_MIRROR,
+     .request = &holdfast__v1__retire_ak_mirror_request__descriptor,
+     .admin = retire_ak,
      },
 };
 const struct method_list token_methods = {

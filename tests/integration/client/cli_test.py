@@ -606,6 +606,8 @@ class CommandsTest(Case):
                 "tokens": [{"level": "CAPACITY_LEVEL_LOW", "percent": 83,
                             "objectCount": "83", "capacityObjects": "100"}]}}],
         })
+        done = self.run_holdfast("ak-token", "list")
+        self.assertRegex(done.stdout, r"LOW +83 +83")
         done = self.run_holdfast("status")
         self.assertIn("Tokens of availability keys", done.stdout)
         self.assertRegex(done.stdout, r"LOW +83 +83 +100")

@@ -177,6 +177,9 @@ OF_THE_SERVICE = {
     "CreateTenant": dict(tenant_id="never", validate_only=True),
     "ListTenants": dict(),
     "GetAvailabilityTokens": dict(),
+    "EnrollAkMirror": dict(token_id="absent", validate_only=True),
+    "RetireAkMirror": dict(token_id="absent", serial="0", disposal="never",
+                           validate_only=True),
 }
 # Who of tenant acme and of the service may call.
 READERS = {"admin", "mailadmin", "sharepoint", "vault", "contributor", "looker"}
@@ -187,6 +190,8 @@ MAY = {
     "CreateTenant": {"operator"},
     "ListTenants": {"operator"},
     "GetAvailabilityTokens": {"operator"},
+    "EnrollAkMirror": {"operator"},
+    "RetireAkMirror": {"operator"},
     "GetTenant": set(PEOPLE) - {"other", "otherwork", "auditor"},
     "UpdateTenant": {"operator"},
     "EnrollToken": {"operator"},

@@ -296,6 +296,8 @@ static const enum verb operator[] = {
     VERB_GET_TOKEN,
     VERB_LIST_TOKENS,
     VERB_GET_AVAILABILITY_TOKENS,
+    VERB_ENROLL_AK_MIRROR,
+    VERB_RETIRE_AK_MIRROR,
     VERB_GET_DEP,
     VERB_LIST_DEPS,
     VERB_GET_OPERATION,
@@ -377,7 +379,8 @@ static bool lists(const enum verb *verbs, size_t count, int verb)
 static bool is_about_tenants_as_such(int verb)
 {
     return verb == VERB_CREATE_TENANT || verb == VERB_LIST_TENANTS ||
-           verb == VERB_GET_AVAILABILITY_TOKENS;
+           verb == VERB_GET_AVAILABILITY_TOKENS ||
+           verb == VERB_ENROLL_AK_MIRROR || verb == VERB_RETIRE_AK_MIRROR;
 }
 
 /* Of the tenant for its own people, of the service for the service's. */

@@ -1064,6 +1064,30 @@ class Administration(Case):
         self.assertEqual((two.sharepoint, two.level, two.reachable),
                          (True, 0, False))
 
+    def test_mirrors_of_availability_tokens(self):
+        """R-15.5"""
+        tokens = "/holdfast.v1.TokenService/"
+        on_its_way = self.call(tokens + "EnrollAkMirror", door="operator",
+                               token_id="second")
+        self.assertEqual((on_its_way.token_id, on_its_way.label,
+                          on_its_way.serial, on_its_way.state,
+                          on_its_way.copies, on_its_way.copies_wanted),
+                         ("second", "holdfast-ak-2", "0011223344556677", 1,
+                          12, 30))
+        self.assertTrue(on_its_way.last_problem)
+        self.assertFalse(on_its_way.HasField("retire_time"))
+        gone = self.call(tokens + "RetireAkMirror", door="operator",
+                         token_id="second", serial="0011223344556677",
+                         disposal="shredded")
+        self.assertEqual((gone.state, gone.disposal, gone.retirement_approvals,
+                          gone.retirement_requester, gone.HasField("retire_time")),
+                         (3, "shredded", 2, "spiffe://x/op", True))
+        for fields in (dict(serial="s" * 17), dict(disposal="d" * 129)):
+            refusal = self.refused(tokens + "RetireAkMirror",
+                                   door="operator", token_id="second",
+                                   **fields)
+            self.assertRefused(refusal, "INVALID_ARGUMENT", "FIELD_INVALID")
+
     def test_update_mailbox(self):
         Mailbox = API.message("holdfast.v1.Mailbox")
         Mask = API.message("google.protobuf.FieldMask")

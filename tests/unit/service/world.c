@@ -63,12 +63,18 @@ static enum hf_status world_verify(void *self,
     const struct token *token = question->type == DEP_TYPE_SHAREPOINT_GEO
                                     ? &world->sharepoint_ak_token
                                     : &world->ak_token;
+    for (size_t i = 0; i < WORLD_MIRRORS; i++) {
+        if (strcmp(world->mirrors[i].name, question->token) == 0) {
+            token = &world->mirror[i];
+        }
+    }
     enum hf_status status = token_call(token, &list);
     if (status != HF_OK) {
         return status;
     }
     answer->left = list.u.list.count + world->verifier_finds;
     answer->opened = token_call(token, &unwrap) == HF_OK;
+    answer->process = (uint32_t)world->verifications;
     snprintf(answer->evidence, sizeof answer->evidence,
              "no object found, and the copy does not open (fake)");
     return HF_OK;
@@ -184,6 +190,18 @@ void world_start(struct world *world)
                &world->ak_fake);
     make_token(world, "sharepoint-ak", "00000000000000b1",
                &world->sharepoint_ak_token, &world->sharepoint_ak_fake);
+    for (size_t i = 0; i < WORLD_MIRRORS; i++) {
+        static const char *const mirrors[WORLD_MIRRORS] = {"m1", "m2", "g1"};
+        char serial[17];
+        snprintf(serial, sizeof serial, "00000000000000d%zu", i);
+        make_token(world, mirrors[i], serial, &world->mirror[i],
+                   &world->mirror_fake[i]);
+        world->mirrors[i] = (struct configured_ak_token){
+            .name = mirrors[i],
+            .sharepoint = i == 2,
+            .token = &world->mirror[i],
+        };
+    }
     for (size_t i = 0; i < WORLD_CUSTOMER_TOKENS; i++) {
         char serial[17];
         snprintf(serial, sizeof serial, "00000000000000c%zu", i);
@@ -229,6 +247,9 @@ void world_stop(struct world *world)
     service_stop(world->service);
     for (size_t i = 0; i < WORLD_CUSTOMER_TOKENS; i++) {
         token_close(&world->customer[i]);
+    }
+    for (size_t i = 0; i < WORLD_MIRRORS; i++) {
+        token_close(&world->mirror[i]);
     }
     token_close(&world->ak_token);
     token_close(&world->sharepoint_ak_token);

@@ -24,6 +24,7 @@
 #define WORLD_DEP             "dep1"
 #define WORLD_MAILBOX         "alice@contoso.example"
 #define WORLD_CUSTOMER_TOKENS 3
+#define WORLD_MIRRORS         3 /* m1, m2 of "ak"; g1 of "sharepoint-ak" */
 #define WORLD_HOLD_MS         (72LL * 3600 * 1000)
 
 struct world {
@@ -35,6 +36,10 @@ struct world {
     struct token_fake *ak_fake;
     struct token sharepoint_ak_token;
     struct token_fake *sharepoint_ak_fake;
+    /* there, and not configured until settings.ak_mirrors says so */
+    struct token mirror[WORLD_MIRRORS];
+    struct token_fake *mirror_fake[WORLD_MIRRORS];
+    struct configured_ak_token mirrors[WORLD_MIRRORS];
     struct token customer[WORLD_CUSTOMER_TOKENS];
     struct token_fake *customer_fake[WORLD_CUSTOMER_TOKENS];
     struct configured_token configured[WORLD_CUSTOMER_TOKENS];

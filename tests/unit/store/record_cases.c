@@ -170,6 +170,42 @@ static void generation_fill(void *out, bool largest)
     fill_bytes(generation->check_sealed, sizeof generation->check_sealed, 201);
     generation->check_sealed_len = sizeof generation->check_sealed;
     generation->created_ms = INT64_MAX;
+    for (uint8_t i = 0; i < AK_TOKENS_MAX; i++) {
+        struct wrapped_copy *copy = &generation->mirrors[i];
+        copy->suite = 3;
+        copy->key_version = 0x50607080u + i;
+        copy->token = id_of((uint8_t)(0x3a + i));
+        fill_bytes(copy->wrapped, sizeof copy->wrapped, (uint8_t)(i * 40));
+        copy->wrapped_len = sizeof copy->wrapped;
+    }
+}
+
+static void ak_token_fill(void *out, bool largest)
+{
+    struct ak_token_record *token = out;
+    token->id = id_of(0x3f);
+    token->state = AK_TOKEN_ENROLLING;
+    token->serial[0] = '7';
+    if (!largest) {
+        return;
+    }
+    token->sharepoint = true;
+    token->first = true;
+    token->state = AK_TOKEN_RETIRED;
+    fill_text(token->name, sizeof token->name, 'n');
+    fill_text(token->label, sizeof token->label, 'l');
+    fill_text(token->serial, sizeof token->serial, 's');
+    fill_bytes(token->transport, sizeof token->transport, 17);
+    token->transport_len = sizeof token->transport;
+    token->enrolled_ms = 1700000000001;
+    token->active_ms = 1700000000002;
+    fill_text(token->disposal, sizeof token->disposal, 'd');
+    fill_text(token->requested_by, sizeof token->requested_by, 'r');
+    for (size_t i = 0; i < AK_RETIREMENT_APPROVALS; i++) {
+        fill_text(token->approved_by[i], sizeof token->approved_by[i], 'a');
+    }
+    token->requested_ms = 1700000000003;
+    token->retired_ms = INT64_MAX;
 }
 
 static void resource_fill(void *out, bool largest)
@@ -588,6 +624,7 @@ BOTH_WAYS(certificate)
 BOTH_WAYS(geo)
 BOTH_WAYS(checkpoint)
 BOTH_WAYS(notice)
+BOTH_WAYS(ak_token)
 
 static enum hf_status name_of_record(const struct record *in, void *out)
 {
@@ -611,7 +648,7 @@ const struct record_case record_cases[] = {
     CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 2),
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 3),
-    CASE("generation", GENERATION, struct generation_record, generation, 1),
+    CASE("generation", GENERATION, struct generation_record, generation, 2),
     CASE("resource", RESOURCE, struct resource_record, resource, 5),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
@@ -630,6 +667,7 @@ const struct record_case record_cases[] = {
     CASE("geo", GEO, struct geo_record, geo, 1),
     CASE("checkpoint", CHECKPOINT, struct checkpoint_record, checkpoint, 1),
     CASE("notice", NOTICE, struct notice_record, notice, 1),
+    CASE("ak_token", AK_TOKEN, struct ak_token_record, ak_token, 1),
     CASE("name", NAME, struct hf_id, name, 1),
 };
 const size_t record_case_count = sizeof record_cases / sizeof record_cases[0];
