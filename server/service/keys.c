@@ -272,7 +272,7 @@ static void opened(struct token_request *request)
                         "the wrapped key does not open");
         return;
     }
-    if (hf_status_class(status) == HF_CLASS_OURS) {
+    if (lease_survives(status)) {
         lease_release(lease);
         key_call_finish(call, problem_of_status(&call->problem, status));
         return;

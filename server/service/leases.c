@@ -227,6 +227,12 @@ void lease_release(struct lease *lease)
     }
 }
 
+bool lease_survives(enum hf_status failed)
+{
+    return failed == HF_E_BAD_BLOB || failed == HF_E_EXPIRED ||
+           failed == HF_E_OVERLOAD || failed == HF_E_CANCELLED;
+}
+
 void lease_drop(struct lease *lease)
 {
     struct generation_entry *generation = lease->generation;

@@ -90,6 +90,12 @@ void leases_wait_for_all(struct service *service);
 
 /* lease_drop: this one is stale (its object is gone); dead for everybody. */
 void lease_drop(struct lease *lease);
+/* lease_survives: an operation that failed so says nothing against the lease:
+ * the data is bad, or the token was not asked at all (a queue was full, the
+ * call's time was over). Whatever else it is, even our own trouble at that
+ * token (no memory there, no descriptors, R-15.12), is no reason to fail a call
+ * that another customer key can serve. */
+bool lease_survives(enum hf_status failed);
 /* leases_narrow: raises the revision; every lease of the generation is dead.
  * Gives the AK lease there was, the caller as a user, for its closing record;
  * one that is published later rests on the narrower facts and lives on.

@@ -177,7 +177,7 @@ static enum step open_failed(struct slow *slow, struct lease *lease,
         return slow_refuse(slow, REASON_BLOB_INVALID,
                            "the wrapped key does not open");
     }
-    if (hf_status_class(status) == HF_CLASS_OURS || ++call->tries > STALE_MAX) {
+    if (lease_survives(status) || ++call->tries > STALE_MAX) {
         return slow_fail(slow, status);
     }
     leave_lease(slow, lease); /* once more from the start */
@@ -269,7 +269,7 @@ static HF_STATUS seal(struct slow *slow, struct generation_entry *generation,
     enum hf_status status =
         lease_seal(lease, envelope.iv, BYTES_OF(context),
                    (struct bytes){secret_bytes(key), HF_KEY_BYTES}, sealed);
-    *out_stale = status != HF_OK && hf_status_class(status) != HF_CLASS_OURS;
+    *out_stale = status != HF_OK && !lease_survives(status);
     HF_TRY(status);
     return envelope_encode(&envelope, out, ENVELOPE_KEY_BYTES, &len);
 }

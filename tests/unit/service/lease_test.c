@@ -1,6 +1,8 @@
 /* How long may an unwrapped DEP key be used, and by whom? (R-15.4, R-15.4a,
  * R-15.4b, R-6.8) And is a revocation in effect when it is answered, for calls
  * in flight too? */
+#include "hsm/base/check.h"
+
 #include "server/service/ak_audit.h"
 
 #include "tests/unit/service/world.h"
@@ -170,6 +172,50 @@ static void a_stale_object_is_no_failed_call(void **state)
     }
     open_ok(&world.workload, INITIATOR_USER);
     open_ok(&world.workload, INITIATOR_USER);
+}
+
+/* R-15.12 is about the availability key. Our own trouble with the token that
+ * holds a lease is no reason to refuse what the other customer key opens. */
+static void trouble_of_ours_at_one_token_is_no_failed_call(void **state)
+{
+    (void)state;
+    static const enum hf_status troubles[] = {HF_E_NO_MEMORY, HF_E_RESOURCES,
+                                              HF_E_MISUSE};
+    for (size_t i = 0; i < HF_COUNT(troubles); i++) {
+        for (size_t sick = 0; sick < 2; sick++) {
+            open_ok(&world.workload, INITIATOR_USER);
+            token_fake_fail_all(world.customer_fake[sick], TOKEN_OP_OPEN,
+                                troubles[i]);
+            for (size_t again = 0; again < 4; again++) {
+                open_ok(&world.workload, INITIATOR_USER);
+            }
+            token_fake_clear(world.customer_fake[sick]);
+        }
+    }
+    /* at both, it is refused, and nothing else opens it */
+    struct outcome out;
+    uint64_t of_ak = token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP);
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_OPEN,
+                            HF_E_NO_MEMORY);
+    }
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_status(out.status, HF_E_UNREACHABLE);
+    assert_int_equal(out.problem.reason, REASON_SERVICE_UNAVAILABLE);
+    assert_int_equal(token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP), of_ak);
+    /* a queue that is full does not get longer by asking elsewhere */
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_clear(world.customer_fake[i]);
+    }
+    open_ok(&world.workload, INITIATOR_USER);
+    uint64_t ops = root_ops();
+    for (size_t i = 0; i < 2; i++) {
+        token_fake_fail_all(world.customer_fake[i], TOKEN_OP_OPEN,
+                            HF_E_OVERLOAD);
+    }
+    world_unwrap(&world, &world.workload, INITIATOR_USER, &out);
+    assert_status(out.status, HF_E_OVERLOAD);
+    assert_int_equal(root_ops(), ops);
 }
 
 /* --- revocation --------------------------------------------------------- */
@@ -558,6 +604,7 @@ int main(void)
         PLAIN(a_used_lease_is_renewed_off_the_callers_path),
         PLAIN(an_unused_lease_is_not_renewed),
         PLAIN(a_stale_object_is_no_failed_call),
+        PLAIN(trouble_of_ours_at_one_token_is_no_failed_call),
         PLAIN(a_revocation_waits_for_calls_in_flight),
         PLAIN(an_opening_that_a_revocation_overtakes_is_dropped),
         PLAIN(an_opening_that_a_change_overtakes_goes_round),
