@@ -6,6 +6,7 @@
 #include "hsm/pkcs11/mechanism.h"
 #include "hsm/pkcs11/object.h"
 #include "hsm/pkcs11/public_key.h"
+#include "hsm/pkcs11/unwrapped.h"
 
 #include <openssl/rand.h>
 
@@ -49,20 +50,6 @@ HF_STATUS p11_canary_decrypt(struct p11_work *work,
     return same ? HF_OK : HF_E_UNREACHABLE;
 }
 
-/* What the unwrapped key of a caller has to do too (wrap.c): a token that
- * unwraps and then does not use what it made has not shown that a blob is bad.
- */
-static HF_STATUS seals(struct p11_work *work, CK_OBJECT_HANDLE object)
-{
-    work->kind = RV_FINAL;
-    enum hf_status status = p11_canary_object(work, object);
-    if (work->kind == RV_HANDLE) {
-        work->kind = RV_FINAL; /* of the key made just now, not of the root */
-        return HF_E_UNREACHABLE;
-    }
-    return status;
-}
-
 static HF_STATUS unwrap_and_drop(struct p11_work *work, CK_MECHANISM *mechanism,
                                  CK_OBJECT_HANDLE key, struct probe *probe)
 {
@@ -72,9 +59,7 @@ static HF_STATUS unwrap_and_drop(struct p11_work *work, CK_MECHANISM *mechanism,
     HF_TRY(P11_CALL(work, C_UnwrapKey, work->session, mechanism, key,
                     probe->wrapped, probe->wrapped_len, lease.at, lease.count,
                     &object));
-    if (work->token->profile.aes_gcm) {
-        HF_TRY(seals(work, object)); /* the object dies with its session */
-    }
+    HF_TRY(p11_unwrapped_check(work, object)); /* it dies with its session */
     return p11_object_destroy(work, object);
 }
 

@@ -52,9 +52,13 @@ bool p11_mechanism_listed(struct p11_work *work, CK_MECHANISM_TYPE type,
     CK_MECHANISM_INFO info = {0};
     CK_RV rv = token->calls->C_GetMechanismInfo(atomic_load(&token->slot), type,
                                                 &info);
-    if (rv != CKR_MECHANISM_INVALID) {
-        HF_IGNORE(p11_result(work, "C_GetMechanismInfo", rv),
-                  "work->trouble tells a token that could not say");
+    if (rv != CKR_OK && rv != CKR_MECHANISM_INVALID) {
+        /* it could not say, and "no" has a code of its own here */
+        enum hf_status status = p11_result(work, "C_GetMechanismInfo", rv);
+        bool doubtful = work->kind == RV_DOUBTFUL;
+        if (work->trouble == HF_OK && doubtful) {
+            work->trouble = status;
+        }
     }
     if (out_flags != NULL) {
         *out_flags = rv == CKR_OK ? info.flags : 0;

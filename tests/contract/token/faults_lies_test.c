@@ -85,6 +85,9 @@ static void a_key_that_is_not_used_is_not_a_bad_blob(void **state)
         {"CKR_DEVICE_ERROR",               HF_E_UNREACHABLE},
         {"CKR_OBJECT_HANDLE_INVALID",      HF_E_UNREACHABLE},
     };
+    struct token_object other;
+    faults("token=fault-a function=C_GetAttributeValue rv=CKR_GENERAL_ERROR");
+    assert_status(rig_unwrap(0, &other), HF_E_UNREACHABLE);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct token_object object;
         faults("token=fault-a function=C_EncryptInit rv=%s", rows[i].rv);

@@ -50,7 +50,7 @@ LIES = {
     "lie=lose": ["C_GenerateKey", "C_GenerateKeyPair", "C_CreateObject",
                  "C_CopyObject"],
 }
-SHORT_MS, LONG_MS = 60, 700
+SHORT_MS, LONG_MS = 5, 700
 
 
 class Fault:

@@ -9,8 +9,10 @@
 CK_RV lie_about(enum lie lie, CK_RV rv, CK_BYTE *out, CK_ULONG *out_len);
 
 /* lie_hide: lie_leave_out_hidden leaves this object out of what a search found,
- * until the process ends. */
+ * until lie_hide_nothing: handles name other objects when the module is
+ * initialised anew. */
 void lie_hide(CK_OBJECT_HANDLE object);
+void lie_hide_nothing(void);
 void lie_leave_out_hidden(CK_OBJECT_HANDLE *objects, CK_ULONG *objects_len);
 
 /* lie_loosened, lie_for_session: the same template, but for SENSITIVE and

@@ -35,7 +35,7 @@
  *   lie=swap          C_UnwrapKey makes another key, of the same kind
  *   lie=keep          C_DestroyObject says that it did, and did not
  *   lie=hide          the same, and C_FindObjects no longer shows the object
- *                     to this process, whatever the rules say by then
+ *                     until C_Finalize, whatever the rules say by then
  *   lie=lose          C_GenerateKey, C_GenerateKeyPair, C_CreateObject and
  *                     C_CopyObject make a session object of what should stay in
  *                     the token
