@@ -51,6 +51,8 @@ struct executor_owner {
      * is asked in between is refused, and only the module's return or a new
      * process helps, so a person must be told */
     void (*lane_alive)(void *self, enum p11_lane lane, bool alive);
+    /* one thread more is lost in the module, or one less; NULL: not told */
+    void (*thread_lost)(void *self, bool lost);
     /* the last thread has ended and the executor is gone; may be called on any
      * thread, once, and after executor_stop has returned when a thread was
      * lost in the module */

@@ -128,6 +128,7 @@ struct p11_token {
     uint32_t log_dropped;
 
     void (*lane_alive)(void *self, const char *lane, bool alive);
+    void (*thread_lost)(void *self, bool lost);
     void *lane_self;
     struct token_findings *findings; /* while it is examined, else NULL */
     enum pkcs11_sync sync;

@@ -205,6 +205,14 @@ static void lane_alive(void *self, enum p11_lane lane, bool alive)
                        "does, or the service is started anew"));
 }
 
+static void thread_lost(void *self, bool lost)
+{
+    const struct p11_token *token = self;
+    if (token->thread_lost != NULL) {
+        token->thread_lost(token->lane_self, lost);
+    }
+}
+
 static void gone(void *self)
 {
     p11_token_free(self);
@@ -280,6 +288,7 @@ HF_STATUS pkcs11_open(const struct pkcs11_settings *settings,
                                          .discard = discard,
                                          .leave = leave,
                                          .lane_alive = lane_alive,
+                                         .thread_lost = thread_lost,
                                          .gone = gone,
                                          .self = token};
     enum hf_status status = executor_start(&executor, &owner, &token->executor);

@@ -45,6 +45,9 @@ struct pkcs11_settings {
      * back (executor.h): only a new process helps. NULL: nobody is; any
      * thread. */
     void (*lane_alive)(void *self, const char *lane, bool alive);
+    /* one call more, or one less, is long past its deadline in the module;
+     * NULL: nobody is told; any thread */
+    void (*thread_lost)(void *self, bool lost);
     void *lane_self;
 };
 

@@ -137,6 +137,9 @@ static bool seat_return(struct seat *seat)
     }
     pthread_mutex_unlock(&lane->lock);
     pthread_mutex_unlock(&executor->seats_lock);
+    if (executor->owner.thread_lost != NULL) {
+        executor->owner.thread_lost(executor->owner.self, false);
+    }
     if (first) {
         executor->owner.lane_alive(executor->owner.self, seat->lane, true);
     }

@@ -86,6 +86,9 @@ static void replace(struct executor *executor, enum p11_lane number,
         orphans = lane_give_up(lane);
     }
     pthread_mutex_unlock(&lane->lock);
+    if (executor->owner.thread_lost != NULL) {
+        executor->owner.thread_lost(executor->owner.self, true);
+    }
     if (deserted && !closing) {
         executor->owner.lane_alive(executor->owner.self, number, false);
     }

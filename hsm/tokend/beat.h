@@ -19,6 +19,7 @@ struct beat {
     uint32_t kind;
     uint32_t status;      /* REFUSED: enum hf_status */
     uint32_t pin_refused; /* REFUSED: by the token, for its PIN */
+    uint32_t lost;        /* ALIVE: threads whose call does not return */
     char why[TOKEN_WHY_BYTES];
 };
 

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 #define SECRET_HEAP_BYTES ((size_t)512 * 1024)
 /* Somebody has to come to the token and enter its PIN. */
 #define PAD_LIMIT_MS (15 * 60 * 1000)
+
+/* Of the whole process: threads that are lost in the module. */
+static atomic_int lost_threads;
 
 static void tell(const struct beat *beat)
 {
@@ -32,10 +36,12 @@ static void tell(const struct beat *beat)
 /* However long the module takes on other threads. */
 static void *beat_main(void *argument)
 {
-    const struct beat alive = {.kind = BEAT_ALIVE};
+    struct beat alive = {.kind = BEAT_ALIVE};
     struct pollfd parent = {.fd = CHILD_FD_BEAT, .events = POLLIN};
     (void)argument;
     for (;;) {
+        int lost = atomic_load(&lost_threads);
+        alive.lost = lost > 0 ? (uint32_t)lost : 0;
         tell(&alive);
         if (poll(&parent, 1, BEAT_EVERY_MS) > 0) {
             _exit(1); /* it says nothing, so it is gone */
@@ -66,6 +72,12 @@ static void lane_alive(void *self, const char *lane, bool alive)
                  "every thread of the %s lane is lost in the module", lane);
         tell(&beat);
     }
+}
+
+static void thread_lost(void *self, bool lost)
+{
+    (void)self;
+    atomic_fetch_add(&lost_threads, lost ? 1 : -1);
 }
 
 static void refuse(enum hf_status status, const struct pkcs11_refusal *refusal)
@@ -101,6 +113,7 @@ static HF_STATUS open_token(const struct tokend_options *options,
         .queue_max = options->queue,
         .open_limit_ms = pad ? PAD_LIMIT_MS : 0,
         .lane_alive = lane_alive,
+        .thread_lost = thread_lost,
     };
     return pkcs11_open(&settings, out_token, refusal);
 }

@@ -27,6 +27,9 @@
 #define OPENING_MS     35000
 #define PAD_OPENING_MS (16 * 60 * 1000)
 #define WEIGH_MS       1000
+/* How long a call may go on after its deadline, before the worker counts as
+ * worn: a module may be slow at times. */
+#define LOST_MS 3000
 /* The longest key lease, and a little. */
 #define DRAIN_MS (HF_KEY_LEASE_MAX_MS + 60000)
 
@@ -120,6 +123,13 @@ void children_promote(struct children *children, int64_t now_ms)
     set_role(newest, CHILD_SERVING, now_ms);
 }
 
+static void tell(struct children *children, struct child *child,
+                 enum child_event event, const struct beat *beat,
+                 const char *why)
+{
+    children->owner.happened(children->owner.self, child, event, beat, why);
+}
+
 static void close_both(struct child *child)
 {
     if (child->beat >= 0) {
@@ -136,7 +146,7 @@ static void close_both(struct child *child)
 static void part(struct children *children, struct child *child)
 {
     if (child->role != CHILD_ENDING) {
-        children->owner.happened(children->owner.self, child, CHILD_GONE, NULL);
+        tell(children, child, CHILD_GONE, NULL, NULL);
     }
     child->role = CHILD_ENDING;
     close_both(child);
@@ -225,18 +235,19 @@ static void take(struct children *children, struct child *child,
 {
     switch ((enum beat_kind)beat->kind) {
     case BEAT_ALIVE:
+        child->lost_ms = beat->lost == 0       ? 0
+                         : child->lost_ms == 0 ? child->beat_ms
+                                               : child->lost_ms;
         return;
     case BEAT_OPENED:
         if (child->role == CHILD_NEWEST) {
-            children->owner.happened(children->owner.self, child, CHILD_OPENED,
-                                     beat);
+            tell(children, child, CHILD_OPENED, beat, NULL);
         }
         return;
     case BEAT_REFUSED:
         if (child->role == CHILD_NEWEST && beat->status != HF_OK) {
             child->role = CHILD_ENDING; /* no news when it has ended */
-            children->owner.happened(children->owner.self, child, CHILD_REFUSED,
-                                     beat);
+            tell(children, child, CHILD_REFUSED, beat, NULL);
         }
         return;
     case BEAT_LANE:
@@ -302,8 +313,7 @@ static void weigh(struct children *children, struct child *child,
     if (child->first_kb == 0) {
         child->first_kb = now_kb;
     } else if (limit_kb > 0 && now_kb > child->first_kb + limit_kb) {
-        children->owner.happened(children->owner.self, child, CHILD_GROWN,
-                                 NULL);
+        tell(children, child, CHILD_WORN, NULL, "it has grown too large");
     }
 }
 
@@ -343,6 +353,10 @@ void children_watch(struct children *children, int64_t before_ms,
             children_kill(children, child, fault);
         } else if (child->role == CHILD_SERVING) {
             weigh(children, child, now_ms);
+            if (child->lost_ms > 0 && now_ms - child->lost_ms > LOST_MS) {
+                tell(children, child, CHILD_WORN, NULL,
+                     "a call in its module does not return");
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
  *
  * Each says by its heart that it lives (beat.h). One that is silent, stopped,
  * late with its opening, that has lost a lane, or drains for too long is killed
- * by its process id.
+ * by its process id. One that has grown, or in which a call does not return,
+ * is worn: it serves until another can take its place.
  */
 #pragma once
 
@@ -37,6 +38,7 @@ struct child {
     int64_t started_ms;
     int64_t role_ms; /* since when it has its role */
     int64_t beat_ms; /* the last one; 0: none yet */
+    int64_t lost_ms; /* since when a call in it does not return; 0: none */
     int64_t weighed_ms;
     uint64_t first_kb; /* resident when it had been opened; 0: not looked at */
 };
@@ -45,12 +47,13 @@ enum child_event {
     CHILD_OPENED,
     CHILD_REFUSED, /* with what it says */
     CHILD_GONE,    /* it ended or was killed; told once, before ENDING */
-    CHILD_GROWN,
+    CHILD_WORN,    /* it serves, and should be replaced */
 };
 
 struct children_owner {
+    /* why: of WORN; beat: of OPENED and REFUSED */
     void (*happened)(void *self, struct child *child, enum child_event event,
-                     const struct beat *beat);
+                     const struct beat *beat, const char *why);
     void *self;
 };
 

@@ -84,6 +84,16 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TOKEN),
      .run = cmd_token_test},
     {.group = "token",
+     .verb = "activate",
+     .summary = "Bring the PIN to a running service that waits for it",
+     .example = "--token contoso-ck1 --socket "
+                "/var/lib/holdfast/contoso-ck1.activation", .notes =
+         "For a token whose configuration says pin: activation. The PIN is "
+         "tried once, and kept in locked memory until that process ends.", .takes = OPTION_BIT(TOKEN) | OPTION_BIT(LABEL) | OPTIONS_PIN |
+              OPTION_BIT(SOCKET),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(SOCKET),
+     .run = cmd_token_activate},
+    {.group = "token",
      .verb = "enroll",
      .summary = "Sign the statement that gives a token to a tenant",
      .example = "--token contoso-ck1 --tenant contoso --domain contoso-hq "
@@ -222,5 +232,5 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TRANSCRIPT) | OPTION_BIT(PUBLIC),
      .twice = OPTION_BIT(PUBLIC),
      .run = cmd_ceremony_verify},
-    {.group = NULL                                                                },
+    {.group = NULL                  },
 };

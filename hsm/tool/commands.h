@@ -11,6 +11,7 @@ HF_STATUS cmd_token_list(struct tool *tool);
 HF_STATUS cmd_token_show(struct tool *tool);
 HF_STATUS cmd_token_test(struct tool *tool);
 HF_STATUS cmd_token_enroll(struct tool *tool);
+HF_STATUS cmd_token_activate(struct tool *tool);
 HF_STATUS cmd_key_generate(struct tool *tool);
 HF_STATUS cmd_key_list(struct tool *tool);
 HF_STATUS cmd_key_show(struct tool *tool);

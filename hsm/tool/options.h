@@ -87,6 +87,7 @@ struct tool;
     X(PLAN, "plan", "FILE",                                                    \
       "the steps, a command a line, without --token and PIN options")          \
     X(TRANSCRIPT, "transcript", "FILE", "what happens is written here")        \
+    X(SOCKET, "socket", "PATH", "where the service takes the token's PIN")     \
     X(TRY_PIN, "try-pin", NULL, "try the PIN, once")                           \
     X(DRY_RUN, "dry-run", NULL, "say what would be done, and change nothing")  \
     X(VERSION, "version", NULL, "which version this is")                       \

@@ -159,6 +159,17 @@ static void install(struct worker *worker, struct worker_link *link,
     }
 }
 
+/* Who listens at a socket may have been started for another token. */
+static bool is_the_one(const struct worker *worker, struct worker_link *link)
+{
+    const struct worker_settings *settings = &worker->settings;
+    bool any = settings->serial == NULL || settings->serial[0] == '\0';
+    struct token_profile profile;
+    worker_link_profile(link, &profile);
+    return strcmp(profile.label, settings->label) == 0 &&
+           (any || strcmp(profile.serial, settings->serial) == 0);
+}
+
 static void take_worker(struct worker *worker, uint32_t number, int socket)
 {
     struct worker_process *process = &worker->process;
@@ -178,6 +189,11 @@ static void take_worker(struct worker *worker, uint32_t number, int socket)
     process->next_worker = number + 1;
     enum hf_status status =
         worker_link_new(socket, number, &settings, &owner, &link, &refusal);
+    if (status == HF_OK && !is_the_one(worker, link)) {
+        worker_link_free(link);
+        snprintf(refusal.text, sizeof refusal.text, "it has another token");
+        status = HF_E_NOT_FOUND;
+    }
     if (status != HF_OK) {
         log_event(LOG_ERROR, "worker.no_link",
                   LOG_TEXT("name", worker->settings.name),

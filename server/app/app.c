@@ -126,6 +126,8 @@ static HF_STATUS start_service(struct app *app)
         &app->verifier, app->config->hsm_program, &app->config->ak_token,
         app->config->has_sharepoint_ak ? &app->config->sharepoint_ak_token
                                        : NULL);
+    /* holdfast-hsm opens the token by itself, with its PIN */
+    can_verify = can_verify && app->config->ak_token.pin_file[0] != '\0';
     if (!can_verify) {
         log_event(LOG_WARN, "verifier.missing",
                   LOG_TEXT("program", app->verifier.program));

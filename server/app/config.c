@@ -242,6 +242,8 @@ static bool same_token(const struct config_token *a,
            strcmp(a->label, b->label) == 0 &&
            strcmp(a->serial, b->serial) == 0 &&
            strcmp(a->pin_file, b->pin_file) == 0 && a->sync == b->sync &&
+           a->pin == b->pin && strcmp(a->activation, b->activation) == 0 &&
+           strcmp(a->worker_socket, b->worker_socket) == 0 &&
            strcmp(a->sync_path, b->sync_path) == 0 &&
            a->in_process == b->in_process &&
            a->worker_memory_mb == b->worker_memory_mb &&

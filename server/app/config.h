@@ -15,12 +15,17 @@
  *     label: holdfast-service
  *     serial: 0123456789abcdef    # optional; needed when labels repeat
  *     pin_file: pins/service
- *     sync: syncfs                # or none: the token is durable by itself
+ *     # in place of pin_file, pin: activation: somebody brings it after each
+ *     # start (holdfast-hsm token activate), at activation_socket (default:
+ *     # NAME.activation in state_dir); or pin: pad: the token asks for it
+ * itself sync: syncfs                # or none: the token is durable by itself
  *     sync_path: tokens           # with syncfs: the token directory
  *     isolation: process          # the default: a process of its own loads the
  *                                 # module; or none: the daemon does
  *     worker_memory_mb: 256       # that process is replaced when it has grown
  *                                 # by so much; 0: never
+ *     # or, in place of all but label and serial, worker_socket: the path where
+ *     # a holdfast-tokend of its own listens, which has module and PIN
  *   ak_token:                     # availability keys; as service_token, and
  *     capacity_objects: 100000    # how many objects it holds: one for each DEP
  *                                 # and tenant. From 80 % on the log warns,
@@ -78,12 +83,17 @@
 #define CONFIG_SERIAL_BYTES   17
 #define CONFIG_LABEL_BYTES    33
 
+enum config_pin { CONFIG_PIN_FILE, CONFIG_PIN_ACTIVATION, CONFIG_PIN_PAD };
+
 struct config_token {
     char name[HF_NAME_MAX_BYTES + 1]; /* "" for the service's own two */
     char module[CONFIG_PATH_BYTES];
     char label[CONFIG_LABEL_BYTES];
     char serial[CONFIG_SERIAL_BYTES]; /* "": any */
-    char pin_file[CONFIG_PATH_BYTES];
+    enum config_pin pin;
+    char pin_file[CONFIG_PATH_BYTES];      /* CONFIG_PIN_FILE, else "" */
+    char activation[CONFIG_PATH_BYTES];    /* CONFIG_PIN_ACTIVATION, else "" */
+    char worker_socket[CONFIG_PATH_BYTES]; /* "": its worker is started here */
     enum pkcs11_sync sync;
     char sync_path[CONFIG_PATH_BYTES];
     char custody_domain[HF_NAME_MAX_BYTES + 1];

@@ -6,6 +6,8 @@
 
 #include "server/domain/dep.h"
 
+#include "server/app/config_worker.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,16 +16,12 @@
 #include <unistd.h>
 
 #define TOKEN_KEYS                                                             \
-    "module", "label", "serial", "pin_file", "sync", "sync_path", "isolation", \
-        "worker_memory_mb"
+    "module", "label", "serial", "sync", "sync_path", CONFIG_WORKER_KEYS
 static const char *const own_keys[] = {TOKEN_KEYS, NULL};
 static const char *const ak_keys[] = {TOKEN_KEYS, "capacity_objects", NULL};
 static const char *const customer_keys[] = {TOKEN_KEYS, "name",
                                             "custody_domain", NULL};
 static const char *const domain_keys[] = {"name", "custodian_key", NULL};
-
-#define WORKER_MEMORY_MB     256
-#define WORKER_MEMORY_MAX_MB (1024 * 1024)
 
 static void read_name(struct yaml_reader *reader,
                       const struct yaml_place *place, char *out)
@@ -34,25 +32,6 @@ static void read_name(struct yaml_reader *reader,
                      "%s is \"%s\"; 1 to %d of letters, digits, '_', '-' and "
                      "'.' are expected",
                      place->name, out, HF_NAME_MAX_BYTES);
-    }
-}
-
-/* crypto.md: a PIN comes from an owner-only file. */
-static void check_pin_file(struct yaml_reader *reader,
-                           const struct yaml_place *place, const char *path)
-{
-    struct stat facts;
-    if (stat(path, &facts) != 0) {
-        yaml_mistake(reader, place->line, "%s: %s: %s", place->name, path,
-                     strerror(errno));
-        return;
-    }
-    bool ours = facts.st_uid == geteuid() || facts.st_uid == 0;
-    if (!S_ISREG(facts.st_mode) || !ours || (facts.st_mode & 0077) != 0) {
-        yaml_mistake(reader, place->line,
-                     "%s: %s must be a regular file of this user's that "
-                     "nobody else may read or write (chmod 600)",
-                     place->name, path);
     }
 }
 
@@ -83,28 +62,17 @@ static void read_sync(struct yaml_reader *reader, const struct yaml_place *map,
     }
 }
 
-/* Which process loads the module. */
-static void read_isolation(struct yaml_reader *reader,
-                           const struct yaml_place *map,
-                           struct config_token *out)
+/* Of one that is opened here, or whose worker is started here. */
+static void read_opening(struct yaml_reader *reader,
+                         const struct yaml_place *place,
+                         struct config_token *out)
 {
-    static const char *const words[] = {"process", "none", NULL};
-    struct yaml_place isolation = yaml_member(reader, map, "isolation");
-    struct yaml_place memory = yaml_member(reader, map, "worker_memory_mb");
-    uint32_t megabytes = 0;
-    out->in_process =
-        isolation.node != NULL && yaml_choice(reader, &isolation, words) == 1;
-    out->worker_memory_mb = WORKER_MEMORY_MB;
-    if (memory.node == NULL) {
-        return;
+    struct yaml_place module = yaml_member(reader, place, "module");
+    if (yaml_path(reader, &module, out->module)) {
+        check_exists(reader, &module, out->module, R_OK);
     }
-    if (yaml_number(reader, &memory, 0, WORKER_MEMORY_MAX_MB, &megabytes)) {
-        out->worker_memory_mb = megabytes;
-    }
-    if (out->in_process) {
-        yaml_mistake(reader, memory.line, "%s goes with isolation: process",
-                     memory.name);
-    }
+    read_sync(reader, place, out);
+    config_worker_read(reader, place, out);
 }
 
 static void read_token(struct yaml_reader *reader,
@@ -115,13 +83,8 @@ static void read_token(struct yaml_reader *reader,
     if (!yaml_map(reader, place, known)) {
         return;
     }
-    struct yaml_place module = yaml_member(reader, place, "module");
     struct yaml_place label = yaml_member(reader, place, "label");
     struct yaml_place serial = yaml_member(reader, place, "serial");
-    struct yaml_place pin = yaml_member(reader, place, "pin_file");
-    if (yaml_path(reader, &module, out->module)) {
-        check_exists(reader, &module, out->module, R_OK);
-    }
     if (!yaml_text(reader, &label, out->label, sizeof out->label)) {
         out->label[0] = '\0';
     }
@@ -129,11 +92,9 @@ static void read_token(struct yaml_reader *reader,
         !yaml_text(reader, &serial, out->serial, sizeof out->serial)) {
         out->serial[0] = '\0';
     }
-    if (yaml_path(reader, &pin, out->pin_file)) {
-        check_pin_file(reader, &pin, out->pin_file);
+    if (!config_worker_listens(reader, place, out)) {
+        read_opening(reader, place, out);
     }
-    read_sync(reader, place, out);
-    read_isolation(reader, place, out);
     if (known == customer_keys) {
         struct yaml_place name = yaml_member(reader, place, "name");
         struct yaml_place domain = yaml_member(reader, place, "custody_domain");
@@ -223,7 +184,9 @@ static bool is_same_token(const struct config_token *a,
                           const struct config_token *b)
 {
     return a->label[0] != '\0' && strcmp(a->module, b->module) == 0 &&
-           strcmp(a->label, b->label) == 0 && strcmp(a->serial, b->serial) == 0;
+           strcmp(a->label, b->label) == 0 &&
+           strcmp(a->serial, b->serial) == 0 &&
+           strcmp(a->worker_socket, b->worker_socket) == 0;
 }
 
 /* Roots that belong into different hands are not in one token. */
@@ -309,6 +272,19 @@ static void read_sharepoint(struct yaml_reader *reader,
     }
 }
 
+static void settle(struct yaml_reader *reader, struct config *out)
+{
+    const char *folder = out->state_dir;
+    config_worker_settle(reader, folder, "service", &out->service_token);
+    config_worker_settle(reader, folder, "ak", &out->ak_token);
+    config_worker_settle(reader, folder, "sharepoint-ak",
+                         &out->sharepoint_ak_token);
+    for (size_t i = 0; i < out->token_count; i++) {
+        config_worker_settle(reader, folder, out->tokens[i].name,
+                             &out->tokens[i]);
+    }
+}
+
 HF_STATUS config_tokens_read(struct yaml_reader *reader,
                              const struct yaml_place *root, struct config *out)
 {
@@ -331,6 +307,7 @@ HF_STATUS config_tokens_read(struct yaml_reader *reader,
         struct yaml_place one = yaml_item(reader, &tokens, i);
         read_token(reader, &one, customer_keys, &out->tokens[i]);
     }
+    settle(reader, out);
     check_tokens(reader, out);
     return HF_OK;
 }

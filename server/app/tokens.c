@@ -12,6 +12,7 @@
 
 #include "server/app/program.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 /* Without the service's own tokens there is no start: their first opening is
  * waited for, and pkcs11_open gives up after 30 s. */
 #define OWN_WAIT_MS 40000
+#define LOOK_MS     200
 /* What comes while a lost worker is being replaced waits for so long: a token
  * of a customer's has another beside it, the service's own have none. */
 #define LOST_WAIT_MS     1000
@@ -118,14 +120,22 @@ static HF_STATUS begin_worker(const struct app_tokens *tokens,
                               const struct app_token_slot *slot,
                               uint32_t wait_ms, struct token *out)
 {
+    static const enum worker_pin pins[] = {
+        [CONFIG_PIN_FILE] = WORKER_PIN_FILE,
+        [CONFIG_PIN_ACTIVATION] = WORKER_PIN_ACTIVATION,
+        [CONFIG_PIN_PAD] = WORKER_PIN_PAD,
+    };
     const struct config *config = slot->config;
     const struct config_token *from = slot->from;
     const struct worker_settings settings = {
+        .socket = from->worker_socket,
         .program = tokens->program,
         .module = from->module,
         .label = from->label,
         .serial = from->serial,
+        .pin = pins[from->pin],
         .pin_file = from->pin_file,
+        .activation = from->activation,
         .sync_path = from->sync == PKCS11_SYNC_SYNCFS ? from->sync_path : NULL,
         .max_sessions = config->limits.token_sessions,
         .queue_max = config->limits.token_queue,
@@ -143,13 +153,29 @@ static int64_t now_ms(void)
     return clock_monotonic_ms(clock_system());
 }
 
+/* A person may be on his way, for as long as nobody ends the daemon. */
+static bool is_awaited(const struct token_state *state)
+{
+    sigset_t pending;
+    return state->condition == TOKEN_AWAITING_ACTIVATION &&
+           sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 0 &&
+           sigismember(&pending, SIGINT) == 0;
+}
+
 /* What the service cannot be without. */
 static HF_STATUS wait_for_own(const struct app_token_slot *slot,
                               const struct token *token,
                               struct app_failure *why)
 {
     struct token_state state = {.why = ""};
-    enum hf_status status = worker_token_wait(token, OWN_WAIT_MS, &state);
+    enum hf_status status = HF_E_TIMEOUT;
+    int64_t until_ms = now_ms() + OWN_WAIT_MS;
+    bool more = true;
+    while (more) {
+        status = worker_token_wait(token, LOOK_MS, &state);
+        more = status == HF_E_TIMEOUT &&
+               (is_awaited(&state) || now_ms() < until_ms);
+    }
     if (status != HF_OK) {
         const char *text =
             state.why[0] != '\0' ? state.why : hf_status_text(status);

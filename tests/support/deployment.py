@@ -67,6 +67,7 @@ class Deployment:
         self.protection = "token-protected" if sharepoint else "soft-delete-purge-protected"
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
+        self.token_options = {}  # label -> what its configuration says otherwise
         self.server = None
         self.port = None
         self.uris = {}
@@ -163,9 +164,11 @@ class Deployment:
         return made
 
     def _token_lines(self, label, indent):
-        lines = [f"module: {self.module}", f"label: {label}", f"pin_file: pins/{label}",
-                 "sync: syncfs", "sync_path: tokens", f"isolation: {self.isolation}"]
-        return "".join(f"{indent}{line}\n" for line in lines)
+        options = {"module": self.module, "label": label, "pin_file": f"pins/{label}",
+                   "sync": "syncfs", "sync_path": "tokens", "isolation": self.isolation,
+                   **self.token_options.get(label, {})}
+        return "".join(f"{indent}{key}: {value}\n" for key, value in options.items()
+                       if value is not None)
 
     def write_config(self):
         text = ("listen: 127.0.0.1:0\nstate_dir: state\ntls:\n  certificate: pki/server.pem\n"

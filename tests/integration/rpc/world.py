@@ -186,6 +186,7 @@ class World:
                  "client_ca: pki/ca.pem, crl: pki/ca.crl}\n")
         text += "service_token: %s\nak_token: %s\n" % (token("service"),
                                                       token("ak"))
+        text += "holdfast_tokend: %s/hsm/tokend/holdfast-tokend\n" % BUILD
         text += "custody_domains:\n"
         for domain in ("hq", "branch"):
             text += "  - {name: %s, custodian_key: %s.pub}\n" % (domain, domain)

@@ -79,7 +79,9 @@ MISTAKES = [
     ("label: a, pin_file: pin", "label: a, pin_file: .", 8, "regular file"),
     ("label: a, pin_file: pin", "label: a, pin_file: no", 8, "No such file"),
     ("label: a, pin_file: pin", "label: a, pin: 1234", 8,
-     'unknown key "pin"'),
+     "pin is activation or pad; no PIN stands in this file"),
+    ("label: a, pin_file: pin", "label: a, PIN: 1234", 8,
+     'unknown key "PIN"'),
     ("module: module.so, label: a", "module: no.so, label: a", 8,
      "No such file"),
     ("label: a,", "label: a, serial: '12345678901234567',", 8,
@@ -144,6 +146,26 @@ MISTAKES = [
      "from 1 to 4294967295"),
     ("label: a, ", "label: a, capacity_objects: 9, ", 8,
      'unknown key "capacity_objects"'),
+    # which process has a token, and where its PIN comes from
+    ("label: a, ", "label: a, isolation: thread, ", 8, "one of process, none"),
+    ("label: a, ", "label: a, worker_memory_mb: -1, ", 8, "from 0 to"),
+    ("label: a, ", "label: a, isolation: none, worker_memory_mb: 9, ", 8,
+     "goes with isolation: process"),
+    ("label: a, ", "label: a, pin: pad, ", 8, "goes without pin"),
+    ("label: a, pin_file: pin", "label: a", 8, "pin_file is missing"),
+    ("label: a, pin_file: pin", "label: a, isolation: none, pin: activation",
+     8, "goes with isolation: process"),
+    ("label: a, ", "label: a, activation_socket: here, ", 8,
+     "goes with pin: activation"),
+    ("label: a, pin_file: pin",
+     "label: a, pin: activation, activation_socket: /" + "s" * 107, 8,
+     "too long for a socket"),
+    ("label: a, ", "label: a, worker_socket: here, ", 8,
+     "module goes without worker_socket"),
+    ("label: a, ", "label: a, worker_socket: here, ", 8,
+     "pin_file goes without worker_socket"),
+    ("module: module.so, label: a, pin_file: pin, sync: none",
+     "worker_socket: here", 8, "label is missing"),
     ("connections: 100", "connections: 100\n  token_sessions: 4", 26,
      "at least 5 to unwrap, and 0"),
     ("connections: 100", "ak_lease_ms: 10001", 25, "from 0 to 10000"),
@@ -193,6 +215,19 @@ class Config(unittest.TestCase):
         code, _, err, _ = self.check(
             GOOD.replace("label: b, ", "label: b, capacity_objects: 100000, "))
         self.assertEqual((code, err), (0, ""))
+        for old, new in (
+                ("label: a, ", "label: a, isolation: none, "),
+                ("label: a, ", "label: a, isolation: process, "
+                 "worker_memory_mb: 0, "),
+                ("label: a, pin_file: pin", "label: a, pin: activation"),
+                ("label: a, pin_file: pin", "label: a, pin: activation, "
+                 "activation_socket: here"),
+                ("label: a, pin_file: pin", "label: a, pin: pad"),
+                ("module: module.so, label: a, pin_file: pin, sync: none",
+                 "worker_socket: here, label: a")):
+            self.assertIn(old, GOOD)
+            code, _, err, _ = self.check(GOOD.replace(old, new))
+            self.assertEqual((code, err), (0, ""), new)
 
     def test_every_mistake(self):
         for old, new, line, words in MISTAKES:
