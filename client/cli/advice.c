@@ -91,7 +91,7 @@ static const struct {
      "\"holdfast dep update OTHER --disable\""                                                                },
     {"",                      "AK_TOKEN_FULL",
      "ask the operator of the server to make room; an operator sees how "
-     "full it is in \"holdfast status\""                                                                      },
+     "full it is in \"holdfast ak-token list\""                                                               },
     {"",                      "DEP_NOT_ENABLED",
      "enable it with \"holdfast dep update DEP --enable\""                                                    },
     {"purge execute",         "DEP_IN_USE",
@@ -172,6 +172,9 @@ static const struct {
      "\"holdfast geo request-recovery GEO\" by the customer, \"holdfast geo "
      "enable-recovery GEO\" and \"holdfast geo confirm-recovery GEO\" by "
      "two operators; \"holdfast geo get GEO\" shows how far it is"                                            },
+    {"ak-token retire",       "SECOND_PERSON_REQUIRED",
+     "\"holdfast ak-token list\" shows how many have said so; another operator "
+     "types this one"                                                                                         },
     {"",                      "SECOND_PERSON_REQUIRED",
      "\"holdfast geo get GEO\" shows who took which step; somebody else "
      "types this one"                                                                                         },
@@ -244,6 +247,7 @@ static const struct {
     {"rewrap",          "mailbox get MAILBOX",      "mailbox list"     },
     {"workload",        "workload get WORKLOAD",    "workload list"    },
     {"operation",       "operation show OPERATION", "operation list"   },
+    {"ak-token",        "ak-token list",            "ak-token list"    },
     {"approvers",       "approvers list",           "approvers list"   },
     {"purge request",   "purge list",               "dep list"         },
     {"purge",           "purge show PURGE",         "purge list"       },

@@ -86,6 +86,38 @@ enum cli_exit cli_request_id(struct cli *cli, char out[HF_REQUEST_ID_TEXT])
     return CLI_OK;
 }
 
+static void *member_of(ProtobufCMessage *request, const char *name,
+                       ProtobufCType type)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(request->descriptor,
+                                                        name);
+    return field != NULL && field->type == type
+               ? (uint8_t *)request + field->offset
+               : NULL;
+}
+
+enum cli_exit cli_order(struct cli *cli, const char *collection,
+                        ProtobufCMessage *request, struct cli_words *words)
+{
+    char **name = member_of(request, "name", PROTOBUF_C_TYPE_STRING);
+    char **id = member_of(request, "request_id", PROTOBUF_C_TYPE_STRING);
+    protobuf_c_boolean *validate_only =
+        member_of(request, "validate_only", PROTOBUF_C_TYPE_BOOL);
+    CHECK(id != NULL && validate_only != NULL);
+    enum cli_exit code =
+        cli_name(cli, collection, cli->args->operands[0], words->name);
+    if (code == CLI_OK) {
+        code = cli_request_id(cli, words->request_id);
+    }
+    if (name != NULL) {
+        *name = words->name;
+    }
+    *id = words->request_id;
+    *validate_only = args_flag(cli->args, "validate-only");
+    return code;
+}
+
 /* --- calling ---------------------------------------------------------------
  */
 

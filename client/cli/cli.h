@@ -106,6 +106,16 @@ enum cli_exit cli_name(struct cli *cli, const char *collection, const char *id,
 /* cli_request_id: --request-id, or a fresh one. */
 enum cli_exit cli_request_id(struct cli *cli, char out[HF_REQUEST_ID_TEXT]);
 
+/* cli_order: what every order about one thing says: name (the first operand, in
+ * its collection; where the request has that field), request_id and
+ * validate_only. The words are the request's texts: they outlive it. */
+struct cli_words {
+    char name[NAME_TEXT];
+    char request_id[HF_REQUEST_ID_TEXT];
+};
+enum cli_exit cli_order(struct cli *cli, const char *collection,
+                        ProtobufCMessage *request, struct cli_words *words);
+
 /* proto_text: for the generated structs, which want writable pointers but
  * write nothing; NULL becomes "". */
 char *proto_text(const char *text);
@@ -141,7 +151,10 @@ extern const struct command_set commands_of_notice;
 extern const struct command_set commands_of_ak_token;
 extern const struct command_set commands_of_assignment;
 extern const struct command_set commands_of_workload;
+extern const struct command_set commands_of_approvers;
 extern const struct command_set commands_of_purge;
+extern const struct command_set commands_of_purge_approve;
+extern const struct command_set commands_of_purge_verify;
 extern const struct command_set commands_of_geo;
 extern const struct command_set commands_of_site;
 extern const struct command_set commands_of_seal;

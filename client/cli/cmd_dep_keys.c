@@ -17,48 +17,31 @@ static const struct cli_method replace_method = DEP_METHOD("ReplaceDepKeys");
 static const struct cli_method rewrap_method = DEP_METHOD("RewrapDep");
 static const struct cli_method roll_method = DEP_METHOD("RollAvailabilityKey");
 
-/* What all three take. */
-struct words {
-    char name[NAME_TEXT];
-    char request_id[HF_REQUEST_ID_TEXT];
-};
-
-static enum cli_exit take_words(struct cli *cli, struct words *words)
-{
-    enum cli_exit code =
-        cli_name(cli, "deps", cli->args->operands[0], words->name);
-    return code == CLI_OK ? cli_request_id(cli, words->request_id) : code;
-}
-
 static enum cli_exit run_refresh(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     Holdfast__V1__RefreshDepRequest request =
         HOLDFAST__V1__REFRESH_DEP_REQUEST__INIT;
-    enum cli_exit code = take_words(cli, &words);
-    request.name = words.name;
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
+    enum cli_exit code = cli_order(cli, "deps", &request.base, &words);
+    (void)args;
     return code == CLI_OK ? operation_order(cli, &refresh_method, &request.base)
                           : code;
 }
 
 static enum cli_exit run_rewrap(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     Holdfast__V1__RewrapDepRequest request =
         HOLDFAST__V1__REWRAP_DEP_REQUEST__INIT;
-    enum cli_exit code = take_words(cli, &words);
-    request.name = words.name;
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
+    enum cli_exit code = cli_order(cli, "deps", &request.base, &words);
+    (void)args;
     return code == CLI_OK ? operation_order(cli, &rewrap_method, &request.base)
                           : code;
 }
 
 static enum cli_exit run_replace(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     char keys[2][NAME_TEXT];
     char *key_list[2] = {keys[0], keys[1]};
     Holdfast__V1__ReplaceDepKeysRequest request =
@@ -67,7 +50,7 @@ static enum cli_exit run_replace(struct cli *cli, const struct args *args)
         return cli_usage(cli, "a DEP has exactly two customer keys: give "
                               "--customer-key twice");
     }
-    enum cli_exit code = take_words(cli, &words);
+    enum cli_exit code = cli_order(cli, "deps", &request.base, &words);
     for (size_t i = 0; code == CLI_OK && i < HF_COUNT(keys); i++) {
         code = cli_name(cli, "customerKeys", args_nth(args, "customer-key", i),
                         keys[i]);
@@ -75,13 +58,10 @@ static enum cli_exit run_replace(struct cli *cli, const struct args *args)
     if (code != CLI_OK) {
         return code;
     }
-    request.name = words.name;
     request.customer_keys = key_list;
     request.n_customer_keys = HF_COUNT(keys);
     request.workload_identity =
         proto_text(args_text(args, "workload-identity"));
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
     return operation_order(cli, &replace_method, &request.base);
 }
 

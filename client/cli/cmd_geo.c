@@ -2,6 +2,7 @@
 #include "hsm/base/check.h"
 
 #include "client/cli/cli.h"
+#include "client/cli/operation.h"
 #include "client/cli/values.h"
 
 #include "holdfast/v1/geo_service.pb-c.h"
@@ -38,17 +39,6 @@ static const struct column columns[] = {
 };
 #define LIST_COLUMNS 9
 
-static const struct column operation_columns[] = {
-    {"OPERATION", "name",       NULL,               COLUMN_LEAF },
-    {"KIND",      "kind",       NULL,               COLUMN_TEXT },
-    {"OBJECT",    "object",     NULL,               COLUMN_LEAF },
-    {"STATE",     "state",      "OPERATION_STATE_", COLUMN_TEXT },
-    {"PERCENT",   "percent",    NULL,               COLUMN_RIGHT},
-    {"DONE",      "doneCount",  NULL,               COLUMN_RIGHT},
-    {"TOTAL",     "totalCount", NULL,               COLUMN_RIGHT},
-    {"CREATED",   "createTime", NULL,               COLUMN_TEXT },
-};
-
 #define BEGINS(verb)                                                           \
     {                                                                          \
         "holdfast.v1.GeoService/" verb, &holdfast__v1__operation__descriptor   \
@@ -65,14 +55,6 @@ static const struct cli_method flush_method = ANSWERS("FlushTik");
 static const struct cli_method request_method = ANSWERS("RequestRecovery");
 static const struct cli_method enable_method = ANSWERS("EnableRecovery");
 static const struct cli_method confirm_method = ANSWERS("ConfirmRecovery");
-
-static enum cli_exit show_begun(struct cli *cli,
-                                const struct cli_method *method,
-                                const ProtobufCMessage *request)
-{
-    return cli_show(cli, method, request, operation_columns,
-                    HF_COUNT(operation_columns));
-}
 
 static enum cli_exit show_geo(struct cli *cli, const struct cli_method *method,
                               const ProtobufCMessage *request)
@@ -124,7 +106,6 @@ struct pair {
     struct key_ref primary;
     struct key_ref secondary;
     Holdfast__V1__Residency residency;
-    char request_id[HF_REQUEST_ID_TEXT];
 };
 
 static enum cli_exit take_pair(struct cli *cli, struct pair *pair)
@@ -136,18 +117,22 @@ static enum cli_exit take_pair(struct cli *cli, struct pair *pair)
     if (code == CLI_OK) {
         code = take_residency(cli, &pair->residency);
     }
-    return code == CLI_OK ? cli_request_id(cli, pair->request_id) : code;
+    return code;
 }
 
 static enum cli_exit run_register(struct cli *cli, const struct args *args)
 {
     struct pair pair;
     char parent[NAME_TEXT];
+    struct cli_words words;
     Holdfast__V1__RegisterGeoRequest request =
         HOLDFAST__V1__REGISTER_GEO_REQUEST__INIT;
     enum cli_exit code = cli_parent(cli, parent);
     if (code == CLI_OK) {
         code = take_pair(cli, &pair);
+    }
+    if (code == CLI_OK) {
+        code = cli_order(cli, "geos", &request.base, &words);
     }
     if (code != CLI_OK) {
         return code;
@@ -160,40 +145,34 @@ static enum cli_exit run_register(struct cli *cli, const struct args *args)
         proto_text(args_text(args, "workload-identity"));
     request.residency = pair.residency;
     request.evict_on_denied = args_flag(args, "evict-on-denied");
-    request.request_id = pair.request_id;
-    request.validate_only = args_flag(args, "validate-only");
-    return show_begun(cli, &register_method, &request.base);
+    return operation_order(cli, &register_method, &request.base);
 }
 
 static enum cli_exit run_restore(struct cli *cli, const struct args *args)
 {
     struct pair pair;
-    char name[NAME_TEXT];
+    struct cli_words words;
     Holdfast__V1__RestoreGeoRequest request =
         HOLDFAST__V1__RESTORE_GEO_REQUEST__INIT;
-    enum cli_exit code = cli_name(cli, "geos", args->operands[0], name);
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
     if (code == CLI_OK) {
         code = take_pair(cli, &pair);
     }
     if (code != CLI_OK) {
         return code;
     }
-    request.name = name;
     request.primary = &pair.primary.ref;
     request.secondary = &pair.secondary.ref;
     request.workload_identity =
         proto_text(args_text(args, "workload-identity"));
     request.residency = pair.residency;
-    request.request_id = pair.request_id;
-    request.validate_only = args_flag(args, "validate-only");
-    return show_begun(cli, &restore_method, &request.base);
+    return operation_order(cli, &restore_method, &request.base);
 }
 
 static enum cli_exit run_roll(struct cli *cli, const struct args *args)
 {
     struct key_ref key;
-    char name[NAME_TEXT];
-    char request_id[HF_REQUEST_ID_TEXT];
+    struct cli_words words;
     int slot = 0;
     Holdfast__V1__RollGeoKeyRequest request =
         HOLDFAST__V1__ROLL_GEO_KEY_REQUEST__INIT;
@@ -201,24 +180,18 @@ static enum cli_exit run_roll(struct cli *cli, const struct args *args)
                    args_text(args, "slot"), &slot) != HF_OK) {
         return cli_usage(cli, "--slot is primary or secondary");
     }
-    enum cli_exit code = cli_name(cli, "geos", args->operands[0], name);
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
     if (code == CLI_OK) {
         code = take_key(cli, "customer-key", &key);
-    }
-    if (code == CLI_OK) {
-        code = cli_request_id(cli, request_id);
     }
     if (code != CLI_OK) {
         return code;
     }
-    request.name = name;
     request.slot = (Holdfast__V1__GeoKeySlot)slot;
     request.key = &key.ref;
     request.workload_identity =
         proto_text(args_text(args, "workload-identity"));
-    request.request_id = request_id;
-    request.validate_only = args_flag(args, "validate-only");
-    return show_begun(cli, &roll_method, &request.base);
+    return operation_order(cli, &roll_method, &request.base);
 }
 
 static enum cli_exit run_get(struct cli *cli, const struct args *args)
@@ -249,60 +222,41 @@ static enum cli_exit run_list(struct cli *cli, const struct args *args)
                           : code;
 }
 
-/* What flush and the steps of a recovery take alike. */
-struct words {
-    char name[NAME_TEXT];
-    char request_id[HF_REQUEST_ID_TEXT];
-};
-
-static enum cli_exit take_words(struct cli *cli, struct words *words)
-{
-    enum cli_exit code =
-        cli_name(cli, "geos", cli->args->operands[0], words->name);
-    return code == CLI_OK ? cli_request_id(cli, words->request_id) : code;
-}
-
 static enum cli_exit run_flush(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     Holdfast__V1__FlushTikRequest request =
         HOLDFAST__V1__FLUSH_TIK_REQUEST__INIT;
-    enum cli_exit code = take_words(cli, &words);
-    request.name = words.name;
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
+    (void)args;
     return code == CLI_OK ? show_geo(cli, &flush_method, &request.base) : code;
 }
 
 static enum cli_exit run_request(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     Holdfast__V1__RequestRecoveryRequest request =
         HOLDFAST__V1__REQUEST_RECOVERY_REQUEST__INIT;
-    enum cli_exit code = take_words(cli, &words);
-    request.name = words.name;
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
+    (void)args;
     return code == CLI_OK ? show_geo(cli, &request_method, &request.base)
                           : code;
 }
 
 static enum cli_exit run_confirm(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     Holdfast__V1__ConfirmRecoveryRequest request =
         HOLDFAST__V1__CONFIRM_RECOVERY_REQUEST__INIT;
-    enum cli_exit code = take_words(cli, &words);
-    request.name = words.name;
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
+    (void)args;
     return code == CLI_OK ? show_geo(cli, &confirm_method, &request.base)
                           : code;
 }
 
 static enum cli_exit run_enable(struct cli *cli, const struct args *args)
 {
-    struct words words;
+    struct cli_words words;
     const char *hours = args_text(args, "window-hours");
     int64_t number = 0;
     Google__Protobuf__Duration window = GOOGLE__PROTOBUF__DURATION__INIT;
@@ -312,15 +266,12 @@ static enum cli_exit run_enable(struct cli *cli, const struct args *args)
         number_parse(hours, 1, WINDOW_MAX_H, &number) != HF_OK) {
         return cli_usage(cli, "--window-hours is 1 to %d", WINDOW_MAX_H);
     }
-    enum cli_exit code = take_words(cli, &words);
+    enum cli_exit code = cli_order(cli, "geos", &request.base, &words);
     if (hours != NULL) {
         window.seconds = number * 3600;
         request.window = &window;
     }
-    request.name = words.name;
     request.ticket = proto_text(args_text(args, "ticket"));
-    request.request_id = words.request_id;
-    request.validate_only = args_flag(args, "validate-only");
     return code == CLI_OK ? show_geo(cli, &enable_method, &request.base) : code;
 }
 
@@ -336,17 +287,17 @@ static const struct option register_options[] = {
     OPTIONS_OF_A_PAIR,
     {"evict-on-denied", NULL, "a revocation ends the cached TIK at once", false,
       false},
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 static const struct option restore_options[] = {OPTIONS_OF_A_PAIR,
-                                                OPTIONS_OF_A_CHANGE};
+                                                OPTIONS_OF_AN_OPERATION};
 static const struct option roll_options[] = {
     {"slot",              "WHICH",       "primary or secondary",        true,  false},
     {"customer-key",      "KEY:VERSION", "to use from now on",          true,  false},
     {"workload-identity", "URI",
      "whose permissions are checked; default: one that may unwrap now", false,
      false                                                                          },
-    OPTIONS_OF_A_CHANGE,
+    OPTIONS_OF_AN_OPERATION,
 };
 static const struct option enable_options[] = {
     {"ticket",       "TEXT",  "on whose order",                            true, false},

@@ -45,15 +45,20 @@ static enum cli_exit run(struct args *args)
 int main(int argc, char **argv)
 {
     const struct command_set sets[] = {
-        commands_of_status,       commands_of_tenant,     commands_of_token,
-        commands_of_onboarding,   commands_of_catalogue,  commands_of_key,
-        commands_of_key_life,     commands_of_dep,        commands_of_dep_keys,
-        commands_of_mailbox,      commands_of_assignment, commands_of_workload,
-        commands_of_seal,         commands_of_data,       commands_of_audit,
-        commands_of_audit_verify, commands_of_checkpoint, commands_of_spool,
-        commands_of_audit_stream, commands_of_operation,  commands_of_purge,
-        commands_of_geo,          commands_of_site,       commands_of_notice,
-        commands_of_ak_token,
+        commands_of_status,        commands_of_tenant,
+        commands_of_token,         commands_of_onboarding,
+        commands_of_catalogue,     commands_of_key,
+        commands_of_key_life,      commands_of_dep,
+        commands_of_dep_keys,      commands_of_mailbox,
+        commands_of_assignment,    commands_of_workload,
+        commands_of_seal,          commands_of_data,
+        commands_of_audit,         commands_of_audit_verify,
+        commands_of_checkpoint,    commands_of_spool,
+        commands_of_audit_stream,  commands_of_operation,
+        commands_of_approvers,     commands_of_purge,
+        commands_of_purge_approve, commands_of_purge_verify,
+        commands_of_geo,           commands_of_site,
+        commands_of_notice,        commands_of_ak_token,
     };
     struct args args;
     /* a reader that goes away ends in EPIPE, not in death mid-write */

@@ -26,12 +26,13 @@
     X(DeleteTenant, "tenant delete")                                           \
     X(DraftForcedChange, "key force-document")                                 \
     X(EnableRecovery, "geo enable-recovery")                                   \
+    X(EnrollAkMirror, "ak-token enroll")                                       \
     X(EnrollToken, "token enroll")                                             \
     X(ExecutePurge, "purge execute")                                           \
     X(FailMove, "mailbox fail-move")                                           \
     X(FlushTik, "geo flush")                                                   \
     X(GenerateKey, "mailbox generate-key")                                     \
-    X(GetAvailabilityTokens, "status")                                         \
+    X(GetAvailabilityTokens, "ak-token list")                                  \
     X(GetCustomerKey, "key get")                                               \
     X(GetDep, "dep get")                                                       \
     X(GetGeo, "geo get")                                                       \
@@ -82,6 +83,7 @@
     X(RequestRecovery, "geo request-recovery")                                 \
     X(RestoreGeo, "geo restore")                                               \
     X(ResumePurge, "purge resume")                                             \
+    X(RetireAkMirror, "ak-token retire")                                       \
     X(RetireEarlierKeys, "mailbox retire-keys")                                \
     X(RevokeCustomerKey, "key revoke")                                         \
     X(RewrapDep, "dep rewrap")                                                 \

@@ -169,6 +169,31 @@ class FilesTest(Case):
         self.assertEqual(len(self.calls()), asked + 1)
 
 
+class PurgeTest(Case):
+    PURGES = "holdfast.v1.PurgeService/"
+    HELD = {"name": f"{TENANT}/purges/p-1", "phase": "PURGE_PHASE_HOLDING",
+            "holdUntilTime": "2031-02-03T04:05:06Z"}
+
+    def test_until_when_it_holds(self):
+        """Said when it begins, and to whoever executes once more."""
+        for answer, code in (
+                ({"response": {"name": f"{TENANT}/operations/o"}}, 0),
+                ({"code": 9, "message": "a purge that is HOLDING is not to be "
+                  "executed", "reason": "STATE_CONFLICT"}, 5)):
+            self.script({self.PURGES + "ExecutePurge": [answer],
+                         self.PURGES + "GetPurge": [{"response": self.HELD}]})
+            done = self.run_holdfast("purge", "execute", "p-1", "--confirm")
+            self.assertEqual(done.returncode, code)
+            self.assertIn("2031-02-03T04:05:06", done.stderr)
+            self.assertIn('"holdfast purge pause p-1"', done.stderr)
+        self.script({self.PURGES + "ExecutePurge": [answer],
+                     self.PURGES + "GetPurge": [{"response": dict(
+                         self.HELD, phase="PURGE_PHASE_REQUESTED")}]})
+        done = self.run_holdfast("purge", "execute", "p-1", "--confirm")
+        self.assertNotIn("2031", done.stderr)
+        self.assertIn('"holdfast purge show p-1"', done.stderr)
+
+
 class StatusTest(Case):
     """R-13.3: an operator sees DEPs and tokens, never customer keys."""
     AK = {"response": {"tokens": [{"level": "CAPACITY_LEVEL_LOW"}]}}
