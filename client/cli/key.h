@@ -4,7 +4,7 @@
 #include "client/cli/cli.h"
 
 /* How one customer key is shown. */
-#define KEY_COLUMNS 25
+#define KEY_COLUMNS 30
 extern const struct column key_columns[KEY_COLUMNS];
 
 /* key_name: the full name of the key that is the first operand. */

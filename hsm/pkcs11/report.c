@@ -1,6 +1,7 @@
 #include "hsm/pkcs11/report.h"
 
 #include "hsm/base/check.h"
+#include "hsm/base/mechanisms.h"
 
 #include "hsm/pkcs11/mechanism.h"
 #include "hsm/pkcs11/missing.h"
@@ -14,6 +15,7 @@
 
 #define LIST_HANDLES_MAX    65536 /* keys looked at; cap bounds the shown */
 #define UNWRAP_TEMPLATE_MAX 16
+#define MECHANISMS_MAX      64
 
 /* One of the three steps in which PKCS#11 gives away an attribute that is a
  * template: how many, which and how long, and at last what. */
@@ -150,6 +152,53 @@ static HF_STATUS read_label(struct p11_work *work, CK_OBJECT_HANDLE handle,
                : status;
 }
 
+static uint32_t mechanism_bit(CK_MECHANISM_TYPE type)
+{
+    switch (type) {
+    case CKM_RSA_PKCS_OAEP:
+        return TOKEN_MECHANISM_RSA_OAEP;
+    case CKM_RSA_PKCS:
+        return TOKEN_MECHANISM_RSA_PKCS1;
+    case CKM_RSA_X_509:
+        return TOKEN_MECHANISM_RSA_RAW;
+    case CKM_RSA_PKCS_PSS:
+    case CKM_SHA1_RSA_PKCS:
+    case CKM_SHA256_RSA_PKCS:
+    case CKM_SHA384_RSA_PKCS:
+    case CKM_SHA512_RSA_PKCS:
+    case CKM_SHA1_RSA_PKCS_PSS:
+    case CKM_SHA256_RSA_PKCS_PSS:
+    case CKM_SHA384_RSA_PKCS_PSS:
+    case CKM_SHA512_RSA_PKCS_PSS:
+        return TOKEN_MECHANISM_RSA_SIGN;
+    default: /* an open set of numbers */
+        return TOKEN_MECHANISM_OTHER;
+    }
+}
+
+/* Of RSA keys only: one more call for each key is dear in a token of thousands
+ * (facts: each is a file read anew). More than we have room for is more than
+ * Holdfast would ask for. */
+static HF_STATUS read_mechanisms(struct p11_work *work, CK_OBJECT_HANDLE handle,
+                                 struct token_key_report *out)
+{
+    CK_MECHANISM_TYPE types[MECHANISMS_MAX];
+    size_t len = sizeof types;
+    if (out->key.type != TOKEN_KEY_RSA) {
+        return HF_OK;
+    }
+    enum hf_status status =
+        p11_attribute(work, handle, CKA_ALLOWED_MECHANISMS, types, &len);
+    if (status != HF_OK && work->rv == CKR_BUFFER_TOO_SMALL) {
+        out->mechanisms = TOKEN_MECHANISMS_ALL;
+        return HF_OK;
+    }
+    for (size_t i = 0; status == HF_OK && i < len / sizeof types[0]; i++) {
+        out->mechanisms |= mechanism_bit(types[i]);
+    }
+    return status == HF_E_UNSUPPORTED ? HF_OK : status;
+}
+
 HF_STATUS p11_report(struct p11_work *work, const struct token_key *key,
                      CK_OBJECT_HANDLE handle, struct token_key_report *out)
 {
@@ -158,6 +207,7 @@ HF_STATUS p11_report(struct p11_work *work, const struct token_key *key,
     HF_TRY(read_label(work, handle, out->label));
     HF_TRY(read_flags(work, handle, out));
     HF_TRY(read_size(work, handle, out));
+    HF_TRY(read_mechanisms(work, handle, out));
     return unwrap_template(work, handle, &out->unwrap_template);
 }
 

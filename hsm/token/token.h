@@ -104,6 +104,9 @@ struct token_key_report {
     bool modifiable;
     bool destroyable;
     bool unwrap_template; /* CKA_UNWRAP_TEMPLATE forbids readable results */
+    /* CKA_ALLOWED_MECHANISMS of an RSA key (hsm/base/mechanisms.h); 0: it is
+     * not limited, or the module does not tell */
+    uint32_t mechanisms;
 };
 
 /* What the token is and can do; probed once when it is opened, all zero before

@@ -1,5 +1,6 @@
 #include "hsm/tool/facts.h"
 
+#include "hsm/base/mechanisms.h"
 #include "hsm/base/own.h"
 #include "hsm/base/pkcs11_uri.h"
 
@@ -197,18 +198,35 @@ static json_t *attributes(const struct token_key_report *key)
         "unwrap_template", (int)key->unwrap_template);
 }
 
+/* null: not limited, or the module does not tell. */
+static json_t *mechanisms(const struct token_key_report *key)
+{
+    const char *names[TOKEN_MECHANISM_MAX];
+    size_t count = token_mechanisms_text(key->mechanisms, names);
+    json_t *list = count == 0 ? json_null() : json_array();
+    for (size_t i = 0; i < count; i++) {
+        if (json_array_append_new(list, json_string(names[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 json_t *facts_of_key(const struct token_profile *profile,
                      const struct token_key_report *key)
 {
     json_t *fingerprint = key->spki_len > 0
                               ? output_hex(BYTES_OF(key->key.fingerprint))
                               : json_null();
-    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "name", output_text(key->label), "role", role_text(key),
-                     "type", type_text(key->key.type), "bits",
-                     number(key->bits), "id",
-                     output_hex((struct bytes){key->key.id, key->key.id_len}),
-                     "public_key_sha256", fingerprint, "public_key",
-                     public_pem(key), "uri", key_uri(profile, key), "residency",
-                     residencies(key), "attributes", attributes(key));
+    return json_pack(
+        "{s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, "
+        "s:o}",
+        "name", output_text(key->label), "role", role_text(key), "type",
+        type_text(key->key.type), "bits", number(key->bits), "id",
+        output_hex((struct bytes){key->key.id, key->key.id_len}),
+        "public_key_sha256", fingerprint, "public_key", public_pem(key), "uri",
+        key_uri(profile, key), "residency", residencies(key), "origin",
+        key->local ? "generated" : "imported", "allowed_mechanisms",
+        mechanisms(key), "attributes", attributes(key));
 }

@@ -1,6 +1,7 @@
 #include "hsm/worker/fields.h"
 
 #include "hsm/base/check.h"
+#include "hsm/base/mechanisms.h"
 
 #include <string.h>
 
@@ -150,6 +151,7 @@ void put_report(struct byte_writer *writer,
     put_u32(writer, report->bits);
     put_lp(writer, report->spki, report->spki_len);
     put_u32(writer, flags);
+    put_u32(writer, report->mechanisms);
 }
 
 void get_report(struct byte_reader *reader, struct token_key_report *report)
@@ -163,6 +165,7 @@ void get_report(struct byte_reader *reader, struct token_key_report *report)
 #define X(bit, field) report->field = (flags >> (bit)&1) != 0;
     REPORT_FLAGS(X)
 #undef X
+    report->mechanisms = get_at_most(reader, TOKEN_MECHANISMS_ALL);
 }
 
 void put_data_object(struct byte_writer *writer, const struct token_data *data)

@@ -68,6 +68,14 @@ enum check_evidence {
     EVIDENCE_DECLARED = 3
 };
 
+/* What the key itself is limited to (CKA_ALLOWED_MECHANISMS). */
+enum key_mechanisms {
+    KEY_MECHANISMS_ANY, /* it is not, or its token does not tell */
+    KEY_MECHANISMS_OAEP_ONLY,
+    KEY_MECHANISMS_OAEP_TOO,
+    KEY_MECHANISMS_NO_OAEP
+};
+
 /* What is known of one of the two keys and its token. Unknown is false or
  * zero, and the check then fails or is skipped, with the reason. */
 struct key_facts {
@@ -81,8 +89,10 @@ struct key_facts {
     int64_t expires_ms;
     bool sensitive;
     bool extractable;
+    bool always_sensitive;
     bool never_extractable;
     bool imported;
+    enum key_mechanisms mechanisms;
     bool can_unwrap;  /* token residency */
     bool can_decrypt; /* memory residency */
     /* what its token lacks for residency TOKEN, in words; "": nothing */

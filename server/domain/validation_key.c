@@ -124,13 +124,22 @@ void check_key_non_exportable(const struct validation_facts *facts,
         line_say(line, CHECK_WARN,
                  "cannot be taken out, but was imported: copies may exist "
                  "outside");
-    } else if (!key->never_extractable) {
+    } else if (!key->never_extractable || !key->always_sensitive) {
         line_say(line, CHECK_FAIL,
-                 "could be taken out of the token at some time; generate it "
-                 "as not extractable");
+                 key->never_extractable
+                     ? "could be read at some time; generate it as sensitive"
+                     : "could be taken out of the token at some time; "
+                       "generate it as not extractable");
     } else {
-        line_say(line, CHECK_PASS, "could never be taken out of the token");
+        line_say(line, CHECK_PASS,
+                 "could never be taken out of the token: generated in it, "
+                 "always sensitive, never extractable");
     }
+}
+
+static bool may_oaep(const struct key_facts *key)
+{
+    return key->mechanism_ok && key->mechanisms != KEY_MECHANISMS_NO_OAEP;
 }
 
 static bool has_ops(const struct key_facts *key, enum residency residency)
@@ -194,6 +203,20 @@ void check_perm_unwrap(const struct validation_facts *facts,
     say_permission(line, key->has_unwrap, "unwrap");
 }
 
+static const struct {
+    enum check_status status;
+    const char *words;
+} mechanism_lines[] = {
+    [KEY_MECHANISMS_ANY] =
+        {CHECK_PASS, "its token has RSA-OAEP; the key is not limited to it"   },
+    [KEY_MECHANISMS_OAEP_ONLY] =
+        {CHECK_PASS, "its token has RSA-OAEP, and the key allows nothing else"},
+    [KEY_MECHANISMS_OAEP_TOO] =
+        {CHECK_PASS,
+                              "its token has RSA-OAEP; the key allows other mechanisms too"        },
+    [KEY_MECHANISMS_NO_OAEP] = {CHECK_FAIL, "the key does not allow RSA-OAEP"                        },
+};
+
 void check_mechanism_probe(const struct validation_facts *facts,
                            const struct key_facts *key, struct line *line)
 {
@@ -201,12 +224,13 @@ void check_mechanism_probe(const struct validation_facts *facts,
     if (!was_seen(key, line)) {
         return;
     }
-    if (key->mechanism_ok) {
-        line_say(line, CHECK_PASS, "its token has RSA-OAEP");
-    } else {
+    if (!key->mechanism_ok) {
         line_say(line, CHECK_FAIL,
                  "its token has RSA-OAEP neither with SHA-256 nor with SHA-1");
+        return;
     }
+    line_say(line, mechanism_lines[key->mechanisms].status,
+             mechanism_lines[key->mechanisms].words);
 }
 
 /* R-4.17, with the workload's own rights: without them it is not tried, and
@@ -220,7 +244,7 @@ void check_round_trip(const struct validation_facts *facts,
     if (key->deleted || !key->enabled || !key->has_wrap || !key->has_unwrap) {
         line_say(line, CHECK_SKIPPED,
                  "not tried: the workload identity may not wrap and unwrap");
-    } else if (!key->is_rsa || !key->mechanism_ok ||
+    } else if (!key->is_rsa || !may_oaep(key) ||
                !has_ops(key, facts->residency)) {
         line_say(line, CHECK_SKIPPED, "not tried: the key cannot do it");
     } else if (!key->round_trip_ok) {

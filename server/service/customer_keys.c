@@ -154,6 +154,12 @@ static HF_STATUS fill_version(const struct admin *admin,
     version->allows_token = report->can_unwrap && lacks[0] == '\0';
     version->allows_memory = report->can_decrypt;
     version->imported = !report->local;
+    version->attributes_known = true;
+    version->sensitive = report->sensitive;
+    version->extractable = report->extractable;
+    version->always_sensitive = report->always_sensitive;
+    version->never_extractable = report->never_extractable;
+    version->mechanisms = report->mechanisms;
     version->created_ms = service_wall_ms(admin->service);
     version->updated_ms = version->created_ms;
     return HF_OK;

@@ -1,5 +1,7 @@
 #include "server/service/key_facts.h"
 
+#include "hsm/base/mechanisms.h"
+
 #include "hsm/token/ability.h"
 
 #include "server/domain/customer_key.h"
@@ -73,6 +75,18 @@ static void from_catalogue(struct service *service,
     }
 }
 
+static enum key_mechanisms mechanisms_of(uint32_t allowed)
+{
+    const uint32_t oaep = TOKEN_MECHANISM_RSA_OAEP;
+    if (allowed == 0) {
+        return KEY_MECHANISMS_ANY;
+    }
+    if ((allowed & oaep) == 0) {
+        return KEY_MECHANISMS_NO_OAEP;
+    }
+    return allowed == oaep ? KEY_MECHANISMS_OAEP_ONLY : KEY_MECHANISMS_OAEP_TOO;
+}
+
 /* What the token says, and does. */
 static void from_token(struct service *service, enum residency residency,
                        struct token_entry *token,
@@ -108,7 +122,9 @@ static void from_token(struct service *service, enum residency residency,
     facts->bits = report.bits;
     facts->sensitive = report.sensitive;
     facts->extractable = report.extractable;
+    facts->always_sensitive = report.always_sensitive;
     facts->never_extractable = report.never_extractable;
+    facts->mechanisms = mechanisms_of(report.mechanisms);
     facts->imported = !report.local;
     facts->can_unwrap = report.can_unwrap;
     facts->can_decrypt = report.can_decrypt;

@@ -85,6 +85,14 @@ struct key_version_record { /* key: customer key | version u32 */
     int64_t created_ms;
     int64_t updated_ms;
     char label[HF_LABEL_MAX_BYTES + 1]; /* CKA_LABEL; since format 2 */
+    /* what the token said of it when it was registered, since format 3; all
+     * false in records from before */
+    bool attributes_known;
+    bool sensitive;
+    bool extractable;
+    bool always_sensitive;
+    bool never_extractable;
+    uint32_t mechanisms; /* hsm/base/mechanisms.h; 0: not limited */
 };
 
 struct grant_record { /* key: customer key | SHA-256(identity) */

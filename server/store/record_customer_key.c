@@ -3,7 +3,7 @@
 #include "server/store/record.h"
 
 #define CUSTOMER_KEY_FORMAT 2
-#define KEY_VERSION_FORMAT  2
+#define KEY_VERSION_FORMAT  3
 #define GRANT_FORMAT        1
 
 #define PERMISSIONS_ALL     (PERMISSION_GET | PERMISSION_WRAP | PERMISSION_UNWRAP)
@@ -72,6 +72,14 @@ static void key_version_fields(struct codec *codec,
     code_time(codec, &version->updated_ms);
     if (codec->format >= 2) {
         code_text(codec, version->label, sizeof version->label);
+    }
+    if (codec->format >= 3) {
+        code_bool(codec, &version->attributes_known);
+        code_bool(codec, &version->sensitive);
+        code_bool(codec, &version->extractable);
+        code_bool(codec, &version->always_sensitive);
+        code_bool(codec, &version->never_extractable);
+        code_u32(codec, &version->mechanisms);
     }
 }
 

@@ -1,4 +1,5 @@
 #include "hsm/base/bytes.h"
+#include "hsm/base/mechanisms.h"
 #include "hsm/base/own.h"
 
 #include "hsm/sys/secret.h"
@@ -224,7 +225,10 @@ HF_STATUS fake_generate(struct token_fake *fake,
                    .can_sign = rule->sign,
                    .destroyable =
                        rule->destroyable || fake->settings.destroyable_ignored,
-                   .unwrap_template = rule->unwrap_template}
+                   .unwrap_template = rule->unwrap_template,
+                   .mechanisms = rule->type == TOKEN_KEY_RSA
+                                     ? TOKEN_MECHANISM_RSA_OAEP
+                                     : 0}
     };
     memcpy(key.report.key.id, generate->id, generate->id_len);
     memcpy(key.report.label, generate->label, sizeof key.report.label);

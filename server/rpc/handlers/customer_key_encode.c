@@ -1,5 +1,7 @@
 #include "server/rpc/handlers/customer_key_encode.h"
 
+#include "hsm/base/mechanisms.h"
+
 #include "server/rpc/codec.h"
 
 #include <holdfast/v1/customer_key_service.pb-c.h>
@@ -23,6 +25,46 @@ static void encode_residencies(struct rpc_arena *arena,
     to->n_residencies = count;
 }
 
+static void encode_mechanisms(struct rpc_arena *arena, uint32_t mechanisms,
+                              Holdfast__V1__KeyAttributes *to)
+{
+    const char *names[TOKEN_MECHANISM_MAX];
+    char **list = rpc_arena_alloc(arena, sizeof names);
+    if (list == NULL) {
+        return;
+    }
+    to->n_allowed_mechanisms = token_mechanisms_text(mechanisms, names);
+    for (size_t i = 0; i < to->n_allowed_mechanisms; i++) {
+        list[i] = rpc_arena_text(arena, "%s", names[i]);
+    }
+    to->allowed_mechanisms = list;
+}
+
+static Holdfast__V1__KeyAttributes *
+encode_attributes(struct rpc_arena *arena,
+                  const struct key_version_record *from)
+{
+    Holdfast__V1__KeyAttributes *to =
+        from->attributes_known ? codec_new(arena, Holdfast__V1__KeyAttributes,
+                                           holdfast__v1__key_attributes)
+                               : NULL;
+    if (to == NULL) {
+        return NULL;
+    }
+    to->origin = from->imported
+                     ? HOLDFAST__V1__KEY_ATTRIBUTES__ORIGIN__IMPORTED
+                     : HOLDFAST__V1__KEY_ATTRIBUTES__ORIGIN__GENERATED;
+    to->local = !from->imported;
+    to->sensitive = from->sensitive;
+    to->extractable = from->extractable;
+    to->always_sensitive = from->always_sensitive;
+    to->never_extractable = from->never_extractable;
+    encode_mechanisms(arena, from->mechanisms, to);
+    to->evidence = HOLDFAST__V1__CHECK_RESULT__EVIDENCE__MEASURED;
+    to->measure_time = codec_put_timestamp(arena, from->created_ms);
+    return to;
+}
+
 static Holdfast__V1__CustomerKeyVersion *
 encode_version(struct rpc_arena *arena, const struct key_version_record *from,
                const char *uri)
@@ -44,6 +86,7 @@ encode_version(struct rpc_arena *arena, const struct key_version_record *from,
     to->expire_time = codec_put_timestamp(arena, from->expires_ms);
     encode_residencies(arena, from, to);
     to->imported = from->imported;
+    to->attributes = encode_attributes(arena, from);
     to->create_time = codec_put_timestamp(arena, from->created_ms);
     to->label = rpc_arena_text(arena, "%s", from->label);
     return to;

@@ -1,6 +1,7 @@
 #include "tests/contract/token/token_contract.h"
 
 #include "hsm/base/check.h"
+#include "hsm/base/mechanisms.h"
 
 #include "tests/contract/token/calls.h"
 #include "tests/contract/token/inside.h"
@@ -75,8 +76,10 @@ static void reports_say_what_was_made(void **state)
     token_profile_get(&contract.token[0], &profile);
     assert_int_equal(root->unwrap_template, profile.unwrap_template_honoured);
     assert_int_equal(root->destroyable, !profile.destroyable_honoured);
+    assert_int_equal(root->mechanisms, TOKEN_MECHANISM_RSA_OAEP);
 
     check_guarded(&contract.memory, true);
+    assert_int_equal(contract.memory.mechanisms, TOKEN_MECHANISM_RSA_OAEP);
     assert_int_equal(contract.memory.bits, 3072);
     assert_true(contract.memory.can_unwrap);
     assert_true(contract.memory.can_decrypt);

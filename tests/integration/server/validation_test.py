@@ -95,6 +95,45 @@ class Validation(unittest.TestCase):
         self.assertEqual([key.wrap_algorithm for key in dep.customer_keys],
                          ["RSA-OAEP-SHA1"] * 2)
 
+    def test_what_the_token_says_of_a_key_is_shown(self):
+        """R-15.13, R-15.19: measured at registration, and again by each
+        validation. Holdfast's own keys never left their token; a key of another
+        program is not limited to a mechanism."""
+        self.key("shown")
+        uri = self.foreign_key(WEST, "rsa:2048", "--usage-wrap",
+                               "--usage-decrypt", "--sensitive")
+        self.assertEqual(self.register("shown-west", WEST, uri).code, "OK")
+        self.server.grant("shown-west")
+        said = {}
+        for name in ("shown", "shown-west"):
+            key = self.server.call("admin", "GetCustomerKey",
+                                   name=f"{PARENT}/customerKeys/{name}")
+            said[name] = key.versions[0].attributes
+            self.assertEqual(
+                (said[name].origin, said[name].evidence), (1, 1))
+            self.assertTrue(said[name].local and said[name].sensitive and
+                            said[name].always_sensitive and
+                            said[name].never_extractable)
+            self.assertFalse(said[name].extractable)
+            self.assertEqual(said[name].measure_time,
+                             key.versions[0].create_time)
+        self.assertEqual(list(said["shown"].allowed_mechanisms), ["RSA-OAEP"])
+        self.assertEqual(list(said["shown-west"].allowed_mechanisms), [])
+        report = self.server.call(
+            "admin", "ValidateCustomerKeys", parent=PARENT,
+            customer_keys=[f"{PARENT}/customerKeys/{name}" for name in said],
+            workload_identity=WORKLOAD, residency=1)
+        texts = {(r.code, r.customer_key.split("/")[-1]): (r.text, r.evidence)
+                 for r in report.results}
+        self.assertIn("generated in it, always sensitive, never extractable",
+                      texts["KEY_NON_EXPORTABLE", "shown"][0])
+        self.assertIn("allows nothing else",
+                      texts["MECHANISM_PROBE", "shown"][0])
+        self.assertIn("not limited to it",
+                      texts["MECHANISM_PROBE", "shown-west"][0])
+        self.assertEqual({texts[code, "shown"][1] for code in
+                          ("KEY_NON_EXPORTABLE", "MECHANISM_PROBE")}, {1})
+
     def test_same_token(self):
         self.key("token-a")
         self.key("token-b")

@@ -13,6 +13,7 @@ static struct key_facts good_key(uint8_t number)
         .bits = 3072,
         .enabled = true,
         .sensitive = true,
+        .always_sensitive = true,
         .never_extractable = true,
         .can_unwrap = true,
         .mechanism_ok = true,

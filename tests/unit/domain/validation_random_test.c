@@ -49,6 +49,7 @@ static void spoil_key(struct key_facts *key, uint64_t of)
         &key->enabled,
         &key->sensitive,
         &key->extractable,
+        &key->always_sensitive,
         &key->never_extractable,
         &key->imported,
         &key->can_unwrap,

@@ -83,6 +83,10 @@ SPOIL(from_2030, k->not_before_ms = Y2030_MS)
 SPOIL(readable, k->sensitive = false)
 SPOIL(extractable, k->extractable = true)
 SPOIL(once_extractable, k->never_extractable = false)
+SPOIL(once_readable, k->always_sensitive = false)
+SPOIL(oaep_only, k->mechanisms = KEY_MECHANISMS_OAEP_ONLY)
+SPOIL(oaep_too, k->mechanisms = KEY_MECHANISMS_OAEP_TOO)
+SPOIL(no_oaep, k->mechanisms = KEY_MECHANISMS_NO_OAEP)
 /* made elsewhere and brought in: told, not refused */
 SPOIL(imported, k->imported = true; k->never_extractable = false)
 SPOIL(imported_extractable, k->imported = true; k->extractable = true)
@@ -237,6 +241,12 @@ static const struct spoiled cases[] = {
     CASE(readable, {CHECK_KEY_NON_EXPORTABLE, false, FAIL, "can be taken out of the token"}),
     CASE(extractable, {CHECK_KEY_NON_EXPORTABLE, false, FAIL, "can be taken out of the token"}),
     CASE(once_extractable, {CHECK_KEY_NON_EXPORTABLE, false, FAIL, "could be taken out of the token at some time"}),
+    CASE(once_readable, {CHECK_KEY_NON_EXPORTABLE, false, FAIL, "could be read at some time"}),
+    CASE(oaep_only, {CHECK_MECHANISM_PROBE, false, PASS, "its token has RSA-OAEP, and the key allows nothing else"}),
+    CASE(oaep_too, {CHECK_MECHANISM_PROBE, false, PASS, "its token has RSA-OAEP; the key allows other"}),
+    CASE(no_oaep,
+         {CHECK_MECHANISM_PROBE, false, FAIL, "the key does not allow RSA-OAEP"},
+         {CHECK_ROUND_TRIP, false, SKIP, NOT_ABLE}),
     CASE(imported, {CHECK_KEY_NON_EXPORTABLE, false, WARN, "cannot be taken out, but was imported"}),
     CASE(imported_extractable, {CHECK_KEY_NON_EXPORTABLE, false, FAIL, "can be taken out of the token"}),
     CASE(no_unwrap,

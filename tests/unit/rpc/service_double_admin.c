@@ -190,6 +190,8 @@ static void fill_key(struct customer_key_view *out, const char *tenant,
         out->versions[i].allows_token = true;
         out->versions[i].allows_memory = i == 0;
         out->versions[i].bits = 3072;
+        out->versions[i].attributes_known = i != 1;
+        out->versions[i].mechanisms = 1;
         memset(out->uris[i], 'u', HF_URI_MAX_BYTES);
     }
     out->grant_count = KEY_GRANTS_SHOWN;

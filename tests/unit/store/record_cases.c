@@ -104,6 +104,12 @@ static void key_version_fill(void *out, bool largest)
     version->created_ms = 1700000000002;
     version->updated_ms = 1700000000003;
     fill_text(version->label, sizeof version->label, 'l');
+    version->attributes_known = true;
+    version->sensitive = true;
+    version->extractable = true;
+    version->always_sensitive = true;
+    version->never_extractable = true;
+    version->mechanisms = UINT32_MAX;
 }
 
 static void grant_fill(void *out, bool largest)
@@ -645,7 +651,7 @@ const struct record_case record_cases[] = {
     CASE("token", TOKEN, struct token_record, token_record, 1),
     CASE("customer_key", CUSTOMER_KEY, struct customer_key_record, customer_key,
          2),
-    CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 2),
+    CASE("key_version", KEY_VERSION, struct key_version_record, key_version, 3),
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 3),
     CASE("generation", GENERATION, struct generation_record, generation, 2),
