@@ -105,6 +105,10 @@ HF_STATUS token_fake_edit_key(struct token_fake *fake, const uint8_t *id,
  * be refused. HF_E_EXISTS; HF_E_NO_MEMORY; HF_E_INTERNAL. */
 HF_STATUS token_fake_import_ec(struct token_fake *fake, const char *label,
                                const uint8_t *id, size_t id_len);
+/* token_fake_copy_key: what a ceremony carries from one token into another.
+ * HF_E_NOT_FOUND; HF_E_EXISTS. */
+HF_STATUS token_fake_copy_key(struct token_fake *from, struct token_fake *to,
+                              const uint8_t *id, size_t id_len);
 /* token_fake_restore: all it holds is in other hardware now. */
 HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial);
 void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,

@@ -207,6 +207,26 @@ HF_STATUS token_fake_import_ec(struct token_fake *fake, const char *label,
     return status;
 }
 
+HF_STATUS token_fake_copy_key(struct token_fake *from, struct token_fake *to,
+                              const uint8_t *id, size_t id_len)
+{
+    HF_OWNED(fake_key_release) struct fake_key copy = {.pair = NULL};
+    pthread_mutex_lock(&from->lock);
+    const struct fake_key *key = fake_key_at(from, id, id_len);
+    bool there = key != NULL && key->pair == NULL;
+    if (there) {
+        copy = *key;
+    }
+    pthread_mutex_unlock(&from->lock);
+    if (!there) {
+        return HF_E_NOT_FOUND;
+    }
+    pthread_mutex_lock(&to->lock);
+    enum hf_status status = fake_key_add(to, &copy);
+    pthread_mutex_unlock(&to->lock);
+    return status;
+}
+
 HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial)
 {
     pthread_mutex_lock(&fake->lock);
