@@ -134,9 +134,9 @@ HF_STATUS mirror_view_write(const struct token *token, int64_t attempt_ms,
         struct mirror_view other;
         if (mirror_view_decode(&items[i], &other) == HF_OK &&
             other.number < view->number) {
-            HF_IGNORE(data_call(token, TOKEN_OP_DATA_DESTROY, attempt_ms,
-                                &items[i]),
-                      "a lower number does no harm");
+            HF_IGNORE(
+                data_call(token, TOKEN_OP_DATA_DESTROY, attempt_ms, &items[i]),
+                "a lower number does no harm");
         }
     }
     free(items);

@@ -63,12 +63,12 @@ typedef void mirror_told_fn(void *context, size_t member,
 struct mirrored_settings {
     struct token *members; /* count of them, from 2 to MIRRORS_MAX; taken */
     size_t count;
-    const char *mac_key_id; /* the MAC key they share, by CKA_ID */
+    const char *mac_key_id;  /* the MAC key they share, by CKA_ID */
     const char *sign_key_id; /* each has its own; "": none */
-    const char *data_label; /* of the data objects they share */
-    int64_t probe_ms;       /* between looks at each; 0: 1000 */
-    int64_t attempt_ms;     /* of these; 0: HF_TOKEN_ROOT_DEADLINE_MS */
-    mirror_told_fn *told;   /* NULL: nobody */
+    const char *data_label;  /* of the data objects they share */
+    int64_t probe_ms;        /* between looks at each; 0: 1000 */
+    int64_t attempt_ms;      /* of these; 0: HF_TOKEN_ROOT_DEADLINE_MS */
+    mirror_told_fn *told;    /* NULL: nobody */
     void *told_context;
 };
 

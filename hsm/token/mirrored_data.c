@@ -197,8 +197,7 @@ static HF_STATUS list_all(struct mirrored *self, struct token_data_list *list,
     unsigned there = self->in_view & mirror_answering(self);
     enum hf_status status = list_over(self, there, list->label, items);
     if (status != HF_OK && status != HF_E_LIMIT) {
-        status =
-            list_over(self, self->in_view & ~there, list->label, items);
+        status = list_over(self, self->in_view & ~there, list->label, items);
     }
     HF_TRY(status);
     if (items->count > list->cap) {

@@ -90,11 +90,10 @@ static bool fits(struct mirrored *self, size_t i)
         if (j == i || !other->verified) {
             continue;
         }
-        same = same &&
-               equal_constant_time(other->mac, member->mac,
-                                   sizeof member->mac) &&
-               strcmp(other->report.name.serial, member->report.name.serial) !=
-                   0;
+        same =
+            same &&
+            equal_constant_time(other->mac, member->mac, sizeof member->mac) &&
+            strcmp(other->report.name.serial, member->report.name.serial) != 0;
     }
     self->members[i].verified = same;
     pthread_mutex_unlock(&self->lock);
@@ -127,9 +126,9 @@ static void look_at_all(struct mirrored *self, struct start *start)
     for (size_t i = 0; i < self->count; i++) {
         enum hf_status status = mirror_join(self, i);
         if (status == HF_OK) {
-            status = mirror_view_read(&self->members[i].token,
-                                      self->settings.attempt_ms,
-                                      &start->views[i]);
+            status =
+                mirror_view_read(&self->members[i].token,
+                                 self->settings.attempt_ms, &start->views[i]);
         }
         if (status == HF_OK) {
             start->there |= MEMBER(i);
@@ -149,9 +148,8 @@ static HF_STATUS compare_views(struct mirrored *self, struct start *start,
 {
     start->all_the_same = true;
     if (start->there == 0) {
-        return say(problem, start->status,
-                   "none of the %zu tokens answers: %s", self->count,
-                   hf_status_text(start->status));
+        return say(problem, start->status, "none of the %zu tokens answers: %s",
+                   self->count, hf_status_text(start->status));
     }
     if (start->newest.number == 0) {
         return say(problem, HF_E_PRECONDITION,
@@ -267,8 +265,8 @@ static HF_STATUS holds_view(struct mirrored *self, size_t i)
 static void probe(struct mirrored *self, size_t i)
 {
     struct mirror_view view;
-    enum hf_status status = mirror_view_read(
-        &self->members[i].token, self->settings.attempt_ms, &view);
+    enum hf_status status = mirror_view_read(&self->members[i].token,
+                                             self->settings.attempt_ms, &view);
     if (status == HF_OK) {
         pthread_mutex_lock(&self->data_lock);
         status = holds_view(self, i);

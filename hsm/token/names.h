@@ -17,3 +17,5 @@
 /* In the service's own token; label and CKA_ID are the same bytes. */
 #define TOKEN_NAME_RECORD_MAC "hf-record-mac"
 #define TOKEN_NAME_AUDIT_SIGN "hf-audit-sign"
+/* The data objects of. */
+#define TOKEN_NAME_EPOCH "hf-epoch"

@@ -1,7 +1,10 @@
 /* service init, ak init: the service's own tokens. */
+#include "hsm/tool/cmd_service.h"
+
 #include "hsm/base/bytes.h"
 #include "hsm/base/own.h"
 
+#include "hsm/token/mirror_view.h"
 #include "hsm/token/names.h"
 #include "hsm/tool/commands.h"
 #include "hsm/tool/facts.h"
@@ -12,8 +15,7 @@
 #include <string.h>
 
 /* nothing of the customers' in a token of the service. */
-static enum hf_status must_be_the_services(struct tool *tool,
-                                           const struct session *session)
+HF_STATUS service_token_check(struct tool *tool, const struct session *session)
 {
     if (!session->has_custody) {
         return tool_fail(tool, HF_E_PRECONDITION,
@@ -38,26 +40,48 @@ static enum hf_status must_be_the_services(struct tool *tool,
 
 #define TRANSPORT_BITS 3072
 
-static bool is_of_use(const struct token_key_report *key,
-                      enum token_purpose purpose)
+/* A MAC key that is mirrored was carried here once. */
+static enum hf_status is_mirrored(struct tool *tool,
+                                  const struct session *session, bool *out)
 {
-    bool guarded = key->sensitive && !key->extractable &&
-                   key->never_extractable && key->local;
-    if (purpose == TOKEN_FOR_TRANSPORT_PAIR) {
-        return guarded && key->key.type == TOKEN_KEY_RSA && key->can_unwrap &&
-               !key->can_decrypt && !key->can_sign &&
-               key->bits == TRANSPORT_BITS;
+    struct mirror_view view;
+    enum hf_status status = mirror_view_read(&session->token, 0, &view);
+    if (status != HF_OK) {
+        return tool_fail(tool, status,
+                         "the token does not show its mirrors: %s",
+                         hf_status_text(status));
     }
-    return guarded && key->can_sign &&
-           key->key.type == (purpose == TOKEN_FOR_RECORD_MAC ? TOKEN_KEY_GENERIC
-                                                             : TOKEN_KEY_EC);
+    *out = view.number > 0;
+    return HF_OK;
 }
 
-static enum hf_status key_ensure(struct tool *tool,
-                                 const struct session *session,
-                                 enum token_purpose purpose, const char *name,
-                                 struct token_key_report *out_report,
-                                 bool *out_made)
+static enum hf_status is_of_use(struct tool *tool,
+                                const struct session *session,
+                                const struct token_key_report *key,
+                                enum token_purpose purpose, bool *out)
+{
+    bool mac = purpose == TOKEN_FOR_RECORD_MAC;
+    bool carried = false;
+    if (mac) {
+        HF_TRY(is_mirrored(tool, session, &carried));
+    }
+    bool guarded = key->sensitive && !key->extractable &&
+                   (carried || (key->never_extractable && key->local));
+    if (purpose == TOKEN_FOR_TRANSPORT_PAIR) {
+        *out = guarded && key->key.type == TOKEN_KEY_RSA && key->can_unwrap &&
+               !key->can_decrypt && !key->can_sign &&
+               key->bits == TRANSPORT_BITS;
+        return HF_OK;
+    }
+    *out = guarded && key->can_sign &&
+           key->key.type == (mac ? TOKEN_KEY_GENERIC : TOKEN_KEY_EC);
+    return HF_OK;
+}
+
+HF_STATUS service_key_ensure(struct tool *tool, const struct session *session,
+                             enum token_purpose purpose, const char *name,
+                             struct token_key_report *out_report,
+                             bool *out_made)
 {
     size_t at = 0;
     const struct token_key_report *there = session_named(session, name, &at);
@@ -72,8 +96,9 @@ static enum hf_status key_ensure(struct tool *tool,
         *out_made = true;
         return session_generate(tool, session, &how);
     }
-    if (session_named(session, name, &at) != NULL ||
-        !is_of_use(there, purpose)) {
+    bool of_use = false;
+    HF_TRY(is_of_use(tool, session, there, purpose, &of_use));
+    if (session_named(session, name, &at) != NULL || !of_use) {
         return tool_fail(tool, HF_E_CONFLICT,
                          "the token's key %s is there twice, or is not the key "
                          "that this service makes; nothing was changed",
@@ -90,13 +115,16 @@ HF_STATUS cmd_service_init(struct tool *tool)
     struct token_key_report sign = {0};
     bool canary_made = false;
     bool keys_made = false;
+    if (tool_has(tool, OPTION_MIRROR)) {
+        return service_init_mirrored(tool);
+    }
     HF_TRY(session_open(tool, &session));
-    HF_TRY(must_be_the_services(tool, &session));
+    HF_TRY(service_token_check(tool, &session));
     HF_TRY(session_canary(tool, &session, &canary_made));
-    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_RECORD_MAC,
-                      TOKEN_NAME_RECORD_MAC, &mac, &keys_made));
-    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_AUDIT_SIGNING,
-                      TOKEN_NAME_AUDIT_SIGN, &sign, &keys_made));
+    HF_TRY(service_key_ensure(tool, &session, TOKEN_FOR_RECORD_MAC,
+                              TOKEN_NAME_RECORD_MAC, &mac, &keys_made));
+    HF_TRY(service_key_ensure(tool, &session, TOKEN_FOR_AUDIT_SIGNING,
+                              TOKEN_NAME_AUDIT_SIGN, &sign, &keys_made));
     bool changed = canary_made || keys_made;
     return output_object(
         tool,
@@ -116,10 +144,10 @@ HF_STATUS cmd_ak_init(struct tool *tool)
     bool changed = false;
     bool made = false;
     HF_TRY(session_open(tool, &session));
-    HF_TRY(must_be_the_services(tool, &session));
+    HF_TRY(service_token_check(tool, &session));
     HF_TRY(session_canary(tool, &session, &changed));
-    HF_TRY(key_ensure(tool, &session, TOKEN_FOR_TRANSPORT_PAIR,
-                      TOKEN_NAME_TRANSPORT, &transport, &made));
+    HF_TRY(service_key_ensure(tool, &session, TOKEN_FOR_TRANSPORT_PAIR,
+                              TOKEN_NAME_TRANSPORT, &transport, &made));
     return output_object(
         tool,
         json_pack("{s:o, s:b, s:b, s:i, s:o}", "token",

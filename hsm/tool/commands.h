@@ -16,6 +16,7 @@ HF_STATUS cmd_key_generate(struct tool *tool);
 HF_STATUS cmd_key_list(struct tool *tool);
 HF_STATUS cmd_key_show(struct tool *tool);
 HF_STATUS cmd_service_init(struct tool *tool);
+HF_STATUS cmd_service_forget_mirror(struct tool *tool);
 HF_STATUS cmd_ak_init(struct tool *tool);
 HF_STATUS cmd_ak_verify_absent(struct tool *tool);
 HF_STATUS cmd_custodian_new(struct tool *tool);

@@ -91,6 +91,11 @@ struct tool;
     X(TRY_PIN, "try-pin", NULL, "try the PIN, once")                           \
     X(DRY_RUN, "dry-run", NULL, "say what would be done, and change nothing")  \
     X(VERSION, "version", NULL, "which version this is")                       \
+    X(MIRROR, "mirror", "LABEL", "the token that mirrors it, by its label")    \
+    X(MIRROR_MODULE, "mirror-module", "PATH",                                  \
+      "the mirror's PKCS#11 module; default: the same")                        \
+    X(MIRROR_PIN_FILE, "mirror-pin-file", "FILE",                              \
+      "the mirror's user PIN, in an owner-only file")                          \
     X(JSON, "json", NULL, "one JSON object instead of text")                   \
     X(HELP, "help", NULL, "this text")
 

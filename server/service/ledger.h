@@ -22,6 +22,7 @@
 
 #include "hsm/sys/clock.h"
 
+#include "hsm/token/names.h"
 #include "hsm/token/token.h"
 
 #include "server/service/problem.h"
@@ -32,7 +33,7 @@ struct ledger;
 
 /* The names of the service token's objects (holdfast-hsm service init). */
 #define LEDGER_MAC_KEY_ID  "hf-record-mac"
-#define LEDGER_EPOCH_LABEL "hf-epoch"
+#define LEDGER_EPOCH_LABEL TOKEN_NAME_EPOCH
 
 /* Where a record stands: what compare-and-set compares. version 0: none. */
 struct stamp {

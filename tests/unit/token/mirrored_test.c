@@ -87,8 +87,8 @@ static void view_of_all(size_t count)
     for (size_t i = 0; i < count; i++) {
         struct token_profile profile;
         token_profile_get(&kept[i].inner, &profile);
-        assert_ok(text_copy(view.members[i].label,
-                            sizeof view.members[i].label, profile.label));
+        assert_ok(text_copy(view.members[i].label, sizeof view.members[i].label,
+                            profile.label));
         assert_ok(text_copy(view.members[i].serial,
                             sizeof view.members[i].serial, profile.serial));
     }
@@ -112,10 +112,10 @@ static void make_kept(size_t count)
         if (i == 0) {
             make_key(&kept[i], TOKEN_FOR_RECORD_MAC, TOKEN_NAME_RECORD_MAC);
         } else {
-            assert_ok(token_fake_copy_key(
-                kept[0].fake, kept[i].fake,
-                (const uint8_t *)TOKEN_NAME_RECORD_MAC,
-                sizeof TOKEN_NAME_RECORD_MAC - 1));
+            assert_ok(
+                token_fake_copy_key(kept[0].fake, kept[i].fake,
+                                    (const uint8_t *)TOKEN_NAME_RECORD_MAC,
+                                    sizeof TOKEN_NAME_RECORD_MAC - 1));
         }
     }
     view_of_all(count);
@@ -146,8 +146,7 @@ static void told(void *context, size_t member,
     atomic_fetch_add(&told_away, report->state == MIRROR_AWAY ? 1 : 0);
 }
 
-static enum hf_status open_of(size_t count, int64_t probe_ms,
-                              struct token *out)
+static enum hf_status open_of(size_t count, int64_t probe_ms, struct token *out)
 {
     struct token members[MIRRORS_MAX];
     struct mirrored_problem problem;
@@ -268,12 +267,13 @@ static bool becomes(const struct token *token, size_t i,
     return state_of(token, i) == wanted;
 }
 
-/* --- one that goes away ---------------------------------------------------- */
+/* --- one that goes away ----------------------------------------------------
+ */
 
 static void a_token_that_goes_away_fails_no_call(void **state)
 {
     static const enum hf_status failures[] = {
-        HF_E_UNREACHABLE, HF_E_TIMEOUT, HF_E_DENIED,
+        HF_E_UNREACHABLE, HF_E_TIMEOUT,     HF_E_DENIED,
         HF_E_NOT_FOUND,   HF_E_UNCONFIRMED,
     };
     struct token_key_report report;
@@ -365,7 +365,8 @@ static void what_no_mirror_can_do_is_unsupported(void **state)
     token_close(&token);
 }
 
-/* --- R-15.22 ---------------------------------------------------------------- */
+/* --- R-15.22 ----------------------------------------------------------------
+ */
 
 static void an_epoch_is_in_both_before_it_is_acknowledged(void **state)
 {
@@ -531,7 +532,8 @@ static void tokens_without_a_view_are_no_mirrors(void **state)
     assert_status(open_of(2, NEVER, &token), HF_E_PRECONDITION);
 }
 
-/* --- call n fails ----------------------------------------------------------- */
+/* --- call n fails -----------------------------------------------------------
+ */
 
 struct damage {
     size_t tokens;
