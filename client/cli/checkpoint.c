@@ -3,9 +3,8 @@
 #include "hsm/base/own.h"
 #include "hsm/base/statement.h"
 
-#include "hsm/sys/signature.h"
-
 #include "client/cli/file.h"
+#include "client/cli/purge_sign.h"
 #include "client/cli/values.h"
 
 #include <stdlib.h>
@@ -69,17 +68,16 @@ static HF_STATUS read_statement(struct bytes text, struct checkpoint *out)
     return statement_done(&reader);
 }
 
-HF_STATUS checkpoint_read(const json_t *line, struct bytes public_key,
+HF_STATUS checkpoint_read(const json_t *line, struct bytes public_keys,
                           struct checkpoint *out)
 {
     HF_OWNED(file_data_clear) struct file_data text = {0};
     HF_OWNED(file_data_clear) struct file_data signature = {0};
     HF_TRY(get_bytes(line, "statement", &text));
     HF_TRY(get_bytes(line, "signature", &signature));
-    if (public_key.len > 0) {
-        HF_TRY(
-            signature_verify(public_key, (struct bytes){text.bytes, text.len},
-                             (struct bytes){signature.bytes, signature.len}));
+    if (public_keys.len > 0) {
+        HF_TRY(purge_verify(public_keys, (struct bytes){text.bytes, text.len},
+                            (struct bytes){signature.bytes, signature.len}));
     }
     return read_statement((struct bytes){text.bytes, text.len}, out);
 }

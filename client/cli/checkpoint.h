@@ -22,13 +22,13 @@ struct checkpoint {
 
 /* checkpoint_is_one: whether a line of JSON is a checkpoint at all. */
 bool checkpoint_is_one(const json_t *line);
-/* checkpoint_read: public_key PEM or DER; of no bytes: the signature is not
- * looked at.
+/* checkpoint_read: public_keys DER, or PEM of one or more; of no bytes: the
+ * signature is not looked at.
  *
- * Returns   HF_OK; HF_E_INVALID for what is none; HF_E_DENIED when the key did
- *           not sign it; HF_E_NO_MEMORY.
+ * Returns   HF_OK; HF_E_INVALID for what is none; HF_E_DENIED when none of the
+ *           keys signed it; HF_E_NO_MEMORY.
  */
-HF_STATUS checkpoint_read(const json_t *line, struct bytes public_key,
+HF_STATUS checkpoint_read(const json_t *line, struct bytes public_keys,
                           struct checkpoint *out);
 
 /* Those that something must fit, each once, by audit_index. */

@@ -1,4 +1,5 @@
 /* audit checkpoints: the signed heads of the audit chains. */
+#include "hsm/base/bytes.h"
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
@@ -13,6 +14,9 @@
 
 #include <inttypes.h>
 
+#define PAGE          200
+#define PEM_MAX_BYTES 4096
+
 static const struct cli_method method = {
     "holdfast.v1.AuditService/ListCheckpoints",
     &holdfast__v1__list_checkpoints_response__descriptor};
@@ -22,18 +26,31 @@ static const struct column columns[] = {
     {"SIGNED", "createTime", NULL, COLUMN_TEXT },
 };
 
+/* The one that signed the newest comes first: openssl reads that alone. */
+static HF_STATUS keys_to_pem(const Holdfast__V1__ListCheckpointsResponse *reply,
+                             struct byte_writer *out)
+{
+    for (size_t i = 0; i < reply->n_public_keys; i++) {
+        HF_OWNED(file_data_clear) struct file_data one = {0};
+        HF_TRY(purge_key_to_pem((struct bytes){reply->public_keys[i].data,
+                                               reply->public_keys[i].len},
+                                &one));
+        put_raw(out, one.bytes, one.len);
+    }
+    return out->len > 0 && !out->overrun ? HF_OK : HF_E_LIMIT;
+}
+
 static enum cli_exit
 write_newest(struct cli *cli,
              const Holdfast__V1__ListCheckpointsResponse *reply)
 {
-    HF_OWNED(file_data_clear) struct file_data pem = {0};
+    uint8_t pem[PEM_MAX_BYTES];
+    struct byte_writer keys = byte_writer_on(pem, sizeof pem);
     if (reply->n_checkpoints == 0) {
         return cli_fail(cli, CLI_MISSING, "nothing was signed yet");
     }
     const Holdfast__V1__Checkpoint *newest = reply->checkpoints[0];
-    if (purge_key_to_pem(
-            (struct bytes){reply->public_key.data, reply->public_key.len},
-            &pem) != HF_OK) {
+    if (keys_to_pem(reply, &keys) != HF_OK) {
         return cli_fail(cli, CLI_OTHER, "the public key cannot be written");
     }
     const struct {
@@ -43,11 +60,11 @@ write_newest(struct cli *cli,
     } parts[] = {
         {".txt",
          {newest->statement.data, newest->statement.len},
-         "the checkpoint"                                                 },
+         "the checkpoint"                                                  },
         {".sig",
          {newest->signature.data, newest->signature.len},
-         "its signature"                                                  },
-        {".pem", {pem.bytes, pem.len},                    "the public key"},
+         "its signature"                                                   },
+        {".pem", {pem, keys.len},                         "the public keys"},
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         enum cli_exit code = created_write_part(cli, parts[i].suffix,
@@ -66,7 +83,7 @@ static enum cli_exit write_out(struct cli *cli,
 {
     HF_OWNED(hf_error_free) struct hf_error error = {0};
     ProtobufCMessage *reply = NULL;
-    request->page_size = 1;
+    request->page_size = PAGE; /* for the keys of all who signed these */
     enum cli_exit code = cli_ask(cli, &method, &request->base, &reply, &error);
     if (code != CLI_OK) {
         return cli_error(cli, &error);
@@ -93,7 +110,7 @@ static enum cli_exit run_checkpoints(struct cli *cli, const struct args *args)
         return code;
     }
     request.parent = parent;
-    request.page_size = 200;
+    request.page_size = PAGE;
     if (args_text(args, "out") != NULL) {
         return write_out(cli, &request);
     }
@@ -111,11 +128,12 @@ static enum cli_exit run_checkpoints(struct cli *cli, const struct args *args)
 
 static const struct option checkpoint_options[] = {
     {"out",     "PREFIX",
-     "write the newest to PREFIX.txt, PREFIX.sig and, with the key, PREFIX.pem", false, false},
-    {"lines",   NULL,     "one JSON object a line, to be kept elsewhere",        false,
-     false                                                                                   },
+     "write the newest to PREFIX.txt, PREFIX.sig and, with the keys, "
+     "PREFIX.pem",                                                              false, false},
+    {"lines",   NULL,     "one JSON object a line, to be kept elsewhere",       false,
+     false                                                                                  },
     {"service", NULL,     "as one of the service's own people (role operator)",
-     false,                                                                             false},
+     false,                                                                            false},
 };
 static const struct command checkpoint_command = {
     .group = "audit",

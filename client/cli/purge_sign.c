@@ -71,10 +71,38 @@ HF_STATUS purge_sign(const char *key_path, struct bytes text,
     return HF_OK;
 }
 
-HF_STATUS purge_verify(struct bytes public_key, struct bytes text,
+#define PEM_BEGIN "-----BEGIN PUBLIC KEY-----"
+
+/* The PEM text that begins at the first key at or after from, up to the next
+ * one; the whole where there is none: DER. */
+static struct bytes next_key(struct bytes keys, size_t from)
+{
+    const size_t mark = sizeof PEM_BEGIN - 1;
+    struct bytes rest = {keys.data + from, keys.len - from};
+    const uint8_t *first = memmem(rest.data, rest.len, PEM_BEGIN, mark);
+    if (first == NULL) {
+        return from == 0 ? keys : BYTES_NONE;
+    }
+    const uint8_t *end = keys.data + keys.len;
+    const uint8_t *next =
+        memmem(first + mark, (size_t)(end - first) - mark, PEM_BEGIN, mark);
+    return (struct bytes){first, (size_t)((next != NULL ? next : end) - first)};
+}
+
+HF_STATUS purge_verify(struct bytes public_keys, struct bytes text,
                        struct bytes signature)
 {
-    return signature_verify(public_key, text, signature);
+    enum hf_status status = HF_E_INVALID;
+    size_t at = 0;
+    while (status != HF_OK && at < public_keys.len) {
+        struct bytes key = next_key(public_keys, at);
+        if (key.len == 0) {
+            break;
+        }
+        status = signature_verify(key, text, signature);
+        at = (size_t)(key.data - public_keys.data) + key.len;
+    }
+    return status;
 }
 
 HF_STATUS purge_key_to_pem(struct bytes public_key, struct file_data *out)

@@ -123,16 +123,21 @@ static void mirrored_submit(void *argument,
     }
 }
 
-/* Of the first that is there; else of the first. */
+/* The first that answers; when none does, the first. */
+static size_t first_there(struct mirrored *self)
+{
+    unsigned there = mirror_answering(self);
+    size_t at = 0;
+    while (there != 0 && (there & MEMBER(at)) == 0) {
+        at++;
+    }
+    return at;
+}
+
 static void mirrored_profile(void *argument, struct token_profile *out)
 {
     struct mirrored *self = argument;
-    unsigned there = mirror_answering(self);
-    size_t at = 0;
-    while (at + 1 < self->count && there != 0 && (there & MEMBER(at)) == 0) {
-        at++;
-    }
-    token_profile_get(&self->members[at].token, out);
+    token_profile_get(&self->members[first_there(self)].token, out);
 }
 
 static void mirrored_counters(void *argument, struct token_counters *out)
@@ -148,6 +153,12 @@ static void mirrored_counters(void *argument, struct token_counters *out)
         out->refused += one.refused;
         out->objects += one.objects;
     }
+}
+
+static void mirrored_state(void *argument, struct token_state *out)
+{
+    struct mirrored *self = argument;
+    token_state_get(&self->members[first_there(self)].token, out);
 }
 
 static struct token_request *next_request(struct mirrored *self)
@@ -229,6 +240,7 @@ static const struct token_port port = {
     .submit = mirrored_submit,
     .profile = mirrored_profile,
     .counters = mirrored_counters,
+    .state = mirrored_state,
     .close = mirrored_close,
 };
 
@@ -310,6 +322,14 @@ HF_STATUS mirrored_new(const struct mirrored_settings *settings,
 bool token_is_mirrored(const struct token *token)
 {
     return token->port == &port;
+}
+
+const struct token *mirrored_member(const struct token *token, size_t i)
+{
+    CHECK(token_is_mirrored(token));
+    const struct mirrored *self = token->self;
+    CHECK(i < self->count);
+    return &self->members[i].token;
 }
 
 size_t mirrored_reports(const struct token *token, struct mirror_report *out)

@@ -94,4 +94,7 @@ HF_STATUS mirrored_new(const struct mirrored_settings *settings,
 /* mirrored_reports: of each member, as of now. Only for a token of
  * mirrored_new; out has room for MIRRORS_MAX. */
 size_t mirrored_reports(const struct token *token, struct mirror_report *out);
+/* mirrored_member: one of them, for what its adapter offers beside the port;
+ * only to be looked at. */
+const struct token *mirrored_member(const struct token *token, size_t i);
 bool token_is_mirrored(const struct token *token);

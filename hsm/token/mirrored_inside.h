@@ -13,6 +13,7 @@ struct member {
     struct mirror_report report;
     bool verified; /* it was there, and holds the MAC key of the others */
     bool to_tell;
+    uint32_t rounds_away; /* whoever looks: the start, then the keeper */
     bool signs;
     uint8_t sign_fingerprint[HF_SHA256_BYTES];
     uint8_t mac[HF_SHA256_BYTES]; /* of a known text */

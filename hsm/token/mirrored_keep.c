@@ -48,11 +48,43 @@ static HF_STATUS look_at_keys(struct mirrored *self, size_t i,
     return HF_OK;
 }
 
+/* Some modules take no notice of a token that is back before they are asked for
+ * a key that they do not show, and then begin anew for it, at the cost of what
+ * everybody holds in them (token.h, FIND). So that is done in rounds 1, 2, 4,
+ * 8, ... of its absence, and every 64th. */
+#define KNOCK_ROUNDS 64
+static bool is_time_to_knock(uint32_t rounds)
+{
+    return rounds < KNOCK_ROUNDS ? (rounds & (rounds - 1)) == 0
+                                 : rounds % KNOCK_ROUNDS == 0;
+}
+
+static HF_STATUS knock(struct mirrored *self, size_t i)
+{
+    struct token_key_report report;
+    struct token_request health = {.op = TOKEN_OP_HEALTH};
+    struct token_request find = {
+        .op = TOKEN_OP_FIND,
+        .u.find = {.key = self->mac_key, .report = &report},
+    };
+    struct member *member = &self->members[i];
+    enum hf_status status = ask(self, i, &health);
+    if (status == HF_OK) {
+        member->rounds_away = 0;
+        return HF_OK;
+    }
+    member->rounds_away++;
+    if (is_time_to_knock(member->rounds_away)) {
+        HF_IGNORE(ask(self, i, &find), "what counts is asked again");
+        status = ask(self, i, &health);
+    }
+    return status;
+}
+
 static HF_STATUS look(struct mirrored *self, size_t i, struct member *found)
 {
-    struct token_request health = {.op = TOKEN_OP_HEALTH};
     struct token_profile profile;
-    HF_TRY(ask(self, i, &health));
+    HF_TRY(knock(self, i));
     token_profile_get(&self->members[i].token, &profile);
     if (!token_profile_is_known(&profile)) {
         return HF_E_UNREACHABLE;

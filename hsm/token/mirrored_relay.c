@@ -25,13 +25,15 @@ static bool is_zero(const uint8_t fingerprint[HF_SHA256_BYTES])
 static bool suits(const struct member *member,
                   const struct token_request *request)
 {
-    if (request->op != TOKEN_OP_SIGN ||
-        is_zero(request->u.sign.key.fingerprint)) {
+    const struct token_key *key =
+        request->op == TOKEN_OP_SIGN   ? &request->u.sign.key
+        : request->op == TOKEN_OP_FIND ? &request->u.find.key
+                                       : NULL;
+    if (key == NULL || key->type != TOKEN_KEY_EC || is_zero(key->fingerprint)) {
         return true;
     }
-    return member->signs &&
-           bytes_equal(BYTES_OF(member->sign_fingerprint),
-                       BYTES_OF(request->u.sign.key.fingerprint));
+    return member->signs && bytes_equal(BYTES_OF(member->sign_fingerprint),
+                                        BYTES_OF(key->fingerprint));
 }
 
 /* Those that answer come first; that one is away may be no longer true. */

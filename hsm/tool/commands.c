@@ -240,5 +240,5 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TRANSCRIPT) | OPTION_BIT(PUBLIC),
      .twice = OPTION_BIT(PUBLIC),
      .run = cmd_ceremony_verify},
-    {.group = NULL                  },
+    {.group = NULL                                                    },
 };

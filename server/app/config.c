@@ -21,6 +21,7 @@ static const char *const root_keys[] = {"listen",
                                         "spool",
                                         "tls",
                                         "service_token",
+                                        "service_mirrors",
                                         "ak_token",
                                         "sharepoint_ak_token",
                                         "sharepoint_ak_scope",
@@ -264,6 +265,16 @@ static bool same_tokens(const struct config *a, const struct config *b)
     return same;
 }
 
+static bool same_service(const struct config *a, const struct config *b)
+{
+    bool same = same_token(&a->service_token, &b->service_token) &&
+                a->service_mirror_count == b->service_mirror_count;
+    for (size_t i = 0; same && i < a->service_mirror_count; i++) {
+        same = same_token(&a->service_mirrors[i], &b->service_mirrors[i]);
+    }
+    return same;
+}
+
 const char *config_restart_needed(const struct config *running,
                                   const struct config *wanted)
 {
@@ -282,23 +293,22 @@ const char *config_restart_needed(const struct config *running,
              strcmp(running->key,                                              wanted->key) == 0 &&
              strcmp(running->client_ca, wanted->client_ca) == 0 &&
              strcmp(running->crl, wanted->crl) == 0},
-        {"service_token",
-         same_token(&running->service_token,                     &wanted->service_token)                                                    },
+        {"service_token or service_mirrors",             same_service(running,                     wanted)                                                    },
         {"sharepoint_ak_token or sharepoint_ak_scope",
          running->has_sharepoint_ak == wanted->has_sharepoint_ak &&
              running->sharepoint_ak_shared == wanted->sharepoint_ak_shared &&
              same_token(&running->sharepoint_ak_token,
          &wanted->sharepoint_ak_token)},
-        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                                                      },
+        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                                     },
         {"tokens or custody_domains",               same_tokens(running,wanted)},
         {"holdfast_hsm",
-         strcmp(running->hsm_program,                                                  wanted->hsm_program) == 0                                                                                                                                                                            },
+         strcmp(running->hsm_program,                                                  wanted->hsm_program) == 0                                                                                                                                                           },
         {"holdfast_tokend",
          strcmp(running->tokend_program,wanted->tokend_program) == 0},
         {"limits",               bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})                                                                                                                                                                                                                                                       },
+                                              sizeof wanted->limits})                                                                                                                                                                                                                                      },
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

@@ -26,6 +26,8 @@
  *                                 # by so much; 0: never
  *     # or, in place of all but label and serial, worker_socket: the path where
  *     # a holdfast-tokend of its own listens, which has module and PIN
+ *   service_mirrors:              # optional: others with the same record MAC
+ *     - {...}                     # key (holdfast-hsm service init --mirror)
  *   ak_token:                     # availability keys; as service_token, and
  *     capacity_objects: 100000    # how many objects it holds: one for each DEP
  *                                 # and tenant. From 80 % on the log warns,
@@ -71,6 +73,7 @@
 #include "hsm/sys/log.h"
 
 #include "hsm/pkcs11/pkcs11.h"
+#include "hsm/token/mirror_view.h"
 
 #include "server/rpc/rpc.h"
 
@@ -152,6 +155,8 @@ struct config {
     char hsm_program[CONFIG_PATH_BYTES];    /* "": beside holdfastd */
     char tokend_program[CONFIG_PATH_BYTES]; /* "": beside holdfastd */
     struct config_token service_token;
+    struct config_token service_mirrors[MIRRORS_MAX - 1];
+    size_t service_mirror_count;
     struct config_token ak_token;
     bool has_sharepoint_ak;
     struct config_token sharepoint_ak_token;

@@ -202,9 +202,27 @@ static void check_distinct(struct yaml_reader *reader,
     }
 }
 
+static void check_mirrors(struct yaml_reader *reader,
+                          const struct config *config)
+{
+    for (size_t i = 0; i < config->service_mirror_count; i++) {
+        const struct config_token *mirror = &config->service_mirrors[i];
+        check_distinct(reader, mirror, &config->service_token);
+        check_distinct(reader, mirror, &config->ak_token);
+        check_distinct(reader, mirror, &config->sharepoint_ak_token);
+        for (size_t j = 0; j < i; j++) {
+            check_distinct(reader, mirror, &config->service_mirrors[j]);
+        }
+        for (size_t j = 0; j < config->token_count; j++) {
+            check_distinct(reader, &config->tokens[j], mirror);
+        }
+    }
+}
+
 static void check_tokens(struct yaml_reader *reader,
                          const struct config *config)
 {
+    check_mirrors(reader, config);
     check_distinct(reader, &config->ak_token, &config->service_token);
     check_distinct(reader, &config->sharepoint_ak_token,
                    &config->service_token);
@@ -272,10 +290,29 @@ static void read_sharepoint(struct yaml_reader *reader,
     }
 }
 
+static void read_mirrors(struct yaml_reader *reader,
+                         const struct yaml_place *root, struct config *out)
+{
+    struct yaml_place list = yaml_member(reader, root, "service_mirrors");
+    if (list.node == NULL) {
+        return;
+    }
+    out->service_mirror_count = yaml_count(reader, &list, MIRRORS_MAX - 1);
+    for (size_t i = 0; i < out->service_mirror_count; i++) {
+        struct yaml_place one = yaml_item(reader, &list, i);
+        read_token(reader, &one, own_keys, &out->service_mirrors[i]);
+    }
+}
+
 static void settle(struct yaml_reader *reader, struct config *out)
 {
     const char *folder = out->state_dir;
     config_worker_settle(reader, folder, "service", &out->service_token);
+    for (size_t i = 0; i < out->service_mirror_count; i++) {
+        char name[sizeof "service-mirror-1"];
+        snprintf(name, sizeof name, "service-mirror-%zu", i % 10);
+        config_worker_settle(reader, folder, name, &out->service_mirrors[i]);
+    }
     config_worker_settle(reader, folder, "ak", &out->ak_token);
     config_worker_settle(reader, folder, "sharepoint-ak",
                          &out->sharepoint_ak_token);
@@ -293,6 +330,7 @@ HF_STATUS config_tokens_read(struct yaml_reader *reader,
     struct yaml_place domains = yaml_member(reader, root, "custody_domains");
     struct yaml_place tokens = yaml_member(reader, root, "tokens");
     read_token(reader, &service, own_keys, &out->service_token);
+    read_mirrors(reader, root, out);
     read_token(reader, &ak, ak_keys, &out->ak_token);
     read_sharepoint(reader, root, out);
     read_capacity(reader, &ak, &out->ak_token);

@@ -11,6 +11,7 @@
 #include "hsm/worker/worker.h"
 
 #include "server/app/program.h"
+#include "server/app/service_token.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -99,6 +100,21 @@ static enum hf_status open_customers(void *context, struct token *out)
                   LOG_TEXT("why", why.text),
                   LOG_TEXT("what", "it is tried again; until then, what "
                                    "needs it is refused or served without it"));
+    }
+    return status;
+}
+
+/* One of the service's mirrored tokens: the others serve without it. */
+static enum hf_status open_mirror(void *context, struct token *out)
+{
+    const struct app_token_slot *slot = context;
+    struct app_failure why = {.text = ""};
+    enum hf_status status = open_token(slot, out, &why);
+    if (status != HF_OK) {
+        log_event(LOG_ERROR, "service_token.unavailable",
+                  LOG_TEXT("label", slot->from->label),
+                  LOG_TEXT("status", hf_status_name(status)),
+                  LOG_TEXT("why", why.text));
     }
     return status;
 }
@@ -220,6 +236,46 @@ static HF_STATUS check_own(const struct app_token_slot *slot,
     return HF_E_UNSUPPORTED;
 }
 
+/* One of those that mirror each other: the others serve without it. */
+static HF_STATUS begin_member(struct app_tokens *tokens,
+                              struct app_token_slot *slot, struct token *out)
+{
+    const struct late_settings settings = {
+        .open = open_mirror,
+        .context = slot,
+        .pause_ms = TOKEN_PAUSE_MS,
+        .pause_max_ms = TOKENS_WAIT_MS,
+    };
+    return slot->from->in_process
+               ? late_token_new(&settings, out)
+               : begin_worker(tokens, slot, LOST_WAIT_MS, out);
+}
+
+static void wait_for_member(const struct app_token_slot *slot,
+                            const struct token *token, int64_t wait_ms)
+{
+    struct token_state state = {.why = ""};
+    int64_t until_ms = now_ms() + wait_ms;
+    bool more = !slot->from->in_process;
+    if (slot->from->in_process) {
+        late_token_wait(token, wait_ms);
+    }
+    while (more) { /* whether the others will do is decided next */
+        more = worker_token_wait(token, LOOK_MS, &state) == HF_E_TIMEOUT &&
+               (is_awaited(&state) || now_ms() < until_ms);
+    }
+}
+
+static HF_STATUS open_mirrored(const struct config *config,
+                               const struct clock *clock,
+                               struct app_tokens *tokens,
+                               struct app_failure *why)
+{
+    static const struct app_member_opening how = {begin_member,
+                                                  wait_for_member};
+    return app_service_token_open(config, clock, &how, tokens, why);
+}
+
 /* Those of the service: begun all at once, and then waited for. */
 static HF_STATUS open_own(const struct config *config,
                           const struct clock *clock, struct app_tokens *tokens,
@@ -241,16 +297,22 @@ static HF_STATUS open_own(const struct config *config,
          TOKEN_ROLE_AVAILABILITY},
     };
     size_t count = config->has_sharepoint_ak ? 3 : 2;
-    for (size_t i = 0; i < count; i++) {
+    bool mirrored = config->service_mirror_count > 0;
+    for (size_t i = mirrored ? 1 : 0; i < count; i++) {
         HF_TRY(begin_own(tokens, &own[i].slot, own[i].token, why));
     }
+    if (mirrored) {
+        HF_TRY(open_mirrored(config, clock, tokens, why));
+    }
     for (size_t i = 0; i < count; i++) {
-        if (!own[i].slot.from->in_process) {
+        bool waits = !own[i].slot.from->in_process && (i > 0 || !mirrored);
+        if (waits) {
             HF_TRY(wait_for_own(&own[i].slot, own[i].token, why));
         }
         HF_TRY(check_own(&own[i].slot, own[i].role, own[i].token, why));
     }
-    return HF_OK;
+    return mirrored ? HF_OK
+                    : app_service_token_alone(config, &tokens->service, why);
 }
 
 static HF_STATUS begin_customers(const struct config *config,
@@ -338,7 +400,10 @@ static void look(const struct config_token *from, const struct token *token)
 void app_tokens_look(const struct config *config,
                      const struct app_tokens *tokens)
 {
-    look(&config->service_token, &tokens->service);
+    for (size_t i = 0; i <= config->service_mirror_count; i++) {
+        look(app_service_member(config, i),
+             app_service_member_token(config, tokens, i));
+    }
     look(&config->ak_token, &tokens->ak);
     look(&config->sharepoint_ak_token, &tokens->sharepoint_ak);
     for (size_t i = 0; i < tokens->count; i++) {

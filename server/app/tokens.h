@@ -24,6 +24,7 @@ struct app_token_slot {
 struct app_tokens {
     char program[CONFIG_PATH_BYTES]; /* holdfast-tokend */
     struct token service;
+    struct app_token_slot service_slots[MIRRORS_MAX];
     struct token ak;
     struct token sharepoint_ak; /* empty: none is configured */
     struct token *customers;    /* count of each */

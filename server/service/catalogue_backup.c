@@ -203,12 +203,13 @@ HF_STATUS catalogue_backup(struct service *service, const struct caller *caller,
     HF_TRY(service_admit(service, caller, VERB_BACKUP_CATALOGUE, tenant, &owner,
                          problem));
     HF_TRY(write_text(service, owner, out, problem));
+    struct signer signer;
     enum hf_status status =
-        sign_text(service, (struct bytes){out->text, out->text_len},
+        sign_text(service, (struct bytes){out->text, out->text_len}, &signer,
                   out->signature, &out->signature_len);
     if (status == HF_OK) {
-        status =
-            sign_public_key(service, out->public_key, &out->public_key_len);
+        memcpy(out->public_key, signer.public_key, signer.public_key_len);
+        out->public_key_len = signer.public_key_len;
     }
     return problem_of_status(problem, status);
 }

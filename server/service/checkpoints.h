@@ -22,6 +22,7 @@
 #pragma once
 
 #include "server/service/core.h"
+#include "server/service/sign.h"
 #include "server/store/record.h"
 
 /* checkpoints_open: the newest is held against the chain.
@@ -50,12 +51,13 @@ struct checkpoint_view {
     size_t text_len;
 };
 
+#define CHECKPOINT_KEYS_MAX 8
 struct checkpoint_list {
     struct checkpoint_view *views; /* the caller's */
     size_t cap;
     size_t count;
-    uint8_t public_key[OFFICER_KEY_MAX_BYTES]; /* of now; DER */
-    size_t public_key_len;
+    struct signer keys[CHECKPOINT_KEYS_MAX]; /* of those who signed */
+    size_t key_count;
     char next[PAGE_TOKEN_BYTES];
 };
 /* checkpoints_list: newest first. Whoever may list audit records. */

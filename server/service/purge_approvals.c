@@ -461,10 +461,9 @@ static HF_STATUS check_keys(const struct admin *admin,
 /* What the last steps need is there before the first one is taken. */
 static HF_STATUS check_means(const struct admin *admin)
 {
-    uint8_t key[OFFICER_KEY_MAX_BYTES];
-    size_t len = 0;
+    struct signer signer;
     if (admin->service->settings.verifier == NULL ||
-        sign_public_key(admin->service, key, &len) != HF_OK) {
+        sign_find(admin->service, &signer) != HF_OK) {
         return problem_set(admin->problem, REASON_SERVICE_UNAVAILABLE,
                            "the service cannot sign or verify a destruction "
                            "just now: its token must hold the audit key "

@@ -342,7 +342,10 @@ HF_STATUS purge_write_certificate(struct service *service,
         .purge = record->id,
     };
     HF_TRY(write_certificate(service, purge, record, out));
-    HF_TRY(sign_public_key(service, out->public_key, &out->public_key_len));
-    return sign_text(service, (struct bytes){out->text, out->text_len},
-                     out->signature, &out->signature_len);
+    struct signer signer;
+    HF_TRY(sign_text(service, (struct bytes){out->text, out->text_len}, &signer,
+                     out->signature, &out->signature_len));
+    memcpy(out->public_key, signer.public_key, signer.public_key_len);
+    out->public_key_len = signer.public_key_len;
+    return HF_OK;
 }

@@ -50,20 +50,24 @@ class Refused(Exception):
 
 class Deployment:
     def __init__(self, build, where=None, shim=None, limits=None, env=None, spare=None,
-                 moving_clock=False, sharepoint=False):
+                 moving_clock=False, sharepoint=False, service_mirror=False):
         """build: the build folder. where: a folder to make ours in (default:
         the system's temporary one). shim: a fault shim in front of SoftHSM for
         every token. limits: of the configuration. spare: more tokens, with
         their domains, in which no key is made. moving_clock: the daemon is
         holdfastd-test, whose time advance() moves. sharepoint: there is a
         token for the availability keys of geos, and no token can be
-        initialised again by one party (R-4.11)."""
+        initialised again by one party (R-4.11). service_mirror: the service's
+        token has a mirror (R-15.10)."""
         self.build = pathlib.Path(build)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-", dir=where))
         self.limits = limits or {}
         self.isolation = "process"  # or "none": as in the configuration
         self.tokens = {**TOKENS, **(spare or {})}
         self.ak_tokens = ["holdfast-ak"] + (["holdfast-sharepoint-ak"] if sharepoint else [])
+        self.service_tokens = ["holdfast-service"]
+        if service_mirror:
+            self.service_tokens.append("holdfast-service-b")
         self.protection = "token-protected" if sharepoint else "soft-delete-purge-protected"
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
@@ -136,13 +140,12 @@ class Deployment:
 
     def provision(self, residency="token", bits=2048):
         """Tokens, keys, certificates, configuration."""
-        ours = ["holdfast-service", *self.ak_tokens]
+        ours = [*self.service_tokens, *self.ak_tokens]
         for token, domain in [*self.tokens.items(), *((name, "holdfast") for name in ours)]:
             self.hsm("token", "init", "--label", token, "--domain", domain,
                      "--deletion-protection", self.protection, "--test-only",
                      "--so-pin-file", self.pin(token + ".so"), "--pin-file", self.pin(token))
-        self.hsm("service", "init", "--token", "holdfast-service", "--pin-file",
-                 self.pin("holdfast-service"))
+        self.service_init()
         for token in self.ak_tokens:
             self.hsm("ak", "init", "--token", token, "--pin-file", self.pin(token))
         for token in TOKENS:
@@ -156,6 +159,13 @@ class Deployment:
         for name in PEOPLE:
             self.ca("issue", name, identity(name))
         self.write_config()
+
+    def service_init(self):
+        first, *mirrors = self.service_tokens
+        words = ["--token", first, "--pin-file", self.pin(first)]
+        for mirror in mirrors:
+            words += ["--mirror", mirror, "--mirror-pin-file", self.pin(mirror)]
+        return self.hsm("service", "init", *words)
 
     def generate(self, token, name, residency="token", bits=2048, extra=()):
         made = self.hsm("key", "generate", "--token", token, "--name", name, "--bits", bits,
@@ -173,7 +183,12 @@ class Deployment:
     def write_config(self):
         text = ("listen: 127.0.0.1:0\nstate_dir: state\ntls:\n  certificate: pki/server.pem\n"
                 "  key: pki/server.key\n  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
-        text += "service_token:\n" + self._token_lines("holdfast-service", "  ")
+        first, *mirrors = self.service_tokens
+        text += "service_token:\n" + self._token_lines(first, "  ")
+        if mirrors:
+            text += "service_mirrors:\n"
+        for mirror in mirrors:
+            text += "  -\n" + self._token_lines(mirror, "    ")
         for token in self.ak_tokens:
             option = token.removeprefix("holdfast-").replace("-", "_") + "_token"
             text += f"{option}:\n" + self._token_lines(token, "  ")

@@ -65,11 +65,12 @@ class Outcome:
 
 class Server(deployment.Deployment):
     def __init__(self, limits=None, shim=True, moving_clock=False,
-                 sharepoint=False):
+                 sharepoint=False, service_mirror=False):
         super().__init__(BUILD, shim=SHIM if shim else None,
                          limits=dict(LIMITS, **(limits or {})),
                          spare={ANNEX: HEADQUARTERS},
-                         moving_clock=moving_clock, sharepoint=sharepoint)
+                         moving_clock=moving_clock, sharepoint=sharepoint,
+                         service_mirror=service_mirror)
         self.channels = {}
 
     def begin(self, anew=False):

@@ -148,8 +148,19 @@ static HF_STATUS put_checkpoints(struct rpc_arena *arena,
         out->n_checkpoints++;
     }
     out->next_page_token = rpc_arena_text(arena, "%s", list->next);
-    out->public_key = codec_put_bytes(
-        arena, (struct bytes){list->public_key, list->public_key_len});
+    out->public_keys =
+        rpc_arena_alloc(arena, list->key_count * sizeof *out->public_keys);
+    for (size_t i = 0; out->public_keys != NULL && i < list->key_count; i++) {
+        out->public_keys[out->n_public_keys++] = codec_put_bytes(
+            arena, (struct bytes){list->keys[i].public_key,
+                                  list->keys[i].public_key_len});
+    }
+    if (out->n_public_keys != list->key_count) {
+        return HF_E_NO_MEMORY;
+    }
+    if (out->n_public_keys > 0) {
+        out->public_key = out->public_keys[0];
+    }
     return out->n_checkpoints == list->count ? HF_OK : HF_E_NO_MEMORY;
 }
 

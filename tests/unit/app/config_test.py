@@ -87,6 +87,11 @@ MISTAKES = [
     ("label: a,", "label: a, serial: '12345678901234567',", 8,
      "1 to 16 bytes"),
     ("label: f,", "label: b,", 27, "is the one of line 9"),
+    ("log_level: debug", "log_level: debug\nservice_mirrors:\n  - {module: "
+     "module.so, label: a, pin_file: pin, sync: none}", 28,
+     "is the one of line 8"),
+    ("log_level: debug", "log_level: debug\nservice_mirrors: 7", 27,
+     "a list"),
     ("label: f, pin_file: pin", "label: f, pin_file: no", 27, "No such file"),
     ("per-deployment", "per-tenant", 28, "one of per-dep, per-deployment"),
     ("sharepoint_ak_token: {module: module.so, label: f, pin_file: pin, "

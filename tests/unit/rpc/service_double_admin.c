@@ -659,8 +659,9 @@ HF_STATUS checkpoints_list(struct service *service, const struct caller *caller,
         memset(view->record.signature, 0x5a, sizeof view->record.signature);
         view->record.signature_len = sizeof view->record.signature;
     }
-    memset(out->public_key, 0x30, sizeof out->public_key);
-    out->public_key_len = sizeof out->public_key;
+    memset(out->keys[0].public_key, 0x30, sizeof out->keys[0].public_key);
+    out->keys[0].public_key_len = sizeof out->keys[0].public_key;
+    out->key_count = 1;
     FILL(out->next, "more");
     return HF_OK;
 }

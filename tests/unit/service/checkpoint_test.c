@@ -85,7 +85,7 @@ static void assert_good(const struct checkpoint_list *list,
                         const struct checkpoint_view *view)
 {
     assert_ok(signature_verify(
-        (struct bytes){list->public_key, list->public_key_len},
+        (struct bytes){list->keys[0].public_key, list->keys[0].public_key_len},
         (struct bytes){view->text, view->text_len},
         (struct bytes){view->record.signature, view->record.signature_len}));
 }
@@ -117,8 +117,9 @@ static void it_says_what_was_chained_and_its_signature_is_good(void **state)
     struct checkpoint_list list = list_all();
     const struct checkpoint_view *newest = &views[0];
     link_at(newest->record.audit_index, &last);
-    assert_ok(sha256((struct bytes){list.public_key, list.public_key_len},
-                     fingerprint));
+    assert_ok(sha256(
+        (struct bytes){list.keys[0].public_key, list.keys[0].public_key_len},
+        fingerprint));
     hex_encode(last.hash, sizeof last.hash, hash, sizeof hash);
     hex_encode(fingerprint, sizeof fingerprint, key, sizeof key);
     memset(zero, '0', sizeof zero - 1);
@@ -133,7 +134,8 @@ static void it_says_what_was_chained_and_its_signature_is_good(void **state)
     assert_good(&list, newest);
     views[0].text[60] ^= 1;
     assert_status(
-        signature_verify((struct bytes){list.public_key, list.public_key_len},
+        signature_verify((struct bytes){list.keys[0].public_key,
+                                        list.keys[0].public_key_len},
                          (struct bytes){newest->text, newest->text_len},
                          (struct bytes){newest->record.signature,
                                         newest->record.signature_len}),
