@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include <getopt.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ static const char usage[] =
     "configuration) that then has no PIN within reach.\n"
     "\n"
     "  --listen PATH      a Unix socket for holdfastd, made with mode 0660\n"
-    "  --peer UID         who may connect, beside this user and root\n"
+    "  --peer USER        who may connect, beside this user and root\n"
     "  --module FILE      the vendor's PKCS#11 module\n"
     "  --token LABEL      the token; where labels repeat, with\n"
     "  --serial SERIAL    its serial\n"
@@ -103,6 +104,18 @@ static bool read_small(const char *text, uint32_t *out)
     return good;
 }
 
+static bool read_user(const char *text, uint32_t *out)
+{
+    if (read_small(text, out)) {
+        return true;
+    }
+    const struct passwd *user = getpwnam(text);
+    if (user != NULL) {
+        *out = user->pw_uid;
+    }
+    return user != NULL;
+}
+
 static bool read_level(const char *text, enum log_level *out)
 {
     static const struct {
@@ -130,7 +143,7 @@ static bool read_value(int letter, const char *value,
     switch (letter) {
     case PEER:
         out->has_peer = true;
-        return read_small(value, &out->peer);
+        return read_user(value, &out->peer);
     case SESSIONS:
         return read_small(value, &out->sessions) &&
                (out->sessions == 0 || out->sessions >= PKCS11_SESSIONS_MIN);
