@@ -278,13 +278,15 @@ class Spool(Case):
                          ("UNAVAILABLE", "SERVICE_UNAVAILABLE"))
         self.assertLess(time.monotonic() - began, 2)
         self.assertIsNone(refused.key)
-        self.assertTrue(self.server.log_lines("spool.no_room"))
+        self.wait_for(lambda: self.server.log_lines("spool.no_room"),
+                      "the log does not say why")
         for block in blocks:
             if block.is_dir():
                 block.rmdir()
         self.wait_for(lambda: self.server.unwrap("memo").code == "OK",
                       "it does not go on")
-        self.assertTrue(self.server.log_lines("spool.room_again"))
+        self.wait_for(lambda: self.server.log_lines("spool.room_again"),
+                      "the log does not say that there is room again")
 
 
 if __name__ == "__main__":

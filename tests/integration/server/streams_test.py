@@ -221,7 +221,7 @@ class Streams(unittest.TestCase):
         self.assertTrue(self.server.cli("admin", "audit", "verify",
                                         str(path))["intact"])
         at = max(i for i, line in enumerate(lines)
-                 if json.loads(line).get("json"))
+                 if "spiffe" in (json.loads(line).get("json") or ""))
         record = json.loads(lines[at])
         record["json"] = record["json"].replace("spiffe", "Spiffe", 1)
         lines[at] = json.dumps(record)
