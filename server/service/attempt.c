@@ -133,13 +133,11 @@ static void note_bad_copy(struct service *service,
 void attempt_note(struct service *service, struct generation_entry *generation,
                   size_t slot, enum hf_status status)
 {
-    enum attempt attempt = attempt_of(status);
-    health_note(service, generation->versions[slot], attempt,
-                status == HF_E_TIMEOUT);
+    health_note(service, generation->versions[slot], status);
     if (status == HF_OK) {
         chronicle_note_use(service, generation->versions[slot]);
     }
-    if (attempt == ATTEMPT_BAD_BLOB) {
+    if (attempt_of(status) == ATTEMPT_BAD_BLOB) {
         note_bad_copy(service, generation, slot);
     }
 }

@@ -59,12 +59,14 @@ struct token_entry {
 struct key_version_entry {
     struct key_version_record record;
     struct stamp stamp;
-    pthread_mutex_t health_lock; /* of the next four */
+    pthread_mutex_t health_lock; /* of the next five */
     struct key_health health;
     struct breaker breaker;
-    enum attempt known; /* what the last attempt came to (R-15.4a) */
-    int64_t known_ms;   /* monotonic; 0: none was made */
-    int64_t probed_ms;  /* monotonic, when the last probe began */
+    enum hf_status missing; /* HF_OK, or how its token said that it is not
+                               there: HF_E_NOT_FOUND, HF_E_UNCONFIRMED */
+    enum attempt known;     /* what the last attempt came to (R-15.4a) */
+    int64_t known_ms;       /* monotonic; 0: none was made */
+    int64_t probed_ms;      /* monotonic, when the last probe began */
     atomic_bool probing;
     atomic_int health_recorded; /* in the audit chain (chronicle.h) */
     /* when it last opened something, wall clock; 0: never */

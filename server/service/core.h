@@ -181,9 +181,11 @@ HF_STATUS generation_test(struct service *service,
 
 /* health_note: what an attempt at a key version came to, whoever made it;
  * updates health, breaker, what is known now and the DEPs that rest on it, and
- * tells the watcher. */
+ * tells the watcher. A key that its token does not show is reported once, and
+ * once more when it is seen again: it is never forgotten, and every probe and
+ * every call looks for it anew (R-15.9). */
 void health_note(struct service *service, struct key_version_entry *version,
-                 enum attempt attempt, bool timed_out);
+                 enum hf_status status);
 /* The catalogue's lock is held. */
 enum dep_health dep_health_locked(struct service *service,
                                   const struct dep_entry *dep);

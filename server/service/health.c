@@ -1,5 +1,7 @@
 /* health: what is known of each customer key, and of the DEPs that rest on it
  * (R-6.26 to R-6.29). */
+#include "hsm/sys/log.h"
+
 #include "server/service/core.h"
 #include "server/service/deps.h"
 
@@ -86,20 +88,60 @@ void health_refresh(struct service *service)
     }
 }
 
-void health_note(struct service *service, struct key_version_entry *version,
-                 enum attempt attempt, bool timed_out)
+/* Under version->health_lock. What is said of it being there; HF_E_INTERNAL:
+ * nothing new. Whoever was not asked, or did not answer, has said nothing. */
+static enum hf_status note_missing(struct key_version_entry *version,
+                                   enum hf_status status)
 {
+    bool missing = hf_status_class(status) == HF_CLASS_MISSING;
+    bool seen = status == HF_OK || status == HF_E_BAD_BLOB;
+    enum hf_status now = seen ? HF_OK : status;
+    if ((!missing && !seen) || version->missing == now) {
+        return HF_E_INTERNAL;
+    }
+    version->missing = now;
+    return now;
+}
+
+static void tell_missing(const struct key_version_entry *version,
+                         enum hf_status said)
+{
+    char key[HF_ID_TEXT];
+    id_format(&version->record.key, key);
+    if (said == HF_OK) {
+        log_event(LOG_WARN, "key.found", LOG_TEXT("key", key),
+                  LOG_TEXT("label", version->record.label),
+                  LOG_NUMBER("version", version->record.version));
+        return;
+    }
+    log_event(LOG_ERROR, "key.missing", LOG_TEXT("key", key),
+              LOG_TEXT("label", version->record.label),
+              LOG_NUMBER("version", version->record.version),
+              LOG_TEXT("confirmed", said == HF_E_NOT_FOUND ? "yes" : "no"),
+              LOG_TEXT("what", "its token does not show it; users are refused "
+                               "by it, nothing is deleted, and it is looked "
+                               "for again by every probe"));
+}
+
+void health_note(struct service *service, struct key_version_entry *version,
+                 enum hf_status status)
+{
+    enum attempt attempt = attempt_of(status);
     pthread_mutex_lock(&version->health_lock);
     int64_t now_ms = service_monotonic_ms(service);
     bool changed =
         key_health_note(&version->health, attempt, service_wall_ms(service));
-    breaker_note(&version->breaker, attempt, timed_out, now_ms);
+    breaker_note(&version->breaker, attempt, status == HF_E_TIMEOUT, now_ms);
+    enum hf_status said = note_missing(version, status);
     if (attempt != ATTEMPT_OURS) { /* the token was asked */
         /* a bad copy is its generation's; the key answered */
         version->known = attempt == ATTEMPT_BAD_BLOB ? ATTEMPT_OK : attempt;
         version->known_ms = now_ms;
     }
     pthread_mutex_unlock(&version->health_lock);
+    if (said != HF_E_INTERNAL) {
+        tell_missing(version, said);
+    }
     if (changed) {
         health_refresh(service);
     }

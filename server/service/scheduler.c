@@ -70,8 +70,7 @@ static void run_probe(void *argument)
         record.allows_token ? RESIDENCY_TOKEN : RESIDENCY_MEMORY;
     enum hf_status status =
         key_round_trip(job->service, job->token, &record, residency);
-    health_note(job->service, version, attempt_of(status),
-                status == HF_E_TIMEOUT);
+    health_note(job->service, version, status);
     atomic_store(&version->probing, false);
     free(job);
 }

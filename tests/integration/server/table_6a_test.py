@@ -274,6 +274,13 @@ class Missing(unittest.TestCase):
         self.assertEqual((outcome.answer, results), (AK, [["DENIED"] * 2]))
         outcome = self.server.unwrap("mail")  # its keys are still there
         self.assertEqual(outcome.code, "OK", outcome)
+        # reported, and never forgotten
+        told = self.server.log_lines("key.missing")
+        self.assertEqual({line["label"] for line in told if
+                          line["confirmed"] == "yes"}, {"gone-" + t for t in BOTH})
+        known = self.server.call("admin", "ListCustomerKeys", parent=PARENT)
+        self.assertLessEqual({"gone-" + t for t in BOTH}, {
+            key.name.rpartition("/")[2] for key in known.customer_keys})
 
     def test_deleting_is_refused(self):
         """R-15.13: not even the token's user can."""
@@ -319,9 +326,15 @@ class Missing(unittest.TestCase):
         self.assertEqual((outcome.answer, results), (REFUSED, []), outcome)
         outcome, results = self.ask(SYSTEM)
         self.assertEqual((outcome.answer, results), (AK, [["MISSING"] * 2]))
+        # reported once, however often it is asked for
+        told = self.server.log_lines("key.missing")
+        self.assertEqual(sorted((line["label"], line["confirmed"])
+                                for line in told),
+                         sorted(("key-" + t, "no") for t in BOTH))
         self.server.heal("mail")
         outcome, results = self.ask(USER)
         self.assertEqual((outcome.answer, results), (AK, []))
+        self.assertTrue(self.server.log_lines("key.found"))
 
     def test_login_refused(self):
         """The token refuses the log-in: DENIED; the PIN is offered once."""
