@@ -10,14 +10,18 @@
  *   actor --prepare MODULE FOLDER     fills both tokens, writes FOLDER/world
  *   actor --enumerate MODULE          what a process sees that has nothing to
  *                                     do with the port: TOKEN KIND NAME
- *   actor MODULE FOLDER TURN          the TURN-th of its case, from 0: what it
- *                                     makes and destroys is numbered on
+ *   actor MODULE FOLDER TURN [PROGRAM]
+ *                                     the TURN-th of its case, from 0: what it
+ *                                     makes and destroys is numbered on; each
+ *                                     token in a process of its own when
+ *                                     PROGRAM (holdfast-tokend) is given
  */
 #include "hsm/base/check.h"
 
 #include "hsm/sys/clock.h"
 
 #include "hsm/pkcs11/pkcs11.h"
+#include "hsm/worker/worker.h"
 
 #include "tests/fault/matrix/enumerate.h"
 #include "tests/fault/matrix/ops.h"
@@ -28,12 +32,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MADE_A_TURN 20
+#define MADE_A_TURN  20
+#define OPEN_WAIT_MS 30000
+/* as the daemon has it for customers' tokens */
+#define LOST_WAIT_MS 1000
 
 static struct {
     struct actor actor;
     const char *module;
     const char *folder;
+    const char *program; /* NULL: in this process */
     struct secret *pin;
     pthread_mutex_t lock; /* of standard output */
 } me = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -50,10 +58,9 @@ static int64_t now_ms(void)
     return clock_monotonic_ms(clock_system());
 }
 
-static enum hf_status load(size_t which, struct pkcs11_refusal *refusal)
+static enum hf_status load_here(size_t which, const char *tokens,
+                                struct pkcs11_refusal *refusal)
 {
-    char tokens[512];
-    snprintf(tokens, sizeof tokens, "%s/tokens", me.folder);
     const struct pkcs11_settings settings = {
         .module_path = me.module,
         .label = world_labels[which],
@@ -63,6 +70,41 @@ static enum hf_status load(size_t which, struct pkcs11_refusal *refusal)
         .clock = clock_system(),
     };
     return pkcs11_open(&settings, &me.actor.token[which], refusal);
+}
+
+/* Opened once; then it opens itself, again and again, until that works. */
+static enum hf_status load_worker(size_t which, const char *tokens,
+                                  struct pkcs11_refusal *refusal)
+{
+    struct token *token = &me.actor.token[which];
+    struct token_state state = {.why = ""};
+    char pin_file[512];
+    snprintf(pin_file, sizeof pin_file, "%s/pin", me.folder);
+    const struct worker_settings settings = {
+        .program = me.program,
+        .module = me.module,
+        .label = world_labels[which],
+        .pin_file = pin_file,
+        .sync_path = tokens,
+        .name = world_labels[which],
+        .wait_ms = LOST_WAIT_MS,
+        .clock = clock_system(),
+        .log_level = LOG_WARN,
+    };
+    if (token->port == NULL) {
+        HF_TRY(worker_open(&settings, token));
+    }
+    enum hf_status status = worker_token_wait(token, OPEN_WAIT_MS, &state);
+    snprintf(refusal->text, sizeof refusal->text, "%.200s", state.why);
+    return status;
+}
+
+static enum hf_status load(size_t which, struct pkcs11_refusal *refusal)
+{
+    char tokens[512];
+    snprintf(tokens, sizeof tokens, "%s/tokens", me.folder);
+    return me.program != NULL ? load_worker(which, tokens, refusal)
+                              : load_here(which, tokens, refusal);
 }
 
 static bool run_own(const struct command *command, struct op_answer *answer)
@@ -163,7 +205,7 @@ int main(int argc, char *argv[])
     if (argc == 3 && strcmp(argv[1], "--enumerate") == 0) {
         return enumerate(argv[2]);
     }
-    if (argc != 4) {
+    if (argc != 4 && argc != 5) {
         fprintf(stderr, "actor: see the head of actor.c\n");
         return 2;
     }
@@ -174,6 +216,7 @@ int main(int argc, char *argv[])
         unsigned turn = (unsigned)strtoul(argv[3], NULL, 10);
         me.actor.made = turn * MADE_A_TURN;
         me.actor.destroyed = turn;
+        me.program = argc == 5 ? argv[4] : NULL;
     }
     if (secret_heap_start(1 << 18) != HF_OK ||
         secret_new(strlen(WORLD_PIN), &me.pin) != HF_OK) {

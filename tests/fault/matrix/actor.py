@@ -11,6 +11,7 @@ import time
 
 BUILD = pathlib.Path(os.environ.get("HF_BUILD", "build/release"))
 ACTOR = BUILD / "tests/fault/matrix/fault_actor"
+TOKEND = BUILD / "hsm/tokend/holdfast-tokend"
 SHIM = BUILD / "tests/fault/shim/libhf_fault_shim.so"
 PIN, SO_PIN = "123456", "654321"
 LABELS = {"a": "fault-a", "b": "fault-b"}
@@ -58,6 +59,9 @@ class Place:
         self.control = self.folder / "faults"
         self.log = self.folder / "faults.log"
         self.tokens.mkdir(exist_ok=True)
+        pin = self.folder / "pin"
+        pin.touch(mode=0o600)
+        pin.write_text(PIN)
         (self.folder / "softhsm2.conf").write_text(
             f"directories.tokendir = {self.tokens}\n"
             "objectstore.backend = file\nlog.level = ERROR\n")
@@ -115,10 +119,12 @@ def scratch():
 
 
 class Actor:
-    def __init__(self, place, turn=0):
+    def __init__(self, place, turn=0, workers=True):
+        """workers: each token in a process of its own, as the daemon has it."""
         self.errors = open(place.folder / "actor.log", "a+")
+        words = [ACTOR, SHIM, place.folder, turn] + ([TOKEND] if workers else [])
         self.process = subprocess.Popen(
-            [str(ACTOR), str(SHIM), str(place.folder), str(turn)],
+            [str(word) for word in words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
             env=place.environment)
         self.number = 0

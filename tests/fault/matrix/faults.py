@@ -18,9 +18,9 @@ TOKEN_FUNCTIONS = [
     "C_WrapKey", "C_UnwrapKey",
 ]
 FUNCTIONS = MODULE_FUNCTIONS + TOKEN_FUNCTIONS
-# Called by the operator's tool alone (hsm/pkcs11/admin.c), or before there is a
+# Called by the operator's tool alone (hsm/pkcs11/admin*.c), or before there is a
 # function to disturb.
-NOT_OF_THE_PORT = {"C_InitToken", "C_InitPIN", "C_GetSlotInfo",
+NOT_OF_THE_PORT = {"C_InitToken", "C_InitPIN", "C_SetPIN", "C_GetSlotInfo",
                    "C_GetFunctionList"}
 
 # Table 6-A. What a code leads to, whatever function it comes from.
@@ -145,6 +145,6 @@ STATUSES = {
     "SHORT": set(),
     "LATE": {"TIMEOUT", "UNREACHABLE"},
     "HANG": {"TIMEOUT", "UNREACHABLE"},
-    "CRASH": set(),
+    "CRASH": {"UNREACHABLE"},
     "LIE": {"UNREACHABLE", "BAD_BLOB", "UNCONFIRMED", "UNSUPPORTED"},
 }

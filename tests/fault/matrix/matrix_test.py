@@ -1,8 +1,9 @@
 """Every function of PKCS#11 that the adapter calls, times every fault.
 
-    matrix_test.py [--every N] [-j N] [FUNCTION [FAULT]]
+    matrix_test.py [--every N] [-j N] [--in-process] [-v] [FUNCTION [FAULT]]
 
-Two SoftHSM tokens behind the fault shim; the fault is armed for token A alone.
+Two SoftHSM tokens behind the fault shim, each in a worker of its own as the
+daemon has them (or both in one process); the fault is armed for token A alone.
 A case: A is opened under the fault and, once it is gone, again; under the
 fault then an operation of every kind, each beside one of token B; the sessions
 are lost under it as well; the fault goes, and everything works again. At the
@@ -87,7 +88,10 @@ BELIEVED = {"DENIED", "BAD_BLOB", "OURS", "LIE"}
 
 
 class Case:
-    def __init__(self, made, function, fault, folder):
+    verbose = False
+
+    def __init__(self, made, function, fault, folder, workers):
+        self.workers = workers
         self.function = function
         self.fault = fault
         self.place = actor.copy(made, folder)
@@ -97,6 +101,10 @@ class Case:
         self.actor = None
         self.turn = 0
         self.processes = 0
+
+    def tell(self, op, answer):
+        if self.verbose:
+            print(f"  {op:14} {answer} {answer.detail}", flush=True)
 
     def fail(self, what, text):
         self.failures.append(f"{what}: {text}")
@@ -134,10 +142,14 @@ class Case:
 
     def judge(self, op, answer, lost):
         """lost: the sessions of the token had gone as well."""
+        self.tell(op, answer)
         allowed = self.allowed(op) | ({"UNREACHABLE"} if lost else set())
         if answer.status not in allowed:
             self.fail("class", f"{op}: {answer}")
         needs = faults.NEEDS.get(op, [])
+        if (self.fault.kind == "CRASH" and answer.status == "OK" and
+                self.function in needs):
+            self.fail("class", f"{op} survived a crash")
         if (answer.status == "OK" and self.function in needs and
                 self.fault.is_code and self.fault.kind != "HANDLE"):
             self.fail("class", f"{op} succeeded without {self.function}")
@@ -156,7 +168,7 @@ class Case:
     # --- steps ------------------------------------------------------------
 
     def start(self):
-        self.actor = Actor(self.place, self.processes)
+        self.actor = Actor(self.place, self.processes, self.workers)
         self.processes += 1
         self.last = {}
 
@@ -210,6 +222,7 @@ class Case:
         else:
             answer = self.actor.do("load", "a")
             self.disarm()
+        self.tell("load", answer)
         # a token that cannot be used is refused with whatever reason is nearest
         # (OURS is not excused: "not found" is what a silent slot looks like)
         allowed = self.allowed("load") | {"UNSUPPORTED", "NOT_FOUND",
@@ -223,9 +236,18 @@ class Case:
         self.actor.end()
         self.start()
         for token in "ab":
-            answer = self.actor.do("load", token)
+            answer = self.load_in_time(token)
             if not answer.ok:
                 self.fail("back", f"load {token} in a new process: {answer}")
+
+    def load_in_time(self, token):
+        """A worker opens itself again after a pause."""
+        until = time.monotonic() + BACK_S
+        while True:
+            answer = self.actor.do("load", token)
+            if answer.ok or time.monotonic() > until:
+                return answer
+            time.sleep(0.05)
 
     def open_phase(self):
         answer = self.open_under_fault()
@@ -240,11 +262,11 @@ class Case:
         if answer.status == "OK" and self.fault.kind in BELIEVED:
             self.actor.do("close", "a")
         if answer.status != "OK" or self.fault.kind in BELIEVED:
-            again = self.actor.do("load", "a")
+            again = self.load_in_time("a")
             if not again.ok:
                 self.fail("back", f"load: {again} {again.detail}")
                 return self.restart()
-        answer = self.actor.do("load", "b")
+        answer = self.load_in_time("b")
         if not answer.ok:
             self.fail("other", f"load b: {answer} {answer.detail}")
 
@@ -299,6 +321,7 @@ class Case:
             self.fail("right", f"a copy of what was minted: {answer}")
         for op in SCRIPT + ["check_minted"]:
             answer = self.calm(op)
+            self.tell("calm " + op, answer)
             expected = {"NOT_FOUND", "UNCONFIRMED"} if op == "find_nobody" \
                 else {"OK"}
             if answer.status not in expected or answer.verdict == "wrong":
@@ -364,11 +387,11 @@ class Case:
         return self.failures
 
 
-def run_case(made, case):
+def run_case(made, case, workers):
     function, fault = case
     with actor.scratch() as folder:
         began = time.monotonic()
-        failures = Case(made, function, fault, folder).run()
+        failures = Case(made, function, fault, folder, workers).run()
         return case, failures, time.monotonic() - began
 
 
@@ -387,7 +410,7 @@ def check_needs(made):
     problems = []
     with actor.scratch() as folder:
         place = actor.copy(made, folder)
-        one = Actor(place)
+        one = Actor(place, workers=False)
         for op, token in [("load", "a"), ("load", "b"), ("lease", "a"),
                           ("lease", "b")]:
             one.do(op, token)
@@ -432,10 +455,14 @@ def main():
     parser.add_argument("function", nargs="?")
     parser.add_argument("fault", nargs="?")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--in-process", action="store_true")
     parser.add_argument("-j", type=int, default=2)
+    parser.add_argument("-v", action="store_true", help="each answer of token A")
     options = parser.parse_args()
+    Case.verbose = options.v
     problems = check_list()
     results = []
+    begun = set()
     lock = threading.Lock()
     began = time.monotonic()
     with actor.scratch() as folder:
@@ -443,10 +470,15 @@ def main():
         problems += check_needs(made)
         cases = selection(options)
         with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
-            for result in pool.map(lambda case: run_case(made, case), cases):
+            for result in pool.map(lambda case: run_case(
+                    made, case, not options.in_process), cases):
                 (function, fault), failures, took = result
                 with lock:
                     results.append(result)
+                if function not in begun:
+                    begun.add(function)
+                    print(f"{function}, {time.monotonic() - began:.0f} s",
+                          flush=True)
                 for failure in failures:
                     print(f"{function} {fault.name}: {failure}", flush=True)
                 if failures:

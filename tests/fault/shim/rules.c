@@ -312,12 +312,16 @@ static struct verdict judge(const char *token, const char *function)
     return verdict;
 }
 
+/* Whatever the thread has blocked or the program handles. */
 static void crash(unsigned long how)
 {
-    if (how == 1) {
-        abort();
-    }
-    raise((int)how);
+    int number = how == 1 ? SIGABRT : (int)how;
+    sigset_t it;
+    sigemptyset(&it);
+    sigaddset(&it, number);
+    signal(number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &it, NULL);
+    raise(number);
 }
 
 struct fault rules_meet(const char *token, const char *function)
