@@ -46,186 +46,195 @@ enum cli_exit advice_exit(const struct hf_error *error)
 
 /* command ("": any), reason, advice: the first that fits. The words of operands
  * and options (DEP) stand for what was typed. */
+#define ADVICE_TABLE(X)                                                        \
+    X("", KEY_TYPE,                                                            \
+      "generate an RSA key of 2048, 3072 or 4096 bits with "                   \
+      "\"holdfast-hsm key generate\"")                                         \
+    X("", WORKLOAD_NOT_COVERED,                                                \
+      "choose a workload that this DEP type covers; \"holdfast workload "      \
+      "list\" shows them")                                                     \
+    X("", REQUEST_ID_REUSED, "leave --request-id out, or choose a new one")    \
+    X("key register", NAME_TAKEN,                                              \
+      "choose another name; \"holdfast key deleted\" shows whether a "         \
+      "deleted key has it, which \"holdfast key recover KEY\" brings back")    \
+    X("geo register", ALREADY_REGISTERED,                                      \
+      "\"holdfast geo roll GEO\" changes one of its keys, \"holdfast geo "     \
+      "get GEO\" shows them")                                                  \
+    X("mailbox generate-key", ALREADY_REGISTERED,                              \
+      "\"holdfast unwrap MAILBOX\" opens it, \"holdfast mailbox "              \
+      "renew-key MAILBOX\" gives it a new one")                                \
+    X("site create-key", ALREADY_REGISTERED,                                   \
+      "\"holdfast site unwrap-key SITE\" opens it")                            \
+    X("", METHOD_UNKNOWN,                                                      \
+      "server and command are of different versions; use those of one "        \
+      "release")                                                               \
+    X("", REQUEST_TOO_LARGE, "send less at a time")                            \
+    X("", IDENTITY_UNKNOWN,                                                    \
+      "ask the operator to enter this certificate's identity in the "          \
+      "server's configuration (identities)")                                   \
+    X("", ROLE_REQUIRED,                                                       \
+      "use a profile that has the role (--as NAME), or ask the operator "      \
+      "for it")                                                                \
+    X("", SYSTEM_NOT_ALLOWED,                                                  \
+      "use --initiator user, or a certificate with the system-workload "       \
+      "role")                                                                  \
+    X("", KEY_ACCESS_DENIED,                                                   \
+      "the customer has withdrawn access to this key; an administrator "       \
+      "sees more in \"holdfast status\"")                                      \
+    X("", VALIDATION_FAILED,                                                   \
+      "mend what failed above and try again; \"holdfast key validate\" "       \
+      "repeats the checks")                                                    \
+    X("", DEP_LIMIT,                                                           \
+      "\"holdfast dep list\" shows them; disable one that is not in use "      \
+      "with \"holdfast dep update OTHER --disable\"")                          \
+    X("", AK_TOKEN_FULL,                                                       \
+      "ask the operator of the server to make room; an operator sees how "     \
+      "full it is in \"holdfast ak-token list\"")                              \
+    X("", DEP_NOT_ENABLED,                                                     \
+      "enable it with \"holdfast dep update DEP --enable\"")                   \
+    X("purge execute", DEP_IN_USE,                                             \
+      "have an administrator move them with \"holdfast dep rewrap DEP "        \
+      "--wait\", then type this again")                                        \
+    X("", DEP_IN_USE,                                                          \
+      "\"holdfast mailbox list --dep DEP\" shows its mailboxes, "              \
+      "\"holdfast mailbox assign MAILBOX --dep OTHER\" assigns one to "        \
+      "another DEP")                                                           \
+    X("mailbox complete-move", STATE_CONFLICT,                                 \
+      "\"holdfast mailbox get MAILBOX\" shows which claim holds it, "          \
+      "\"holdfast mailbox claim-move\" takes the next one")                    \
+    X("mailbox fail-move", STATE_CONFLICT,                                     \
+      "\"holdfast mailbox get MAILBOX\" shows which claim holds it")           \
+    X("purge cancel", STATE_CONFLICT,                                          \
+      "\"holdfast purge show PURGE\" shows its phase; once approved, "         \
+      "\"holdfast purge pause PURGE\" stops it before its hold is over")       \
+    X("", KEY_OPS,                                                             \
+      "this key does not allow the residency asked for; use --residency "      \
+      "token, or another key")                                                 \
+    X("", KEY_DESTROYED,                                                       \
+      "its availability key was destroyed; this cannot be undone")             \
+    X("", KEY_RETIRED,                                                         \
+      "encrypt with the key of now (\"holdfast unwrap MAILBOX\" without "      \
+      "--wrapped); this one was given up")                                     \
+    X("", TENANT_DELETED,                                                      \
+      "this cannot be undone; \"holdfast purge list\" and \"holdfast "         \
+      "audit list\" show what happened")                                       \
+    X("purge request", EARLIER_WRAPS,                                          \
+      "\"holdfast mailbox renew-key MAILBOX\" gives a mailbox a new key; "     \
+      "purge earlier DEPs first")                                              \
+    X("", EARLIER_WRAPS,                                                       \
+      "\"holdfast purge document PURGE --accept-earlier-wraps\" names "        \
+      "them. Either the approvers accept them with \"holdfast purge "          \
+      "approve PURGE --accept-earlier-wraps\", or \"holdfast purge renew "     \
+      "PURGE\", \"holdfast purge cancel PURGE\", and each mailbox gets a "     \
+      "new key with \"holdfast mailbox renew-key MAILBOX\"")                   \
+    X("", KEY_IN_USE,                                                          \
+      "\"holdfast key dependants KEY\" names them; \"holdfast dep "            \
+      "refresh DEP\" and \"holdfast dep rewrap DEP\" move them; to end "       \
+      "access at once, \"holdfast key revoke KEY --identity URI\"")            \
+    X("", LICENCE_REQUIRED,                                                    \
+      "\"holdfast mailbox update MAILBOX --licensed\", if its owner has "      \
+      "the licence; an operator licenses the whole tenant with "               \
+      "\"holdfast tenant update TENANT --licensed yes\"")                      \
+    X("", TOKEN_OF_TENANT,                                                     \
+      "enrol the token for this tenant first (\"holdfast token enroll\")")     \
+    X("", TEST_TOKEN, "a production tenant needs keys in hardware tokens")     \
+    X("", SEALS_EXHAUSTED,                                                     \
+      "this generation of the DEP key has wrapped as many keys as it "         \
+      "may; \"holdfast dep refresh DEP\" makes a new one, once a "             \
+      "customer key has a new version (\"holdfast key register\")")            \
+    X("", OPERATION_NOT_CANCELLABLE,                                           \
+      "\"holdfast operation wait OPERATION\" stays until it has ended")        \
+    X("", KEY_MISMATCH,                                                        \
+      "\"holdfast key get KEY\" shows the fingerprint that was "               \
+      "registered, \"holdfast-hsm key list\" what the token holds")            \
+    X("", VALIDATION_REQUIRED,                                                 \
+      "type \"holdfast onboarding validate\" with the same words first")       \
+    X("", SCENARIO_NOT_ENABLED,                                                \
+      "\"holdfast onboarding validate\" with the same keys and workload, "     \
+      "then \"holdfast onboarding enable\", then this again")                  \
+    X("geo roll", NOTHING_TO_REFRESH,                                          \
+      "give another key or version: --customer-key KEY:VERSION")               \
+    X("", NOTHING_TO_REFRESH,                                                  \
+      "make a new version in its token (\"holdfast-hsm key generate\"), "      \
+      "register it under the name of the key (\"holdfast key "                 \
+      "register\"), then type this again")                                     \
+    X("", GENERATION_LIMIT,                                                    \
+      "\"holdfast dep create\" makes a new DEP, \"holdfast mailbox "           \
+      "assign MAILBOX --dep OTHER\" moves a mailbox there")                    \
+    X("", GEO_NOT_REGISTERED,                                                  \
+      "\"holdfast geo register GEO\" brings it under two customer keys; "      \
+      "\"holdfast geo list\" shows those there are")                           \
+    X("", ROLL_IN_PROGRESS,                                                    \
+      "\"holdfast operation list\" shows it, \"holdfast operation wait "       \
+      "OPERATION\" stays until it has ended")                                  \
+    X("", RECOVERY_NOT_ENABLED,                                                \
+      "\"holdfast geo request-recovery GEO\" by the customer, \"holdfast "     \
+      "geo enable-recovery GEO\" and \"holdfast geo confirm-recovery "         \
+      "GEO\" by two operators; \"holdfast geo get GEO\" shows how far it "     \
+      "is")                                                                    \
+    X("ak-token retire", SECOND_PERSON_REQUIRED,                               \
+      "\"holdfast ak-token list\" shows how many have said so; another "       \
+      "operator types this one")                                               \
+    X("", SECOND_PERSON_REQUIRED,                                              \
+      "\"holdfast geo get GEO\" shows who took which step; somebody else "     \
+      "types this one")                                                        \
+    X("", ROLLBACK_UNSUPPORTED,                                                \
+      "it stays registered; \"holdfast tenant delete\" is the way out")        \
+    X("", CUSTOMER_KEY_DENIED,                                                 \
+      "let the keys work until it has ended: \"holdfast key update KEY "       \
+      "--enable\", \"holdfast key grant KEY --identity URI\"")                 \
+    X("", KEYS_STILL_USABLE,                                                   \
+      "\"holdfast dep list\" names its keys, \"holdfast key get KEY\" "        \
+      "who may use one; end each with \"holdfast key revoke KEY "              \
+      "--identity URI\". For a token that is gone for ever, ask with "         \
+      "\"holdfast purge request DEP --force\"")                                \
+    X("", HOLD_RUNNING, "\"holdfast purge show PURGE\" shows until when")      \
+    X("", APPROVERS_MISSING,                                                   \
+      "\"holdfast approvers list\" shows who there is; name all of them "      \
+      "at once: \"holdfast approvers set --approver IDENTITY=FILE "            \
+      "--approver IDENTITY=FILE\"")                                            \
+    X("purge execute", APPROVER_REFUSED,                                       \
+      "another operator types this; \"holdfast purge show PURGE\" shows "      \
+      "who asked and who approved")                                            \
+    X("", APPROVER_REFUSED,                                                    \
+      "\"holdfast approvers list\" shows who may; a new one counts for "       \
+      "what is asked for afterwards")                                          \
+    X("key update", APPROVAL_INVALID,                                          \
+      "\"holdfast key force-document KEY --change disable --out FILE\" "       \
+      "drafts it again, \"holdfast key force-sign\" signs it")                 \
+    X("key delete", APPROVAL_INVALID,                                          \
+      "\"holdfast key force-document KEY --change soft-delete --out "          \
+      "FILE\" drafts it again, \"holdfast key force-sign\" signs it")          \
+    X("", APPROVAL_INVALID,                                                    \
+      "\"holdfast purge document PURGE --out FILE\" fetches what is to "       \
+      "be signed now; if it is too old, \"holdfast purge renew PURGE\" "       \
+      "makes a new one")                                                       \
+    X("", CONFLICT, "somebody changed it meanwhile: try again")                \
+    X("", BLOB_INVALID,                                                        \
+      "this is not the wrapped key of this mailbox, or it is damaged; "        \
+      "use the stored one (leave --wrapped out) or a backup")                  \
+    X("", RECORD_INVALID, "the server's record is damaged; call the operator") \
+    X("", KEY_UNAVAILABLE,                                                     \
+      "the keys cannot be reached just now; try again soon; an "               \
+      "administrator sees which token it is in \"holdfast status\"")           \
+    X("", SERVICE_UNAVAILABLE,                                                 \
+      "try again soon; if it lasts, call the operator")                        \
+    X("", OVERLOADED, "try again soon, with fewer calls at a time")            \
+    X("", DEADLINE_PASSED, "try again with a longer --timeout")                \
+    X("", CLIENT_SETTINGS,                                                     \
+      "see \"holdfast --help\" on --target, --cert, --key, --ca and --as")     \
+    X("", CLIENT_RESPONSE,                                                     \
+      "server and command do not speak the same contract; check --target "     \
+      "and the versions")
+
 static const struct {
     const char *command;
     const char *reason;
     const char *advice;
 } by_reason[] = {
-    {"",                      "KEY_TYPE",
-     "generate an RSA key of 2048, 3072 or 4096 bits with \"holdfast-hsm "
-     "key generate\""                                                                                         },
-    {"",                      "WORKLOAD_NOT_COVERED",
-     "choose a workload that this DEP type covers; \"holdfast workload "
-     "list\" shows them"                                                                                      },
-    {"",                      "REQUEST_ID_REUSED",         "leave --request-id out, or choose a new one"      },
-    {"key register",          "NAME_TAKEN",
-     "choose another name; \"holdfast key deleted\" shows whether a deleted "
-     "key has it, which \"holdfast key recover KEY\" brings back"                                             },
-    {"geo register",          "ALREADY_REGISTERED",
-     "\"holdfast geo roll GEO\" changes one of its keys, \"holdfast geo get "
-     "GEO\" shows them"                                                                                       },
-    {"mailbox generate-key",  "ALREADY_REGISTERED",
-     "\"holdfast unwrap MAILBOX\" opens it, \"holdfast mailbox renew-key "
-     "MAILBOX\" gives it a new one"                                                                           },
-    {"site create-key",       "ALREADY_REGISTERED",
-     "\"holdfast site unwrap-key SITE\" opens it"                                                             },
-    {"",                      "METHOD_UNKNOWN",
-     "server and command are of different versions; use those of one release"                                 },
-    {"",                      "REQUEST_TOO_LARGE",         "send less at a time"                              },
-    {"",                      "IDENTITY_UNKNOWN",
-     "ask the operator to enter this certificate's identity in the server's "
-     "configuration (identities)"                                                                             },
-    {"",                      "ROLE_REQUIRED",
-     "use a profile that has the role (--as NAME), or ask the operator for "
-     "it"                                                                                                     },
-    {"",                      "SYSTEM_NOT_ALLOWED",
-     "use --initiator user, or a certificate with the system-workload role"                                   },
-    {"",                      "KEY_ACCESS_DENIED",
-     "the customer has withdrawn access to this key; an administrator sees "
-     "more in \"holdfast status\""                                                                            },
-    {"",                      "VALIDATION_FAILED",
-     "mend what failed above and try again; \"holdfast key validate\" "
-     "repeats the checks"                                                                                     },
-    {"",                      "DEP_LIMIT",
-     "\"holdfast dep list\" shows them; disable one that is not in use with "
-     "\"holdfast dep update OTHER --disable\""                                                                },
-    {"",                      "AK_TOKEN_FULL",
-     "ask the operator of the server to make room; an operator sees how "
-     "full it is in \"holdfast ak-token list\""                                                               },
-    {"",                      "DEP_NOT_ENABLED",
-     "enable it with \"holdfast dep update DEP --enable\""                                                    },
-    {"purge execute",         "DEP_IN_USE",
-     "have an administrator move them with \"holdfast dep rewrap DEP "
-     "--wait\", then type this again"                                                                         },
-    {"",                      "DEP_IN_USE",
-     "\"holdfast mailbox list --dep DEP\" shows its mailboxes, \"holdfast "
-     "mailbox assign MAILBOX --dep OTHER\" assigns one to another DEP"                                        },
-    {"mailbox complete-move", "STATE_CONFLICT",
-     "\"holdfast mailbox get MAILBOX\" shows which claim holds it, "
-     "\"holdfast mailbox claim-move\" takes the next one"                                                     },
-    {"mailbox fail-move",     "STATE_CONFLICT",
-     "\"holdfast mailbox get MAILBOX\" shows which claim holds it"                                            },
-    {"purge cancel",          "STATE_CONFLICT",
-     "\"holdfast purge show PURGE\" shows its phase; once approved, "
-     "\"holdfast purge pause PURGE\" stops it before its hold is over"                                        },
-    {"",                      "KEY_OPS",
-     "this key does not allow the residency asked for; use --residency "
-     "token, or another key"                                                                                  },
-    {"",                      "KEY_DESTROYED",
-     "its availability key was destroyed; this cannot be undone"                                              },
-    {"",                      "KEY_RETIRED",
-     "encrypt with the key of now (\"holdfast unwrap MAILBOX\" without "
-     "--wrapped); this one was given up"                                                                      },
-    {"",                      "TENANT_DELETED",
-     "this cannot be undone; \"holdfast purge list\" and \"holdfast audit "
-     "list\" show what happened"                                                                              },
-    {"purge request",         "EARLIER_WRAPS",
-     "\"holdfast mailbox renew-key MAILBOX\" gives a mailbox a new key; "
-     "purge earlier DEPs first"                                                                               },
-    {"",                      "EARLIER_WRAPS",
-     "\"holdfast purge document PURGE --accept-earlier-wraps\" names them. "
-     "Either the approvers accept them with \"holdfast purge approve PURGE "
-     "--accept-earlier-wraps\", or \"holdfast purge renew PURGE\", "
-     "\"holdfast purge cancel PURGE\", and each mailbox gets a new key with "
-     "\"holdfast mailbox renew-key MAILBOX\""                                                                 },
-    {"",                      "KEY_IN_USE",
-     "\"holdfast key dependants KEY\" names them; \"holdfast dep refresh "
-     "DEP\" and \"holdfast dep rewrap DEP\" move them; to end access at "
-     "once, \"holdfast key revoke KEY --identity URI\""                                                       },
-    {"",                      "LICENCE_REQUIRED",
-     "\"holdfast mailbox update MAILBOX --licensed\", if its owner has the "
-     "licence; an operator licenses the whole tenant with \"holdfast tenant "
-     "update TENANT --licensed yes\""                                                                         },
-    {"",                      "TOKEN_OF_TENANT",
-     "enrol the token for this tenant first (\"holdfast token enroll\")"                                      },
-    {"",                      "TEST_TOKEN",                "a production tenant needs keys in hardware tokens"},
-    {"",                      "SEALS_EXHAUSTED",
-     "this generation of the DEP key has wrapped as many keys as it may; "
-     "\"holdfast dep refresh DEP\" makes a new one, once a customer key has "
-     "a new version (\"holdfast key register\")"                                                              },
-    {"",                      "OPERATION_NOT_CANCELLABLE",
-     "\"holdfast operation wait OPERATION\" stays until it has ended"                                         },
-    {"",                      "KEY_MISMATCH",
-     "\"holdfast key get KEY\" shows the fingerprint that was registered, "
-     "\"holdfast-hsm key list\" what the token holds"                                                         },
-    {"",                      "VALIDATION_REQUIRED",
-     "type \"holdfast onboarding validate\" with the same words first"                                        },
-    {"",                      "SCENARIO_NOT_ENABLED",
-     "\"holdfast onboarding validate\" with the same keys and workload, "
-     "then \"holdfast onboarding enable\", then this again"                                                   },
-    {"geo roll",              "NOTHING_TO_REFRESH",
-     "give another key or version: --customer-key KEY:VERSION"                                                },
-    {"",                      "NOTHING_TO_REFRESH",
-     "make a new version in its token (\"holdfast-hsm key generate\"), "
-     "register it under the name of the key (\"holdfast key register\"), "
-     "then type this again"                                                                                   },
-    {"",                      "GENERATION_LIMIT",
-     "\"holdfast dep create\" makes a new DEP, \"holdfast mailbox assign "
-     "MAILBOX --dep OTHER\" moves a mailbox there"                                                            },
-    {"",                      "GEO_NOT_REGISTERED",
-     "\"holdfast geo register GEO\" brings it under two customer keys; "
-     "\"holdfast geo list\" shows those there are"                                                            },
-    {"",                      "ROLL_IN_PROGRESS",
-     "\"holdfast operation list\" shows it, \"holdfast operation wait "
-     "OPERATION\" stays until it has ended"                                                                   },
-    {"",                      "RECOVERY_NOT_ENABLED",
-     "\"holdfast geo request-recovery GEO\" by the customer, \"holdfast geo "
-     "enable-recovery GEO\" and \"holdfast geo confirm-recovery GEO\" by "
-     "two operators; \"holdfast geo get GEO\" shows how far it is"                                            },
-    {"ak-token retire",       "SECOND_PERSON_REQUIRED",
-     "\"holdfast ak-token list\" shows how many have said so; another operator "
-     "types this one"                                                                                         },
-    {"",                      "SECOND_PERSON_REQUIRED",
-     "\"holdfast geo get GEO\" shows who took which step; somebody else "
-     "types this one"                                                                                         },
-    {"",                      "ROLLBACK_UNSUPPORTED",
-     "it stays registered; \"holdfast tenant delete\" is the way out"                                         },
-    {"",                      "CUSTOMER_KEY_DENIED",
-     "let the keys work until it has ended: \"holdfast key update KEY "
-     "--enable\", \"holdfast key grant KEY --identity URI\""                                                  },
-    {"",                      "KEYS_STILL_USABLE",
-     "\"holdfast dep list\" names its keys, \"holdfast key get KEY\" who "
-     "may use one; end each with \"holdfast key revoke KEY --identity "
-     "URI\". For a token that is gone for ever, ask with \"holdfast purge "
-     "request DEP --force\""                                                                                  },
-    {"",                      "HOLD_RUNNING",              "\"holdfast purge show PURGE\" shows until when"   },
-    {"",                      "APPROVERS_MISSING",
-     "\"holdfast approvers list\" shows who there is; name all of them at "
-     "once: \"holdfast approvers set --approver IDENTITY=FILE --approver "
-     "IDENTITY=FILE\""                                                                                        },
-    {"purge execute",         "APPROVER_REFUSED",
-     "another operator types this; \"holdfast purge show PURGE\" shows who "
-     "asked and who approved"                                                                                 },
-    {"",                      "APPROVER_REFUSED",
-     "\"holdfast approvers list\" shows who may; a new one counts for what "
-     "is asked for afterwards"                                                                                },
-    {"key update",            "APPROVAL_INVALID",
-     "\"holdfast key force-document KEY --change disable --out FILE\" "
-     "drafts it again, \"holdfast key force-sign\" signs it"                                                  },
-    {"key delete",            "APPROVAL_INVALID",
-     "\"holdfast key force-document KEY --change soft-delete --out FILE\" "
-     "drafts it again, \"holdfast key force-sign\" signs it"                                                  },
-    {"",                      "APPROVAL_INVALID",
-     "\"holdfast purge document PURGE --out FILE\" fetches what is to be "
-     "signed now; if it is too old, \"holdfast purge renew PURGE\" makes a "
-     "new one"                                                                                                },
-    {"",                      "CONFLICT",                  "somebody changed it meanwhile: try again"         },
-    {"",                      "BLOB_INVALID",
-     "this is not the wrapped key of this mailbox, or it is damaged; use "
-     "the stored one (leave --wrapped out) or a backup"                                                       },
-    {"",                      "RECORD_INVALID",            "the server's record is damaged; call the operator"},
-    {"",                      "KEY_UNAVAILABLE",
-     "the keys cannot be reached just now; try again soon; an administrator "
-     "sees which token it is in \"holdfast status\""                                                          },
-    {"",                      "SERVICE_UNAVAILABLE",
-     "try again soon; if it lasts, call the operator"                                                         },
-    {"",                      "OVERLOADED",                "try again soon, with fewer calls at a time"       },
-    {"",                      "DEADLINE_PASSED",           "try again with a longer --timeout"                },
-    {"",                      "CLIENT_SETTINGS",
-     "see \"holdfast --help\" on --target, --cert, --key, --ca and --as"                                      },
-    {"",                      "CLIENT_RESPONSE",
-     "server and command do not speak the same contract; check --target and "
-     "the versions"                                                                                           },
+#define X(command, reason, advice) {command, #reason, advice},
+    ADVICE_TABLE(X)
+#undef X
 };
 
 /* What shows a thing of this group, and all of them. */

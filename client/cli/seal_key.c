@@ -196,10 +196,28 @@ static enum cli_exit generate(struct cli *cli, struct seal_key *key)
     return keep_wrapped(cli, key, &key->answer);
 }
 
+/* The wrapped key that lies here is what the mailbox had when the folder was
+ * sealed or opened last. What it is under may be gone since, while the service
+ * has the same key under what the mailbox is assigned to now. */
+static void say_what_helps(struct cli *cli, const struct seal_key *key,
+                           enum cli_exit code)
+{
+    bool may_be_old =
+        code == CLI_DENIED || code == CLI_CONFLICT || code == CLI_DATA_LOSS;
+    if (may_be_old && key->access.request.wrapped_len > 0) {
+        cli_note(cli,
+                 "this was the wrapped key kept in %s/%s/%s. If the mailbox "
+                 "has come under other keys since, the service stores it under "
+                 "those: rename that file, and type this again",
+                 cli->args->operands[0], SEAL_FOLDER, SEAL_KEY_FILE);
+    }
+}
+
 /* unwrap_kept: and keeps the new wrapped key, when there is one. */
 static enum cli_exit unwrap_kept(struct cli *cli, struct seal_key *key)
 {
     enum cli_exit code = unwrap(cli, key);
+    say_what_helps(cli, key, code);
     if (code == CLI_OK && key->folder >= 0 && key->answer.wrapped_len > 0) {
         code = keep_wrapped(cli, key, &key->answer);
     }

@@ -883,6 +883,22 @@ class SealTest(Case):
         self.assertNotEqual(kept.read_bytes(), before)
         self.assertEqual(self.open()["messages"], 4)
 
+    def test_an_older_copy_of_the_key(self):
+        """A folder from a backup, after the keys of then were lost."""
+        self.seal()
+        kept = self.mail / ".holdfast" / "key.hfe"
+        old = kept.read_bytes()
+        self.server.move_next = True
+        self.open("--verify")
+        kept.write_bytes(old)
+        done = self.run_holdfast("mailbox", "open", str(self.mail))
+        self.assertEqual(done.returncode, 7)
+        self.assertIn(f"{self.mail}/.holdfast/key.hfe", done.stderr)
+        self.assertIn("rename that file", done.stderr)
+        self.assert_all_sealed()
+        kept.rename(kept.with_suffix(".old"))
+        self.assertEqual(self.open()["messages"], 4)
+
     def test_a_mailbox_that_has_its_key_already(self):
         name = f"{TENANT}/mailboxes/{self.mailbox}"
         key = secrets.token_bytes(32)
