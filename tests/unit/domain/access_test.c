@@ -5,375 +5,11 @@
 #include "server/domain/access.h"
 
 #include "tests/support/unit.h"
+#include "tests/unit/domain/access_matrix.h"
 
 #include <string.h>
 
 #define ALL_ROLES ((1u << ROLE_BITS) - 1)
-
-/* The matrix, by role: the code has it by verb. */
-static const enum verb tenant_admin[] = {
-    VERB_BACKUP_CATALOGUE,
-    VERB_SUBMIT_ONBOARDING_REQUEST,
-    VERB_GET_ONBOARDING_REQUEST,
-    VERB_LIST_ONBOARDING_REQUESTS,
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_REGISTER_CUSTOMER_KEY,
-    VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,
-    VERB_UPDATE_CUSTOMER_KEY,
-    VERB_VALIDATE_CUSTOMER_KEYS,
-    VERB_GRANT_CUSTOMER_KEY,
-    VERB_REVOKE_CUSTOMER_KEY,
-    VERB_CREATE_DEP,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_UPDATE_DEP,
-    VERB_TEST_DEP,
-    VERB_LIST_NOTICES,
-    VERB_REGISTER_MAILBOX,
-    VERB_UPDATE_MAILBOX,
-    VERB_ASSIGN_MAILBOX,
-    VERB_GET_MAILBOX,
-    VERB_DELETE_RESOURCE,
-    VERB_DELETE_TENANT,
-    VERB_LIST_MAILBOXES,
-    VERB_REWRAP_DEP,
-    VERB_REFRESH_DEP,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_SOFT_DELETE_CUSTOMER_KEY,
-    VERB_DRAFT_FORCED_CHANGE,
-    VERB_RECOVER_CUSTOMER_KEY,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
-    VERB_REPLACE_DEP_KEYS,
-    VERB_ASSIGN_TENANT,
-    VERB_GET_TENANT_ASSIGNMENT,
-    VERB_REGISTER_WORKLOAD,
-    VERB_SWITCH_WORKLOAD,
-    VERB_GET_WORKLOAD,
-    VERB_LIST_WORKLOADS,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_CANCEL_OPERATION,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_LIST_AUDIT_RECORDS,
-    VERB_QUERY_AUDIT_RECORDS,
-    VERB_TAIL_AUDIT_RECORDS,
-    VERB_LIST_CHECKPOINTS,
-    VERB_SET_PURGE_APPROVERS,
-    VERB_PAUSE_PURGE,
-    VERB_REQUEST_PURGE,
-    VERB_RENEW_PURGE_DOCUMENT,
-    VERB_CANCEL_PURGE,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-    VERB_REGISTER_GEO,
-    VERB_ROLL_GEO_KEY,
-    VERB_GET_GEO,
-    VERB_LIST_GEOS,
-    VERB_FLUSH_TIK,
-    VERB_REQUEST_RECOVERY,
-    VERB_RESTORE_GEO,
-    VERB_REGISTER_SITE,
-    VERB_GET_SITE,
-    VERB_LIST_SITES,
-};
-static const enum verb exchange_admin[] = {
-    VERB_SUBMIT_ONBOARDING_REQUEST,
-    VERB_GET_ONBOARDING_REQUEST,
-    VERB_LIST_ONBOARDING_REQUESTS,
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,
-    VERB_CREATE_DEP,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_UPDATE_DEP,
-    VERB_TEST_DEP,
-    VERB_REGISTER_MAILBOX,
-    VERB_UPDATE_MAILBOX,
-    VERB_ASSIGN_MAILBOX,
-    VERB_GET_MAILBOX,
-    VERB_LIST_MAILBOXES,
-    VERB_REWRAP_DEP,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_CANCEL_OPERATION,
-    VERB_REFRESH_DEP,
-    VERB_REPLACE_DEP_KEYS,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_GET_TENANT_ASSIGNMENT,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_REQUEST_PURGE,
-    VERB_RENEW_PURGE_DOCUMENT,
-    VERB_CANCEL_PURGE,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-};
-static const enum verb compliance_admin[] = {
-    VERB_SUBMIT_ONBOARDING_REQUEST,
-    VERB_GET_ONBOARDING_REQUEST,
-    VERB_LIST_ONBOARDING_REQUESTS,
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_CANCEL_OPERATION,
-    VERB_CREATE_DEP,
-    VERB_UPDATE_DEP,
-    VERB_TEST_DEP,
-    VERB_REWRAP_DEP,
-    VERB_REFRESH_DEP,
-    VERB_REPLACE_DEP_KEYS,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_ASSIGN_TENANT,
-    VERB_GET_TENANT_ASSIGNMENT,
-    VERB_REGISTER_WORKLOAD,
-    VERB_SWITCH_WORKLOAD,
-    VERB_GET_WORKLOAD,
-    VERB_LIST_WORKLOADS,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-};
-static const enum verb sharepoint_admin[] = {
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_CANCEL_OPERATION,
-    VERB_REGISTER_GEO,
-    VERB_ROLL_GEO_KEY,
-    VERB_GET_GEO,
-    VERB_LIST_GEOS,
-    VERB_FLUSH_TIK,
-    VERB_REQUEST_RECOVERY,
-    VERB_RESTORE_GEO,
-    VERB_REGISTER_SITE,
-    VERB_GET_SITE,
-    VERB_LIST_SITES,
-    VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_TEST_DEP,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-};
-static const enum verb vault_admin[] = {
-    VERB_BACKUP_CATALOGUE,
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_REGISTER_CUSTOMER_KEY,
-    VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,
-    VERB_VALIDATE_CUSTOMER_KEYS,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
-};
-static const enum verb vault_contributor[] = {
-    VERB_GET_TENANT,           VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,   VERB_UPDATE_CUSTOMER_KEY,
-    VERB_GRANT_CUSTOMER_KEY,   VERB_REVOKE_CUSTOMER_KEY,
-    VERB_LIST_KEY_DEPENDANTS,  VERB_SOFT_DELETE_CUSTOMER_KEY,
-    VERB_RECOVER_CUSTOMER_KEY, VERB_LIST_DELETED_CUSTOMER_KEYS,
-    VERB_DRAFT_FORCED_CHANGE,
-};
-static const enum verb purge_approver[] = {
-    VERB_GET_TENANT,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_APPROVE_PURGE,
-    VERB_PAUSE_PURGE,
-    VERB_RESUME_PURGE,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-};
-static const enum verb workload_exchange[] = {
-    VERB_GET_TENANT,          VERB_REGISTER_MAILBOX,
-    VERB_UPDATE_MAILBOX,      VERB_GET_MAILBOX,
-    VERB_GENERATE_KEY,        VERB_WRAP_KEY,
-    VERB_UNWRAP_KEY,          VERB_REWRAP_KEY,
-    VERB_REGISTER_WORKLOAD,   VERB_REPORT_WORKLOAD_PROGRESS,
-    VERB_GET_WORKLOAD,        VERB_LIST_WORKLOADS,
-    VERB_CLAIM_MOVE,          VERB_COMPLETE_MOVE,
-    VERB_FAIL_MOVE,           VERB_RENEW_KEY,
-    VERB_RETIRE_EARLIER_KEYS,
-};
-static const enum verb workload_m365[] = {
-    VERB_GET_TENANT,
-    VERB_GENERATE_KEY,
-    VERB_WRAP_KEY,
-    VERB_UNWRAP_KEY,
-    VERB_REWRAP_KEY,
-    VERB_REGISTER_WORKLOAD,
-    VERB_REPORT_WORKLOAD_PROGRESS,
-    VERB_GET_WORKLOAD,
-    VERB_LIST_WORKLOADS,
-    VERB_RENEW_KEY,
-    VERB_RETIRE_EARLIER_KEYS,
-};
-static const enum verb system_workload[] = {
-    VERB_GET_TENANT,      VERB_GENERATE_KEY,  VERB_WRAP_KEY,
-    VERB_UNWRAP_KEY,      VERB_REWRAP_KEY,    VERB_CREATE_SITE_KEY,
-    VERB_UNWRAP_SITE_KEY, VERB_WRAP_BLOB_KEY, VERB_UNWRAP_BLOB_KEY,
-};
-static const enum verb auditor[] = {
-    VERB_BACKUP_CATALOGUE,
-    VERB_GET_ONBOARDING_REQUEST,
-    VERB_LIST_ONBOARDING_REQUESTS,
-    VERB_GET_TENANT,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_GET_CUSTOMER_KEY,
-    VERB_LIST_CUSTOMER_KEYS,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_LIST_NOTICES,
-    VERB_GET_MAILBOX,
-    VERB_LIST_MAILBOXES,
-    VERB_LIST_AUDIT_RECORDS,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_LIST_KEY_DEPENDANTS,
-    VERB_GET_TENANT_ASSIGNMENT,
-    VERB_GET_WORKLOAD,
-    VERB_LIST_WORKLOADS,
-    VERB_LIST_DELETED_CUSTOMER_KEYS,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_QUERY_AUDIT_RECORDS,
-    VERB_TAIL_AUDIT_RECORDS,
-    VERB_LIST_CHECKPOINTS,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-    VERB_GET_GEO,
-    VERB_LIST_GEOS,
-    VERB_GET_SITE,
-    VERB_LIST_SITES,
-};
-static const enum verb operator[] = {
-    VERB_REBIND_KEYS,
-    VERB_GET_ONBOARDING_REQUEST,
-    VERB_LIST_ONBOARDING_REQUESTS,
-    VERB_GET_TENANT_ASSIGNMENT,
-    VERB_OFFBOARD_TENANT,
-    VERB_GET_WORKLOAD,
-    VERB_LIST_WORKLOADS,
-    VERB_CREATE_TENANT,
-    VERB_GET_TENANT,
-    VERB_LIST_TENANTS,
-    VERB_UPDATE_TENANT,
-    VERB_ENROLL_TOKEN,
-    VERB_GET_TOKEN,
-    VERB_LIST_TOKENS,
-    VERB_GET_AVAILABILITY_TOKENS,
-    VERB_ENROLL_AK_MIRROR,
-    VERB_RETIRE_AK_MIRROR,
-    VERB_GET_DEP,
-    VERB_LIST_DEPS,
-    VERB_GET_OPERATION,
-    VERB_LIST_OPERATIONS,
-    VERB_CANCEL_OPERATION,
-    VERB_ROLL_AVAILABILITY_KEY,
-    VERB_ROLL_SERVICE_MANAGED_KEY,
-    VERB_WATCH_OPERATION,
-    VERB_WAIT_OPERATION,
-    VERB_LIST_PURGE_APPROVERS,
-    VERB_GET_PURGE,
-    VERB_LIST_PURGES,
-    VERB_GET_PURGE_CERTIFICATE,
-    VERB_EXECUTE_PURGE,
-    VERB_GET_GEO,
-    VERB_LIST_GEOS,
-    VERB_ENABLE_RECOVERY,
-    VERB_CONFIRM_RECOVERY,
-};
-static const enum verb workload_sharepoint[] = {
-    VERB_GET_TENANT,      VERB_REGISTER_SITE,   VERB_GET_SITE,
-    VERB_CREATE_SITE_KEY, VERB_UNWRAP_SITE_KEY, VERB_WRAP_BLOB_KEY,
-    VERB_UNWRAP_BLOB_KEY,
-};
-static const enum verb of_the_service[] = {
-    VERB_LIST_AUDIT_RECORDS, VERB_QUERY_AUDIT_RECORDS, VERB_TAIL_AUDIT_RECORDS,
-    VERB_LIST_CHECKPOINTS};
-
-#define LIST(verbs) (verbs), HF_COUNT(verbs)
-#define NOTHING     NULL, 0
-
-struct row {
-    enum role role;
-    const char *text;
-    const enum verb *of_tenant; /* in the hands of a tenant's caller */
-    size_t of_tenant_count;
-    const enum verb *of_service; /* of a caller without a tenant: on tenants */
-    size_t of_service_count;
-    const enum verb *own; /* the same, on the service's own records */
-    size_t own_count;
-};
-
-static const struct row matrix[ROLE_BITS] = {
-    {ROLE_TENANT_ADMIN,        "tenant-admin",        LIST(tenant_admin),        NOTHING,        NOTHING             },
-    {ROLE_COMPLIANCE_ADMIN,    "compliance-admin",    LIST(compliance_admin),    NOTHING,
-     NOTHING                                                                                                         },
-    {ROLE_EXCHANGE_ADMIN,      "exchange-admin",      LIST(exchange_admin),      NOTHING,
-     NOTHING                                                                                                         },
-    {ROLE_SHAREPOINT_ADMIN,    "sharepoint-admin",    LIST(sharepoint_admin),    NOTHING,
-     NOTHING                                                                                                         },
-    {ROLE_VAULT_ADMIN,         "vault-admin",         LIST(vault_admin),         NOTHING,        NOTHING             },
-    {ROLE_VAULT_CONTRIBUTOR,   "vault-contributor",   LIST(vault_contributor),
-     NOTHING,                                                                                    NOTHING             },
-    {ROLE_PURGE_APPROVER,      "purge-approver",      LIST(purge_approver),      NOTHING,
-     NOTHING                                                                                                         },
-    {ROLE_WORKLOAD_EXCHANGE,   "workload-exchange",   LIST(workload_exchange),
-     NOTHING,                                                                                    NOTHING             },
-    {ROLE_SYSTEM_WORKLOAD,     "system-workload",     LIST(system_workload),     NOTHING,
-     NOTHING                                                                                                         },
-    {ROLE_OPERATOR,            "operator",            NOTHING,                   LIST(operator), LIST(of_the_service)},
-    {ROLE_AUDITOR,             "auditor",             LIST(auditor),             NOTHING,        LIST(of_the_service)},
-    {ROLE_WORKLOAD_SHAREPOINT, "workload-sharepoint", LIST(workload_sharepoint),
-     NOTHING,                                                                                    NOTHING             },
-    {ROLE_WORKLOAD_M365,       "workload-m365",       LIST(workload_m365),       NOTHING,
-     NOTHING                                                                                                         },
-};
-
-static bool lists(const enum verb *verbs, size_t count, int verb)
-{
-    for (size_t i = 0; i < count; i++) {
-        if ((int)verbs[i] == verb) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* These name no tenant. */
 static bool is_about_tenants_as_such(int verb)
@@ -386,7 +22,13 @@ static bool is_about_tenants_as_such(int verb)
 /* Of the tenant for its own people, of the service for the service's. */
 static bool is_about_own_records(int verb)
 {
-    return lists(LIST(of_the_service), verb);
+    for (size_t i = 0; i < ROLE_BITS; i++) {
+        if (access_lists(access_matrix[i].own, access_matrix[i].own_count,
+                         verb)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_data_plane(int verb)
@@ -415,8 +57,8 @@ static void test_callers_of_the_tenant(void **state)
 {
     (void)state;
     for (int verb = 0; verb < VERB_COUNT; verb++) {
-        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
-            const struct row *row = &matrix[i];
+        for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
+            const struct access_row *row = &access_matrix[i];
             const struct access_facts facts = {
                 .verb = (enum verb)verb,
                 .roles = row->role,
@@ -425,9 +67,10 @@ static void test_callers_of_the_tenant(void **state)
                 .request_has_tenant = true,
                 .initiator = INITIATOR_USER,
             };
-            expect(&facts, lists(row->of_tenant, row->of_tenant_count, verb)
-                               ? REASON_NONE
-                               : REASON_ROLE_REQUIRED);
+            expect(&facts,
+                   access_lists(row->of_tenant, row->of_tenant_count, verb)
+                       ? REASON_NONE
+                       : REASON_ROLE_REQUIRED);
         }
     }
 }
@@ -437,11 +80,11 @@ static void test_callers_of_a_tenant_naming_none(void **state)
 {
     (void)state;
     for (int verb = 0; verb < VERB_COUNT; verb++) {
-        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
+        for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
             for (int matches = 0; matches < 2; matches++) {
                 const struct access_facts facts = {
                     .verb = (enum verb)verb,
-                    .roles = matrix[i].role,
+                    .roles = access_matrix[i].role,
                     .caller_has_tenant = true,
                     .tenant_matches = matches == 1,
                     .initiator = INITIATOR_USER,
@@ -478,8 +121,8 @@ static void test_the_services_own_people(void **state)
 {
     (void)state;
     for (int verb = 0; verb < VERB_COUNT; verb++) {
-        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
-            const struct row *row = &matrix[i];
+        for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
+            const struct access_row *row = &access_matrix[i];
             struct access_facts facts = {
                 .verb = (enum verb)verb,
                 .roles = row->role,
@@ -487,7 +130,7 @@ static void test_the_services_own_people(void **state)
                 .initiator = INITIATOR_USER,
             };
             bool on_tenants =
-                lists(row->of_service, row->of_service_count, verb);
+                access_lists(row->of_service, row->of_service_count, verb);
             expect(&facts, on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED);
             facts.tenant_matches = true; /* of no tenant all the same */
             expect(&facts, on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED);
@@ -496,7 +139,7 @@ static void test_the_services_own_people(void **state)
             if (is_about_tenants_as_such(verb)) {
                 expected = on_tenants ? REASON_NONE : REASON_ROLE_REQUIRED;
             } else if (is_about_own_records(verb)) {
-                expected = lists(row->own, row->own_count, verb)
+                expected = access_lists(row->own, row->own_count, verb)
                                ? REASON_NONE
                                : REASON_ROLE_REQUIRED;
             }
@@ -531,11 +174,11 @@ static void test_roles_add_up(void **state)
     for (uint32_t roles = 0; roles <= ALL_ROLES; roles++) {
         for (int verb = 0; verb < VERB_COUNT; verb++) {
             bool allowed = false;
-            for (size_t i = 0; i < HF_COUNT(matrix); i++) {
-                const struct row *row = &matrix[i];
-                allowed = allowed ||
-                          ((roles & (uint32_t)row->role) != 0 &&
-                           lists(row->of_tenant, row->of_tenant_count, verb));
+            for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
+                const struct access_row *row = &access_matrix[i];
+                allowed = allowed || ((roles & (uint32_t)row->role) != 0 &&
+                                      access_lists(row->of_tenant,
+                                                   row->of_tenant_count, verb));
             }
             const struct access_facts facts = {
                 .verb = (enum verb)verb,
@@ -621,7 +264,7 @@ static void test_what_outlives_a_tenant(void **state)
     };
     for (int verb = 0; verb < VERB_COUNT; verb++) {
         assert_int_equal(access_outlives_tenant((enum verb)verb),
-                         lists(LIST(looking), verb));
+                         access_lists(looking, HF_COUNT(looking), verb));
     }
 }
 
@@ -630,11 +273,11 @@ static void test_roles_of_a_verb(void **state)
     (void)state;
     for (int verb = 0; verb < VERB_COUNT; verb++) {
         uint32_t roles = 0;
-        for (size_t i = 0; i < HF_COUNT(matrix); i++) {
-            const struct row *row = &matrix[i];
-            if (lists(row->of_tenant, row->of_tenant_count, verb) ||
-                lists(row->of_service, row->of_service_count, verb) ||
-                lists(row->own, row->own_count, verb)) {
+        for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
+            const struct access_row *row = &access_matrix[i];
+            if (access_lists(row->of_tenant, row->of_tenant_count, verb) ||
+                access_lists(row->of_service, row->of_service_count, verb) ||
+                access_lists(row->own, row->own_count, verb)) {
                 roles |= (uint32_t)row->role;
             }
         }
@@ -739,10 +382,12 @@ static void test_role_texts(void **state)
     (void)state;
     static const char *const none[] = {"",        "tenant",   "tenant-admins",
                                        "Auditor", "auditor ", "?"};
-    for (size_t i = 0; i < HF_COUNT(matrix); i++) {
-        assert_int_equal(matrix[i].role, 1u << i);
-        assert_string_equal(role_text(matrix[i].role), matrix[i].text);
-        assert_int_equal(role_parse(matrix[i].text), matrix[i].role);
+    for (size_t i = 0; i < HF_COUNT(access_matrix); i++) {
+        assert_int_equal(access_matrix[i].role, 1u << i);
+        assert_string_equal(role_text(access_matrix[i].role),
+                            access_matrix[i].text);
+        assert_int_equal(role_parse(access_matrix[i].text),
+                         access_matrix[i].role);
     }
     for (size_t i = 0; i < HF_COUNT(none); i++) {
         assert_int_equal(role_parse(none[i]), 0);
