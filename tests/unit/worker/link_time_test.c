@@ -141,6 +141,25 @@ static void waiting_for_others_is_not_late(void **state)
     scene_close(&scene);
 }
 
+/* what nobody waits for any more is not sent. */
+static void who_is_too_late_already_is_not_sent(void **state)
+{
+    (void)state;
+    scene_open(&scene, 0, 0);
+    struct call *expired = &calls[0];
+    call_prepare(expired, TOKEN_OP_MAC);
+    expired->request.drop_dead_ms = clock_monotonic_ms(clock_system()) - 1;
+    call_submit(&scene, expired);
+    assert_status(call_wait(expired), HF_E_EXPIRED);
+    ask(1, TOKEN_OP_HEALTH, 60000);
+    scene_read(&scene);
+    assert_int_equal(scene.asked_count, 1);
+    assert_int_equal(scene.asked[0].op, TOKEN_OP_HEALTH);
+    scene_answer(&scene);
+    assert_ok(call_wait(&calls[1]));
+    scene_close(&scene);
+}
+
 /* But one that is passed over was begun, and its time runs: a worker cannot
  * keep it for ever by answering others. */
 static void who_is_passed_over_is_late(void **state)
@@ -156,6 +175,7 @@ static void who_is_passed_over_is_late(void **state)
         assert_ok(call_wait(&calls[1]));
         scene_pause();
     }
+    assert_false(call_is_open(&calls[0])); /* while the others were answered */
     assert_status(call_wait(&calls[0]), HF_E_TIMEOUT);
     scene_close(&scene);
 }
@@ -259,6 +279,21 @@ static void lanes_are_bounded_apart(void **state)
     scene_hang_up(&scene);
 }
 
+/* More than the worker says it takes is not sent, whatever is configured here.
+ */
+static void the_worker_says_how_many_it_takes(void **state)
+{
+    (void)state;
+    scene_open(&scene, 2 * SCENE_QUEUE_MAX, 0);
+    for (size_t i = 0; i < SCENE_QUEUE_MAX; i++) {
+        ask(i, TOKEN_OP_HEALTH, 60000);
+    }
+    ask(SCENE_QUEUE_MAX, TOKEN_OP_HEALTH, 60000);
+    assert_status(call_wait(&calls[SCENE_QUEUE_MAX]), HF_E_OVERLOAD);
+    assert_int_equal(worker_link_outstanding(scene.link), SCENE_QUEUE_MAX);
+    scene_close(&scene);
+}
+
 /* What waits in the link goes before the root lane once there is room. */
 static void data_goes_first(void **state)
 {
@@ -293,10 +328,12 @@ int main(void)
         cmocka_unit_test(what_comes_late_is_undone),
         cmocka_unit_test(a_late_answer_is_checked_too),
         cmocka_unit_test(waiting_for_others_is_not_late),
+        cmocka_unit_test(who_is_too_late_already_is_not_sent),
         cmocka_unit_test(who_is_passed_over_is_late),
         cmocka_unit_test(a_full_socket_holds_nobody_up),
         cmocka_unit_test(a_worker_that_stops_reading_is_late),
         cmocka_unit_test(lanes_are_bounded_apart),
+        cmocka_unit_test(the_worker_says_how_many_it_takes),
         cmocka_unit_test(data_goes_first),
     };
     return cmocka_run_group_tests_name("worker_link_time", tests, NULL, NULL);

@@ -33,7 +33,7 @@ void scene_open(struct scene *scene, size_t queue_max, int64_t grace_ms)
     const struct worker_link_owner owner = {.lost = count_lost, .self = scene};
     const struct worker_hello hello = {
         .worker = SCENE_WORKER,
-        .queue_max = 1024,
+        .queue_max = SCENE_QUEUE_MAX,
         .profile = {.label = "scene"},
     };
     const struct timeval patience = {.tv_sec = 20};

@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCENE_WORKER 5
+#define SCENE_WORKER    5
+#define SCENE_QUEUE_MAX 1024
 #define SCENE_OBJECT                                                           \
     ((struct token_object){77, (uint64_t)SCENE_WORKER << 32 | 1})
 
