@@ -63,5 +63,5 @@ void link_send(struct worker_link *link);
  * closed. */
 HF_STATUS link_receive(struct worker_link *link, bool *out_any);
 
-/* link_main: the thread. */
-void *link_main(void *link);
+/* link_main: the thread; its argument is the link. */
+void *link_main(void *argument);
