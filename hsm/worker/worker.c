@@ -143,6 +143,7 @@ static void answer(struct worker *worker, struct token_request *request,
         atomic_fetch_add(&worker->refused, 1);
     }
     request->status = status;
+    request->link = NULL;
     request->done(request);
 }
 

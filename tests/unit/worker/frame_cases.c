@@ -7,6 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What has grown has a new field: it goes over (frame_request.c, frame_reply.c,
+ * fields.c, hello.c), stands in a case here, and is compared. On 64 bits. */
+#define GROWN(type, bytes)                                                     \
+    _Static_assert(sizeof(void *) != 8 || sizeof(type) == (bytes),             \
+                   "a new field of a request?")
+GROWN(struct token_key, 80);
+GROWN(struct token_key_report, 816);
+GROWN(struct token_profile, 136);
+GROWN(struct token_find, 96);
+GROWN(struct token_list, 168);
+GROWN(struct token_generate, 160);
+GROWN(struct token_unwrap, 128);
+GROWN(struct token_mint, 4168);
+GROWN(struct token_sign, 176);
+GROWN(struct token_data, 624);
+GROWN(struct token_request, 240);
+
 /* Contents are all this byte, so that a length that is read a few bytes off is
  * one that cannot be. */
 #define FILL 0xa5
@@ -43,11 +60,13 @@ static void make_report(struct frame_case *made,
     memset(report->key.id, name, report->key.id_len);
     report->spki_len = fill(made, report->spki, large ? 550 : 0).len;
     memset(report->label, name, large ? HF_LABEL_MAX_BYTES : 1);
-    report->sensitive = large;
-    report->never_extractable = large;
+    /* every flag there is, also those that are yet to come */
+    memset(&report->sensitive, large,
+           offsetof(struct token_key_report, unwrap_template) + 1 -
+               offsetof(struct token_key_report, sensitive));
     report->can_unwrap = true;
     report->destroyable = !large;
-    report->unwrap_template = large;
+    report->mechanisms = large ? 1 : 0;
 }
 
 static void make_aead(struct frame_case *made, bool large, bool sealing)

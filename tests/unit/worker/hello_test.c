@@ -16,18 +16,20 @@ static void hello_says_who_is_there(void **state)
         .queue_max = 64,
         .profile = {.label = "a token",
                     .serial = "77",
-                    .model = "m",
                     .manufacturer = "Holdfast",
-                    .login_required = true,
-                    .oaep_sha1 = true,
-                    .unwrap_to_object = true,
-                    .aes_gcm = true,
-                    .hardware = true,
+                    .model = "m",
                     .free_private_bytes = 5,
                     .total_private_bytes = 9},
     };
     (void)state;
     size_t len = hello_encode(&sent, packet);
+    assert_ok(hello_decode((struct bytes){packet, len}, &got));
+    assert_memory_equal(&got, &sent, sizeof sent);
+    /* every flag there is, also those that are yet to come */
+    memset(&sent.profile.login_required, 1,
+           offsetof(struct token_profile, hardware) + 1 -
+               offsetof(struct token_profile, login_required));
+    len = hello_encode(&sent, packet);
     assert_ok(hello_decode((struct bytes){packet, len}, &got));
     assert_memory_equal(&got, &sent, sizeof sent);
     for (size_t shorter = 0; shorter < len; shorter++) {
