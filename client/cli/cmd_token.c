@@ -18,6 +18,7 @@ static const struct column columns[] = {
     {"TOKEN",          "name",               NULL,                   COLUMN_LEAF },
     {"DOMAIN",         "custodyDomain",      NULL,                   COLUMN_TEXT },
     {"REACHABLE",      "reachable",          NULL,                   COLUMN_TEXT },
+    {"CONDITION",      "condition",          "TOKEN_CONDITION_",     COLUMN_TEXT },
     {"WRAP",           "wrapAlgorithm",      NULL,                   COLUMN_TEXT },
     {"HARDWARE",       "hardware",           NULL,                   COLUMN_TEXT },
     {"TEST ONLY",      "testOnly",           NULL,                   COLUMN_TEXT },
@@ -26,9 +27,12 @@ static const struct column columns[] = {
     {"RETENTION DAYS", "retentionDays",      NULL,                   COLUMN_RIGHT},
     {"ENROLLED",       "enrollTime",         NULL,                   COLUMN_TEXT },
     {"FREE BYTES",     "freeBytes",          NULL,                   COLUMN_RIGHT},
+    {"WORKER",         "worker",             NULL,                   COLUMN_RIGHT},
+    {"RESTARTS",       "workerRestarts",     NULL,                   COLUMN_RIGHT},
+    {"WHY",            "conditionReason",    NULL,                   COLUMN_TEXT },
     {"UID",            "uid",                NULL,                   COLUMN_TEXT },
 };
-#define LIST_COLUMNS 7
+#define LIST_COLUMNS 8
 
 static const struct column rebind_columns[] = {
     {"TOKEN",        "token.name",  NULL, COLUMN_LEAF },

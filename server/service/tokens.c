@@ -43,6 +43,8 @@ static void fill_view(const struct token_entry *token, struct token_view *out)
         token_profile_get(configured->token, &profile);
         out->suite = token_suite_preferred(&profile);
         out->free_bytes = profile.free_private_bytes;
+        out->is_configured = true;
+        token_state_get(configured->token, &out->state);
     }
 }
 
@@ -288,6 +290,15 @@ HF_STATUS tokens_enroll(struct service *service, const struct caller *caller,
 
 /* --- look at ------------------------------------------------------------ */
 
+/* What is wrong may name files and addresses of the service's. */
+static void keep_from_customers(const struct caller *caller,
+                                struct token_view *view)
+{
+    if (caller->tenant[0] != '\0') {
+        view->state.why[0] = '\0';
+    }
+}
+
 HF_STATUS tokens_get(struct service *service, const struct caller *caller,
                      const char *tenant, const char *name,
                      struct token_view *out, struct problem *problem)
@@ -300,6 +311,7 @@ HF_STATUS tokens_get(struct service *service, const struct caller *caller,
         return problem_set(problem, REASON_NOT_FOUND, "no such token");
     }
     token_show(service, entry, out);
+    keep_from_customers(caller, out);
     return HF_OK;
 }
 
@@ -337,6 +349,7 @@ HF_STATUS tokens_list(struct service *service, const struct caller *caller,
         const struct configured_token *configured =
             token_configured(service, out->views[i].name);
         out->views[i].reachable = is_reachable(configured);
+        keep_from_customers(caller, &out->views[i]);
     }
     return HF_OK;
 }

@@ -20,6 +20,8 @@ struct token_view {
     enum token_suite suite;
     bool reachable;
     uint64_t free_bytes;
+    bool is_configured;
+    struct token_state state; /* why: for the service's own people alone */
     int64_t enrolled_ms;
     uint64_t revision; /* */
 };

@@ -279,8 +279,13 @@ static void fake_close(void *self)
 
 static void fake_state(void *self, struct token_state *out)
 {
-    (void)self;
+    struct token_fake *fake = self;
     *out = (struct token_state){.condition = TOKEN_OPEN};
+    pthread_mutex_lock(&fake->lock);
+    if (fake->state_is_set) {
+        *out = fake->state;
+    }
+    pthread_mutex_unlock(&fake->lock);
 }
 
 static const struct token_port fake_port = {

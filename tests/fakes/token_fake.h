@@ -109,6 +109,8 @@ HF_STATUS token_fake_import_ec(struct token_fake *fake, const char *label,
  * HF_E_NOT_FOUND; HF_E_EXISTS. */
 HF_STATUS token_fake_copy_key(struct token_fake *from, struct token_fake *to,
                               const uint8_t *id, size_t id_len);
+/* token_fake_state: what it says of itself from now on. */
+void token_fake_state(struct token_fake *fake, const struct token_state *state);
 /* token_fake_restore: all it holds is in other hardware now. */
 HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial);
 void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,

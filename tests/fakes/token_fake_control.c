@@ -227,6 +227,14 @@ HF_STATUS token_fake_copy_key(struct token_fake *from, struct token_fake *to,
     return status;
 }
 
+void token_fake_state(struct token_fake *fake, const struct token_state *state)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->state = *state;
+    fake->state_is_set = true;
+    pthread_mutex_unlock(&fake->lock);
+}
+
 HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial)
 {
     pthread_mutex_lock(&fake->lock);

@@ -82,6 +82,8 @@ struct token_fake {
     uint64_t next_handle;
     uint64_t generation;
     struct token_counters counters;
+    struct token_state state; /* if it was set; else it is open */
+    bool state_is_set;
     uint64_t confirmed;
 };
 

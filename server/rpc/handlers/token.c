@@ -14,6 +14,13 @@
 #define PAGE_MAX_HERE      500
 #define SIGNATURE_MAX_HERE 1024
 
+_Static_assert(
+    (int)HOLDFAST__V1__TOKEN_CONDITION__TOKEN_CONDITION_OPENING ==
+            (int)TOKEN_OPENING + 1 &&
+        (int)HOLDFAST__V1__TOKEN_CONDITION__TOKEN_CONDITION_UNAVAILABLE ==
+            (int)TOKEN_CONDITION_COUNT,
+    "one scale");
+
 static Holdfast__V1__Token *encode(struct rpc_arena *arena,
                                    const struct token_view *view)
 {
@@ -35,6 +42,14 @@ static Holdfast__V1__Token *encode(struct rpc_arena *arena,
     out->wrap_algorithm =
         rpc_arena_text(arena, "%s", token_suite_text(view->suite));
     out->reachable = view->reachable;
+    if (view->is_configured) {
+        /* the same order, after the one that says nothing */
+        out->condition =
+            (Holdfast__V1__TokenCondition)((int)view->state.condition + 1);
+    }
+    out->worker = view->state.worker;
+    out->worker_restarts = view->state.restarts;
+    out->condition_reason = rpc_arena_text(arena, "%s", view->state.why);
     out->enroll_time = codec_put_timestamp(arena, view->enrolled_ms);
     out->free_bytes = view->free_bytes;
     out->revision = view->revision;

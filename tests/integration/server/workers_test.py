@@ -58,6 +58,9 @@ class Base(unittest.TestCase):
         return [line for line in self.server.log_lines(event)
                 if line["name"] == token]
 
+    def condition(self, who, token):
+        return self.server.cli(who, "token", "get", token)
+
     def opens(self):
         for box, key in self.keys.items():
             for initiator in (USER, SYSTEM):
@@ -90,6 +93,10 @@ class Killed(Base):
                     os.kill(worker, how)
                     self.replaced(token, opened, others)
                     now = self.worker(token)
+                    told = self.condition("operator", token)
+                    self.assertEqual(told["condition"], "TOKEN_CONDITION_OPEN")
+                    self.assertEqual(told["worker"], opened + 1)
+                    self.assertEqual(told["workerRestarts"], opened)
                     self.assertEqual(now[0], supervisor)
                     self.assertNotEqual(now[1], worker)
 
@@ -255,6 +262,11 @@ class Pins(Base):
         self.until(lambda: self.lines("token.pin_refused", EAST))
         self.assertEqual(self.worker(EAST), before)
         self.assertEqual(self.log_in_calls(), 1)
+        told = self.condition("operator", EAST)
+        self.assertEqual(told["condition"], "TOKEN_CONDITION_OPEN")
+        self.assertIn("PIN", told["conditionReason"])
+        self.assertEqual(self.condition("admin", EAST).get("conditionReason",
+                                                           ""), "")
         self.opens()
         # the worker that has the right one may be replaced as well
         opened = self.opened(EAST)
@@ -318,6 +330,8 @@ class Activation(Base):
         """Until it is activated it is away, for everybody as in an outage; a
         mistyped PIN is tried once; a worker that is replaced needs nobody."""
         self.assertTrue(self.lines("token.awaiting_activation", EAST))
+        self.assertEqual(self.condition("operator", EAST)["condition"],
+                         "TOKEN_CONDITION_AWAITING_ACTIVATION")
         self.assertEqual(self.server.workers()[EAST][1], [])
         self.opens()
         self.assertEqual(self.server.ak_records(self.begin), [])

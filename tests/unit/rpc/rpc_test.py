@@ -996,6 +996,16 @@ class Administration(Case):
                           door="operator")
         self.assertEqual(reply.epoch, 12)
 
+    def test_token_condition(self):
+        reply = self.call("/holdfast.v1.TokenService/GetToken",
+                          name="tenants/acme/tokens/t")
+        enum = API.message("holdfast.v1.Token").DESCRIPTOR.fields_by_name[
+            "condition"].enum_type
+        self.assertEqual(enum.values_by_number[reply.condition].name,
+                         "TOKEN_CONDITION_AWAITING_ACTIVATION")
+        self.assertEqual((reply.worker, reply.worker_restarts,
+                          reply.condition_reason), (4, 3, "nobody came"))
+
     def test_checkpoints(self):
         reply = self.call("/holdfast.v1.AuditService/ListCheckpoints",
                           parent="tenants/acme", page_size=3)
