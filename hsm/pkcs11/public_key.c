@@ -98,6 +98,15 @@ static HF_STATUS write_spki(EVP_PKEY *pkey, uint8_t *spki, size_t *spki_len)
     return HF_OK;
 }
 
+HF_STATUS p11_rsa_spki(struct bytes modulus, struct bytes exponent,
+                       uint8_t *spki, size_t *spki_len)
+{
+    HF_OWNED(free_pkey)
+    EVP_PKEY *pkey =
+        rsa_from(modulus.data, modulus.len, exponent.data, exponent.len);
+    return write_spki(pkey, spki, spki_len);
+}
+
 static HF_STATUS rsa_public(struct p11_work *work, CK_OBJECT_HANDLE handle,
                             uint8_t *spki, size_t *spki_len)
 {
@@ -108,9 +117,8 @@ static HF_STATUS rsa_public(struct p11_work *work, CK_OBJECT_HANDLE handle,
     HF_TRY(p11_attribute(work, handle, CKA_MODULUS, modulus, &modulus_len));
     HF_TRY(p11_attribute(work, handle, CKA_PUBLIC_EXPONENT, exponent,
                          &exponent_len));
-    HF_OWNED(free_pkey)
-    EVP_PKEY *pkey = rsa_from(modulus, modulus_len, exponent, exponent_len);
-    return write_spki(pkey, spki, spki_len);
+    return p11_rsa_spki((struct bytes){modulus, modulus_len},
+                        (struct bytes){exponent, exponent_len}, spki, spki_len);
 }
 
 static HF_STATUS ec_public(struct p11_work *work, const struct token_key *key,

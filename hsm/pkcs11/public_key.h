@@ -20,6 +20,11 @@ HF_STATUS p11_public_key_of(struct p11_work *work, CK_OBJECT_HANDLE handle,
                             const struct token_key *key, uint8_t *spki,
                             size_t *spki_len);
 
+/* p11_rsa_spki: of an RSA key's two numbers, big endian. HF_OK;
+ * HF_E_UNSUPPORTED for a size out of range. */
+HF_STATUS p11_rsa_spki(struct bytes modulus, struct bytes exponent,
+                       uint8_t *spki, size_t *spki_len);
+
 /* p11_fingerprint: SHA-256 of the DER bytes. */
 HF_STATUS p11_fingerprint(struct bytes spki, uint8_t out[HF_SHA256_BYTES]);
 

@@ -13,6 +13,8 @@
  * availability keys begin with TOKEN_NAME_AVAILABILITY. */
 #define TOKEN_NAME_TRANSPORT    "hf-ak-transport"
 #define TOKEN_NAME_AVAILABILITY "hf-ak"
+/* The pair under which a customer's own key comes in; gone when it is. */
+#define TOKEN_NAME_IMPORT "holdfast-import"
 
 /* In the service's own token; label and CKA_ID are the same bytes. */
 #define TOKEN_NAME_RECORD_MAC "hf-record-mac"

@@ -21,6 +21,18 @@
     "Each custodian types half of each PIN, unseen by the other. The "         \
     "transcript is\nsigned by both --key (custodian new). After an "           \
     "interruption: ceremony resume, or\nceremony undo."
+#define WRAP_NOTES                                                             \
+    "The package is JSON, and any tool can make it: wrapped_aes_key is the "   \
+    "RSA-OAEP, in the\nsuite of the statement, of 32 random bytes under "      \
+    "transport_key (base64 of its DER);\nwrapped_private_key the AES-KWP "     \
+    "(RFC 5649) of the PKCS#8 in DER under those bytes:\n"                     \
+    "  openssl pkeyutl -encrypt -pubin -keyform DER -inkey transport.der "     \
+    "\\\n    -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 "        \
+    "-in aes.bin\n"                                                            \
+    "  openssl enc -id-aes256-wrap-pad -iv A65959A6 -K $(xxd -p -c 64 "        \
+    "aes.bin) -in key.der\n"                                                   \
+    "openssl takes the key on its command line there: do that on a machine "   \
+    "of your own only."
 #define VERIFY_NOTES                                                           \
     "Without Holdfast, for P-256 keys (the statement names the transcript's "  \
     "hash):\n"                                                                 \
@@ -94,6 +106,34 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TOKEN) | OPTION_BIT(SOCKET),
      .run = cmd_token_activate},
     {.group = "token",
+     .verb = "backup",
+     .summary = "Write which keys a token holds; of SoftHSM, copy it as well",
+     .example = "--token contoso-ck1 --manifest ck1.manifest.json --out "
+                "ck1.backup --pin-file user.pin", .takes = OPTIONS_TOKEN | OPTION_BIT(MANIFEST) | OPTION_BIT(OUT) |
+              OPTION_BIT(DRY_RUN),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(MANIFEST),
+     .is_step = true,
+     .undo = STEP_STAYS,
+     .run = cmd_token_backup},
+    {.group = "token",
+     .verb = "check-restored",
+     .summary = "Check a restored token by the fingerprints of its keys",
+     .example = "--token contoso-ck1 --manifest ck1.manifest.json --pin-file "
+                "user.pin", .takes = OPTIONS_TOKEN | OPTION_BIT(MANIFEST),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(MANIFEST),
+     .is_step = true,
+     .undo = STEP_MAKES_NOTHING,
+     .run = cmd_token_check_restored},
+    {.group = "token",
+     .verb = "doctor",
+     .summary = "Say what is wrong with a token, and what to type next",
+     .example = "--token contoso-ck1 --try-pin --pin-file user.pin",
+     .notes = "No PIN is tried without --try-pin, then once, and never where "
+              "few tries are\nleft. Exit code 0: no fault; else that of the "
+              "first one.", .takes = OPTIONS_TOKEN | OPTION_BIT(TRY_PIN),
+     .needs = OPTION_BIT(TOKEN),
+     .run = cmd_token_doctor},
+    {.group = "token",
      .verb = "enroll",
      .summary = "Sign the statement that gives a token to a tenant",
      .example = "--token contoso-ck1 --tenant contoso --domain contoso-hq "
@@ -145,6 +185,38 @@ const struct command commands[] = {
      .is_step = true,
      .undo = STEP_STAYS,
      .run = cmd_key_destroy},
+    {.group = "key",
+     .verb = "import-prepare",
+     .summary = "Make a transport key in the token, for a customer's own key",
+     .example = "--token contoso-ck1 --key custodian.pem --out prepared.json "
+                "--pin-file user.pin", .takes = OPTIONS_TOKEN | OPTION_BIT(KEY) | OPTION_BIT(OUT) |
+              OPTION_BIT(ID) | OPTION_BIT(DRY_RUN),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(KEY) | OPTION_BIT(OUT),
+     .is_step = true,
+     .undo = STEP_MAKES_KEY,
+     .run = cmd_key_import_prepare},
+    {.group = "key",
+     .verb = "import-wrap",
+     .summary = "Wrap a key for its token, offline, on its owner's machine",
+     .example = "--prepared prepared.json --public custodian.pub.pem --source "
+                "my-key.pem --out package.json", .notes = WRAP_NOTES,
+     .takes = OPTION_BIT(PREPARED) | OPTION_BIT(PUBLIC) | OPTION_BIT(SOURCE) |
+              OPTION_BIT(OUT),
+     .needs = OPTION_BIT(PREPARED) | OPTION_BIT(PUBLIC) | OPTION_BIT(SOURCE) |
+              OPTION_BIT(OUT),
+     .run = cmd_key_import_wrap},
+    {.group = "key",
+     .verb = "import",
+     .summary = "Unwrap a customer's own key inside the token",
+     .example = "--token contoso-ck1 --name mailbox-own --in package.json "
+                "--public-key-sha256 HEX --pin-file user.pin", .takes = OPTIONS_TOKEN | OPTION_BIT(NAME) | OPTION_BIT(ID) |
+              OPTION_BIT(IN) | OPTION_BIT(FINGERPRINT) | OPTION_BIT(RESIDENCY) |
+              OPTION_BIT(DRY_RUN),
+     .needs = OPTION_BIT(TOKEN) | OPTION_BIT(NAME) | OPTION_BIT(IN) |
+              OPTION_BIT(FINGERPRINT),
+     .is_step = true,
+     .undo = STEP_MAKES_KEY,
+     .run = cmd_key_import},
     {.group = "key",
      .verb = "list",
      .summary = "List the keys of a token",
@@ -240,5 +312,5 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TRANSCRIPT) | OPTION_BIT(PUBLIC),
      .twice = OPTION_BIT(PUBLIC),
      .run = cmd_ceremony_verify},
-    {.group = NULL                                                    },
+    {.group = NULL                                                              },
 };

@@ -147,6 +147,9 @@ static const char *role_text(const struct token_key_report *key)
     if (strcmp(key->label, TOKEN_NAME_CANARY) == 0) {
         return "canary";
     }
+    if (strcmp(key->label, TOKEN_NAME_IMPORT) == 0) {
+        return "import transport key";
+    }
     if (strcmp(key->label, TOKEN_NAME_RECORD_MAC) == 0) {
         return "record MAC key";
     }

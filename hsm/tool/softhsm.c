@@ -3,6 +3,7 @@
 #include "hsm/base/bytes.h"
 #include "hsm/base/own.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,4 +83,50 @@ HF_STATUS softhsm_token_dir(char *out, size_t cap)
         }
     }
     return HF_E_NOT_FOUND;
+}
+
+/* 8c1e2b3a-....-....-SSSS-SSSSSSSSSSSS: the serial is the end of a UUID. */
+static bool is_named_after(const char *name, const char *serial)
+{
+    size_t len = strlen(name);
+    size_t at = strlen(serial);
+    while (len > 0 && at > 0) {
+        len -= 1;
+        if (name[len] == '-') {
+            continue;
+        }
+        at -= 1;
+        if (name[len] != serial[at]) {
+            return false;
+        }
+    }
+    return at == 0;
+}
+
+HF_STATUS softhsm_folder_of(const char *serial, char *out, size_t cap)
+{
+    char folder[PATH_MAX];
+    size_t found = 0;
+    HF_TRY(softhsm_token_dir(folder, sizeof folder));
+    DIR *dir = opendir(folder);
+    if (dir == NULL || serial[0] == '\0') {
+        if (dir != NULL) {
+            closedir(dir);
+        }
+        return HF_E_NOT_FOUND;
+    }
+    bool fits = true;
+    for (struct dirent *entry = readdir(dir); entry != NULL;
+         entry = readdir(dir)) {
+        if (is_named_after(entry->d_name, serial)) {
+            int len = snprintf(out, cap, "%s/%s", folder, entry->d_name);
+            fits = fits && len > 0 && (size_t)len < cap;
+            found += 1;
+        }
+    }
+    closedir(dir);
+    if (!fits) {
+        return HF_E_LIMIT;
+    }
+    return found == 1 ? HF_OK : HF_E_NOT_FOUND;
 }

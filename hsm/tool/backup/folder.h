@@ -1,0 +1,16 @@
+/* folder: a folder of files, copied as it was at one moment. */
+#pragma once
+
+#include "hsm/base/status.h"
+
+#include <stddef.h>
+
+/* folder_copy: every regular file of from into the new folder to (0700, files
+ * 0600), on the disk when it returns, whole or not at all. If somebody wrote to
+ * from meanwhile, all is copied again: what is given was there at one moment.
+ *
+ * Gives     *out_files.
+ * Returns   HF_OK; HF_E_EXISTS when to is there; HF_E_NOT_FOUND; HF_E_CONFLICT
+ *           when from does not come to rest; HF_E_LIMIT; HF_E_IO. What was
+ *           copied in vain is removed. */
+HF_STATUS folder_copy(const char *from, const char *to, size_t *out_files);

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""doctor_test: is a person at three in the morning told what is wrong, and what
+to type next? (R-15.9, R-15.13)
+
+usage: doctor_test.py HOLDFAST-HSM [UNITTEST OPTION...]
+"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+from hsm import (HALVES, HsmTest, MISSING, MODULE, OK, REFUSED, UNREACHABLE,
+                 USAGE)
+
+
+class DoctorTest(HsmTest):
+    def findings(self, *args, expect=OK, token="ck1", **options):
+        done = self.run_tool("token", "doctor", "--token", token, *args,
+                             "--json", expect=expect, **options)
+        told = json.loads(done.stdout)
+        self.assertEqual(told["healthy"], expect == OK)
+        found = {f["code"]: f for f in told["findings"]}
+        for finding in told["findings"]:
+            self.assertNotEqual(finding["text"], "")
+        return found
+
+    def inside(self, **options):
+        return self.findings("--try-pin", *self.halves("pin"), **options)
+
+    def opensc(self, *args, label="ck1", login=True):
+        pin = ["--login", "--pin", "".join(HALVES["pin"])] if login else []
+        done = subprocess.run(
+            ["pkcs11-tool", "--module", MODULE, "--token-label", label, *pin,
+             *args], env=self.env, cwd=self.dir, capture_output=True,
+            text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def faults(self, found):
+        return {code for code, f in found.items() if f["severity"] == "fault"}
+
+
+class Doctor(DoctorTest):
+    def test_a_healthy_token(self):
+        self.init("ck1")
+        self.assertEqual(set(self.findings()), {"pin_not_tried"})
+        self.assertEqual(set(self.inside()), set())
+        text = self.run_tool("token", "doctor", "--token", "ck1").stdout
+        self.assertIn("--try-pin", text)
+
+    def test_a_name_that_was_mistyped(self):
+        self.init("ck1")
+        self.init("quite-another")
+        found = self.findings(token="CK2", expect=MISSING)
+        self.assertIn("did you mean ck1", found["token_missing"]["text"])
+        found = self.findings(token="nothing-like-it", expect=MISSING)
+        self.assertIn("quite-another", found["token_missing"]["text"])
+        self.assertIn("token list", found["token_missing"]["next"])
+
+    def test_two_of_a_name(self):
+        first = self.init("ck1")
+        subprocess.run(
+            ["softhsm2-util", "--init-token", "--free", "--label", "ck1",
+             "--so-pin", "12345678", "--pin", "12345678"], env=self.env,
+            check=True, capture_output=True)
+        found = self.findings(expect=USAGE)
+        self.assertIn("--serial", found["token_twice"]["next"])
+        self.findings("--serial", first["serial"])
+
+    def test_a_module_that_cannot_be(self):
+        found = self.findings("--module", "/nonexistent.so", expect=MISSING)
+        self.assertEqual(self.faults(found), {"module_missing"})
+        text = self.write("text.so", 0o600, "not a library at all, no")
+        self.assertIn("no shared library", self.findings(
+            "--module", text, expect=UNREACHABLE)[
+                "module_not_loadable"]["text"])
+        # the same file, for another processor
+        image = bytearray(open(MODULE, "rb").read())
+        image[18] ^= 0xff
+        other = self.dir / "other.so"
+        other.write_bytes(image)
+        self.assertIn("module_architecture", self.findings(
+            "--module", other, expect=UNREACHABLE))
+        # a library that is no module
+        self.assertIn("module_not_loadable", self.findings(
+            "--module", self.tool, expect=UNREACHABLE))
+
+    def test_softhsm_without_its_files(self):
+        self.init("ck1")
+        gone = dict(SOFTHSM2_CONF=str(self.dir / "none.conf"))
+        self.assertIn("softhsm_configuration",
+                      self.findings(env=gone, expect=MISSING))
+        (self.dir / "tokens").rename(self.dir / "moved")
+        found = self.findings(expect=UNREACHABLE)
+        self.assertIn(str(self.dir / "tokens"),
+                      found["softhsm_directory"]["text"])
+        (self.dir / "moved").rename(self.dir / "tokens")
+        self.findings()
+
+    def test_pins(self):
+        self.init("ck1")
+        wrong = self.write("wrong", 0o600, "quite-wrong")
+        found = self.findings("--try-pin", "--pin-file", wrong,
+                              expect=REFUSED)
+        self.assertIn("once", found["pin_refused"]["text"])
+        # emptied: no user PIN any more, and none is tried
+        self.ask("token", "change-pin", "--who", "officer", "--token", "ck1",
+                 *self.halves("so-pin", "new-pin"))
+        subprocess.run(
+            ["pkcs11-tool", "--module", MODULE, "--init-token",
+             "--token-label", "ck1", "--label", "ck1", "--so-pin",
+             "".join(HALVES["new-pin"])], env=self.env, check=True,
+            capture_output=True)
+        found = self.findings("--try-pin", "--pin-file", wrong,
+                              expect=REFUSED)
+        self.assertEqual(self.faults(found), {"pin_never_set"})
+        self.assertIn("token init", found["pin_never_set"]["next"])
+
+    def test_what_is_missing_inside(self):
+        self.init("ck1")
+        self.opensc("--delete-object", "--type", "data", "--label",
+                    "holdfast-custody")
+        self.assertEqual(set(self.inside()), {"custody_missing"})
+        for half in ("privkey", "pubkey"):
+            self.opensc("--delete-object", "--type", half, "--label",
+                        "holdfast-canary")
+        self.assertEqual(set(self.inside()),
+                         {"custody_missing", "canary_missing"})
+        self.init("ck1")
+        self.assertEqual(set(self.inside()), set())
+
+    def test_keys_that_should_not_be(self):
+        self.init("ck1")
+        self.opensc("--keypairgen", "--key-type", "rsa:2048", "--label", "bad",
+                    "--id", "0101", "--extractable", "--usage-decrypt")
+        found = self.inside(expect=REFUSED)
+        self.assertIn("bad", found["extractable"]["text"])
+        self.ask("key", "generate", *self.token("ck1", "--name", "good",
+                                                "--bits", "2048"))
+        self.ask("key", "roll", *self.token("ck1", "--name", "good"))
+        self.assertIn("2 versions", self.inside(expect=REFUSED)[
+            "versions"]["text"])
+        self.opensc("--keypairgen", "--key-type", "rsa:2048", "--label",
+                    "twin", "--id", "0101")
+        found = self.inside(expect=REFUSED)
+        self.assertIn("same_id", found)
+
+    def test_an_import_that_was_left(self):
+        self.init("ck1")
+        self.ask("key", "import-prepare", *self.token("ck1"), "--key",
+                 "alice.pem", "--out", "prepared.json")
+        self.assertIn("key import", self.inside()[
+            "import_unfinished"]["next"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    HsmTest.tool = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
