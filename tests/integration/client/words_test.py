@@ -2,6 +2,7 @@
 """What a newcomer types next: every error of the service leads to a command
 there is, with the options it has; every example of --help runs."""
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -238,6 +239,70 @@ class ExamplesTest(WordsCase):
                                  f"{words}: {done.stderr}")
                 ran += 1
         self.assertGreater(ran, 80)
+
+
+class ReadmeTest(ExamplesTest):
+    """What README tells to type is what there is to type."""
+
+    def blocks(self, language):
+        text = (TREE / "README.md").read_text()
+        return re.findall(rf"^```{language}\n(.*?)^```$", text,
+                          re.MULTILINE | re.DOTALL)
+
+    def lines(self, program):
+        """Its command lines; what stands in brackets may be left out."""
+        for block in self.blocks("sh"):
+            for line in block.splitlines():
+                line = re.sub(r"\[.*?\]", "", line.split(" # ")[0])
+                if line.startswith(program + " "):
+                    yield shlex.split(line)[1:]
+
+    test_every_example_runs = None
+
+    def test_its_commands_run(self):
+        lines = list(self.lines("holdfast"))
+        self.assertGreater(len(lines), 15)
+        for name in ("contoso-a-1.json", "bob.pem"):
+            (self.folder / name).write_bytes((self.folder / (
+                "customer-a.json" if name.endswith("json") else "ada.pem"
+            )).read_bytes())
+        for words in lines:
+            with self.subTest(words=words):
+                if "--as" in words:
+                    self.profile(words[words.index("--as") + 1])
+                for made in ("audit.jsonl",) if "export" in words else ():
+                    (self.folder / made).unlink(missing_ok=True)
+                (self.folder / "calls.jsonl").write_text("")
+                done = self.run_holdfast("--timeout", "5", *words,
+                                         profile=None, cwd=self.folder)
+                self.assertNotEqual(done.returncode, 2,
+                                    f"{words}: {done.stderr}")
+                self.assertEqual("--as" in words, self.calls() != [],
+                                 f"{words}: {done.stderr}")
+
+    def test_its_commands_of_tokens_are_there(self):
+        lines = list(self.lines("holdfast-hsm"))
+        self.assertGreater(len(lines), 8)
+        for words in lines:
+            page = subprocess.run(
+                [os.environ["HF_HOLDFAST_HSM"], *words[:2], "--help"],
+                capture_output=True, text=True, check=True).stdout
+            for option in (word for word in words if word.startswith("--")):
+                self.assertRegex(page, rf"(?m)(^  |or ){option}\b", words)
+
+    def test_its_configuration_is_one(self):
+        """All that --check-config says of it is which files are not here."""
+        (whole,) = self.blocks("yaml")
+        path = self.folder / "holdfastd.yaml"
+        path.write_text(whole)
+        done = subprocess.run(
+            [os.environ["HF_HOLDFASTD"], "--config", str(path),
+             "--check-config"], capture_output=True, text=True)
+        mistakes = [line for line in done.stderr.splitlines()
+                    if re.match(r".*holdfastd\.yaml:\d+:", line)]
+        self.assertNotEqual(mistakes, [], done.stderr)
+        for line in mistakes:
+            self.assertRegex(line, r"No such file|cannot be read|not there")
 
 
 if __name__ == "__main__":
