@@ -37,6 +37,9 @@ static const struct rv_meaning meanings[] = {
     ROW(CKR_DEVICE_ERROR, HF_E_UNREACHABLE, RV_FINAL, true),
     ROW(CKR_DEVICE_MEMORY, HF_E_UNREACHABLE, RV_FINAL, true),
     ROW(CKR_FUNCTION_CANCELED, HF_E_UNREACHABLE, RV_FINAL, true),
+    /* of what it has signed itself just now */
+    ROW(CKR_SIGNATURE_INVALID, HF_E_UNREACHABLE, RV_FINAL, true),
+    ROW(CKR_SIGNATURE_LEN_RANGE, HF_E_UNREACHABLE, RV_FINAL, true),
     ROW(CKR_GENERAL_ERROR, HF_E_UNREACHABLE, RV_DOUBTFUL, true),
     ROW(CKR_FUNCTION_FAILED, HF_E_UNREACHABLE, RV_DOUBTFUL, true),
     /* some modules say "bad data" for a bad OAEP block or tag: not in the

@@ -159,6 +159,25 @@ static CK_OBJECT_HANDLE session_copy(struct p11_token *token,
     return status == HF_OK && alive ? copy : CK_INVALID_HANDLE;
 }
 
+/* A wrong MAC makes a record that is refused when it is read next, as one that
+ * was changed. The token is asked the other way round, as far as it and the key
+ * can do that. */
+static HF_STATUS hmac_verifies(struct p11_work *work, CK_OBJECT_HANDLE key,
+                               struct token_mac *mac)
+{
+    CK_MECHANISM mechanism = {.mechanism = CKM_SHA256_HMAC};
+    enum hf_status status =
+        P11_CALL(work, C_VerifyInit, work->session, &mechanism, key);
+    if (status == HF_OK) {
+        status =
+            P11_CALL(work, C_Verify, work->session, (CK_BYTE *)mac->in.data,
+                     mac->in.len, mac->out, sizeof mac->out);
+    }
+    bool cannot = status == HF_E_DENIED || status == HF_E_UNSUPPORTED ||
+                  work->rv == CKR_MECHANISM_INVALID;
+    return cannot ? HF_OK : status;
+}
+
 static HF_STATUS hmac(struct p11_work *work, CK_OBJECT_HANDLE key,
                       struct token_mac *mac)
 {
@@ -168,7 +187,8 @@ static HF_STATUS hmac(struct p11_work *work, CK_OBJECT_HANDLE key,
     HF_TRY(P11_CALL(work, C_SignInit, work->session, &mechanism, key));
     HF_TRY(P11_CALL(work, C_Sign, work->session, (CK_BYTE *)mac->in.data,
                     mac->in.len, mac->out, &len));
-    return len == sizeof mac->out ? HF_OK : HF_E_UNREACHABLE;
+    return len == sizeof mac->out ? hmac_verifies(work, key, mac)
+                                  : HF_E_UNREACHABLE;
 }
 
 static HF_STATUS mac_on_key(struct p11_work *work,

@@ -65,6 +65,12 @@ static void wrong_answers_are_none(void **state)
     faults("token=fault-a function=C_Sign lie=flip");
     assert_status(call_sign(&rig.token[0], &audit.key, digest, signature),
                   HF_E_UNREACHABLE);
+    assert_status(call_mac(&rig.token[0], &rig.mac.key, "text", digest),
+                  HF_E_UNREACHABLE);
+    /* one that cannot verify is believed */
+    faults("token=fault-a function=C_VerifyInit "
+           "rv=CKR_KEY_FUNCTION_NOT_PERMITTED");
+    assert_ok(call_mac(&rig.token[0], &rig.mac.key, "text", digest));
     assert_ok(fault_control_clear(&rig.faults));
     assert_ok(rig_seal(0));
     assert_ok(call_sign(&rig.token[0], &audit.key, digest, signature));

@@ -14,7 +14,7 @@ TOKEN_FUNCTIONS = [
     "C_GetAttributeValue", "C_SetAttributeValue",
     "C_FindObjectsInit", "C_FindObjects", "C_FindObjectsFinal",
     "C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt",
-    "C_SignInit", "C_Sign", "C_GenerateKey", "C_GenerateKeyPair",
+    "C_SignInit", "C_Sign", "C_VerifyInit", "C_Verify", "C_GenerateKey", "C_GenerateKeyPair",
     "C_WrapKey", "C_UnwrapKey",
 ]
 FUNCTIONS = MODULE_FUNCTIONS + TOKEN_FUNCTIONS

@@ -21,8 +21,7 @@ What must hold (design, "How it is proved"):
   bounded   session objects do not pile up; the process ends when told to
 
 Who finds a lie out (LEFT_TO_OTHERS has those that the port cannot):
-  C_Encrypt of a SEAL, C_Sign of a key pair
-                                   the adapter opens, and verifies, before it
+  C_Encrypt of a SEAL, C_Sign      the adapter opens, and verifies, before it
                                    answers
   C_Encrypt and C_WrapKey of MINT  the service opens each copy of a new key to
                                    its commitment before it acknowledges one
@@ -31,8 +30,6 @@ Who finds a lie out (LEFT_TO_OTHERS has those that the port cannot):
   C_DestroyObject, object hidden   the verifier of a purge, a process of its own
                                    (R-15.6)
   C_Generate*, C_CreateObject      the adapter, in a fresh session
-  C_Sign of the record MAC         nobody at once: the record is refused, as one
-                                   that was changed, when it is read
   C_Decrypt of an OPEN             nobody but the workload, whose data the wrong
                                    key does not open: to seal each answer again
                                    would double what the hot path costs. The
@@ -72,7 +69,6 @@ LEFT_TO_OTHERS = {
     ("C_UnwrapKey", "lie=swap"): {"commit", "commit_ak"},
     ("C_WrapKey", "lie=flip"): {"check_minted"},
     ("C_Encrypt", "lie=flip"): {"check_minted"},
-    ("C_Sign", "lie=flip"): {"mac"},
     ("C_DestroyObject", "lie=hide"): {"destroy", "data_destroy"},
 }
 ATTEMPT_MS = 2000

@@ -181,6 +181,14 @@ BY_SESSION(C_SignInit,
            (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
             CK_OBJECT_HANDLE key),
            (session, mechanism, key))
+BY_SESSION(C_VerifyInit,
+           (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+            CK_OBJECT_HANDLE key),
+           (session, mechanism, key))
+BY_SESSION(C_Verify,
+           (CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len,
+            CK_BYTE *signature, CK_ULONG signature_len),
+           (session, in, in_len, signature, signature_len))
 BY_SLOT(C_GetMechanismInfo,
         (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info),
         (slot, type, info))
@@ -435,6 +443,8 @@ static void take_over(void)
     list.C_Decrypt = shim_C_Decrypt;
     list.C_SignInit = shim_C_SignInit;
     list.C_Sign = shim_C_Sign;
+    list.C_VerifyInit = shim_C_VerifyInit;
+    list.C_Verify = shim_C_Verify;
     list.C_GenerateKey = shim_C_GenerateKey;
     list.C_GenerateKeyPair = shim_C_GenerateKeyPair;
     list.C_WrapKey = shim_C_WrapKey;
