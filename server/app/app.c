@@ -122,10 +122,7 @@ static HF_STATUS open_spool(struct app *app)
 static HF_STATUS start_service(struct app *app)
 {
     const struct config_limits *limits = &app->config->limits;
-    bool can_verify = app_verifier_set(
-        &app->verifier, app->config->hsm_program, &app->config->ak_token,
-        app->config->has_sharepoint_ak ? &app->config->sharepoint_ak_token
-                                       : NULL);
+    bool can_verify = app_verifier_set(&app->verifier, app->config);
     /* holdfast-hsm opens the token by itself, with its PIN */
     can_verify = can_verify && app->config->ak_token.pin_file[0] != '\0';
     if (!can_verify) {
@@ -143,6 +140,10 @@ static HF_STATUS start_service(struct app *app)
             app->config->has_sharepoint_ak ? &app->tokens.sharepoint_ak : NULL,
         .sharepoint_ak_shared = app->config->sharepoint_ak_shared,
         .ak_capacity_objects = app->config->ak_token.capacity_objects,
+        .ak_token_name = config_ak_name(app->config, false),
+        .sharepoint_ak_token_name = config_ak_name(app->config, true),
+        .ak_mirrors = app->tokens.configured_mirrors,
+        .ak_mirror_count = app->tokens.mirror_count,
         .tokens = app->tokens.configured,
         .token_count = app->tokens.count,
         .slow_threads = limits->slow_threads,

@@ -23,6 +23,8 @@ static const char *const root_keys[] = {"listen",
                                         "service_token",
                                         "service_mirrors",
                                         "ak_token",
+                                        "ak_mirrors",
+                                        "sharepoint_ak_mirrors",
                                         "sharepoint_ak_token",
                                         "sharepoint_ak_scope",
                                         "tokens",
@@ -251,6 +253,16 @@ static bool same_token(const struct config_token *a,
            strcmp(a->custody_domain, b->custody_domain) == 0;
 }
 
+static bool same_mirrors(const struct config *a, const struct config *b)
+{
+    bool same = a->ak_mirror_count == b->ak_mirror_count;
+    for (size_t i = 0; same && i < a->ak_mirror_count; i++) {
+        same = same_token(&a->ak_mirrors[i], &b->ak_mirrors[i]) &&
+               a->ak_mirrors[i].sharepoint == b->ak_mirrors[i].sharepoint;
+    }
+    return same;
+}
+
 static bool same_tokens(const struct config *a, const struct config *b)
 {
     bool same =
@@ -284,31 +296,32 @@ const char *config_restart_needed(const struct config *running,
     } parts[] = {
         {"listen",
          strcmp(running->listen_address,                                          wanted->listen_address) == 0 &&
-             running->listen_port == wanted->listen_port                  },
-        {"state_dir",                                  strcmp(running->state_dir, wanted->state_dir) == 0         },
-        {"store",                                      strcmp(running->store,     wanted->store) == 0             },
-        {"spool",                                      strcmp(running->spool,     wanted->spool) == 0             },
+             running->listen_port == wanted->listen_port         },
+        {"state_dir",                                  strcmp(running->state_dir, wanted->state_dir) == 0},
+        {"store",                                      strcmp(running->store,     wanted->store) == 0    },
+        {"spool",                                      strcmp(running->spool,     wanted->spool) == 0    },
         {"tls (paths)",
          strcmp(running->certificate,                                             wanted->certificate) == 0 &&
-             strcmp(running->key,                                              wanted->key) == 0 &&
+             strcmp(running->key,                                     wanted->key) == 0 &&
              strcmp(running->client_ca, wanted->client_ca) == 0 &&
              strcmp(running->crl, wanted->crl) == 0},
-        {"service_token or service_mirrors",             same_service(running,                     wanted)                                                    },
+        {"service_token or service_mirrors",             same_service(running,                     wanted)                                           },
         {"sharepoint_ak_token or sharepoint_ak_scope",
          running->has_sharepoint_ak == wanted->has_sharepoint_ak &&
              running->sharepoint_ak_shared == wanted->sharepoint_ak_shared &&
              same_token(&running->sharepoint_ak_token,
          &wanted->sharepoint_ak_token)},
-        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                                     },
-        {"tokens or custody_domains",               same_tokens(running,wanted)},
+        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                            },
+        {"ak_mirrors or sharepoint_ak_mirrors",               same_mirrors(running,wanted)},
+        {"tokens or custody_domains",          same_tokens(running,                                                 wanted)                                                                                                                                                 },
         {"holdfast_hsm",
-         strcmp(running->hsm_program,                                                  wanted->hsm_program) == 0                                                                                                                                                           },
+         strcmp(running->hsm_program,wanted->hsm_program) == 0},
         {"holdfast_tokend",
-         strcmp(running->tokend_program,wanted->tokend_program) == 0},
+         strcmp(running->tokend_program,                                 wanted->tokend_program) == 0                                                                                                                                                                                                },
         {"limits",               bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})                                                                                                                                                                                                                                      },
+                                              sizeof wanted->limits})},
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

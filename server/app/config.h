@@ -34,7 +34,14 @@
  *                                 # from 95 % no DEP is made. Absent: only the
  *                                 # memory counts, where the module tells it
  *                                 # (SoftHSM does not)
+ *   ak_mirrors:                   # optional: mirrors of it, each as ak_token
+ *     - name: second              # and with a name; none takes part until
+ *       module: ...               # "holdfast ak-token enroll" says so. With
+ *                                 # mirrors no one of them is needed at start.
+ *                                 # ak_token: name: (default "ak") and its
+ *                                 # place may change when another takes over
  *   sharepoint_ak_token: {...}    # optional: those of SharePoint geos, apart
+ *   sharepoint_ak_mirrors: [...]  # as ak_mirrors; its own name: sharepoint-ak
  *   sharepoint_ak_scope: per-dep  # or per-deployment: one for all geos, which
  *                                 # makes one tenant's exit impossible (R-15.5)
  *   custody_domains:
@@ -85,11 +92,14 @@
 #define CONFIG_PEM_MAX_BYTES  4096
 #define CONFIG_SERIAL_BYTES   17
 #define CONFIG_LABEL_BYTES    33
+/* of availability keys, of both kinds */
+#define CONFIG_AK_MIRRORS_MAX 6
 
 enum config_pin { CONFIG_PIN_FILE, CONFIG_PIN_ACTIVATION, CONFIG_PIN_PAD };
 
 struct config_token {
-    char name[HF_NAME_MAX_BYTES + 1]; /* "" for the service's own two */
+    /* "" for the service's own, unless an AK token is given one */
+    char name[HF_NAME_MAX_BYTES + 1];
     char module[CONFIG_PATH_BYTES];
     char label[CONFIG_LABEL_BYTES];
     char serial[CONFIG_SERIAL_BYTES]; /* "": any */
@@ -100,7 +110,8 @@ struct config_token {
     enum pkcs11_sync sync;
     char sync_path[CONFIG_PATH_BYTES];
     char custody_domain[HF_NAME_MAX_BYTES + 1];
-    uint32_t capacity_objects; /* of the AK token; 0: not said */
+    uint32_t capacity_objects; /* of an AK token; 0: not said */
+    bool sharepoint;           /* a mirror of sharepoint_ak_token */
     bool in_process;           /* isolation: none */
     uint32_t worker_memory_mb;
     size_t line; /* where it begins, from 1 */
@@ -161,6 +172,8 @@ struct config {
     bool has_sharepoint_ak;
     struct config_token sharepoint_ak_token;
     bool sharepoint_ak_shared; /* PER_DEPLOYMENT */
+    struct config_token ak_mirrors[CONFIG_AK_MIRRORS_MAX];
+    size_t ak_mirror_count;
     struct config_token *tokens;
     size_t token_count;
     struct config_domain *domains;
@@ -187,6 +200,14 @@ HF_STATUS config_load(const char *path, struct config **out_config,
                       struct config_mistakes *out_mistakes);
 void config_free(struct config *config);
 HF_DEFINE_FREEP(struct config, config)
+
+/* config_ak_name: what the kind's own token is called. config_ak_token: the
+ * token of this name, "" the kind's own; NULL: none is configured.
+ * config_ak_has_mirrors: of this kind. */
+const char *config_ak_name(const struct config *config, bool sharepoint);
+const struct config_token *config_ak_token(const struct config *config,
+                                           bool sharepoint, const char *name);
+bool config_ak_has_mirrors(const struct config *config, bool sharepoint);
 
 /* config_restart_needed: the name of the first part that differs and that only
  * a restart takes up (all but identities, the contents of the TLS files and

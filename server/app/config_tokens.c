@@ -18,7 +18,9 @@
 #define TOKEN_KEYS                                                             \
     "module", "label", "serial", "sync", "sync_path", CONFIG_WORKER_KEYS
 static const char *const own_keys[] = {TOKEN_KEYS, NULL};
-static const char *const ak_keys[] = {TOKEN_KEYS, "capacity_objects", NULL};
+static const char *const geo_ak_keys[] = {TOKEN_KEYS, "name", NULL};
+static const char *const ak_keys[] = {TOKEN_KEYS, "name", "capacity_objects",
+                                      NULL};
 static const char *const customer_keys[] = {TOKEN_KEYS, "name",
                                             "custody_domain", NULL};
 static const char *const domain_keys[] = {"name", "custodian_key", NULL};
@@ -95,8 +97,11 @@ static void read_token(struct yaml_reader *reader,
     if (!config_worker_listens(reader, place, out)) {
         read_opening(reader, place, out);
     }
+    struct yaml_place name = yaml_member(reader, place, "name");
+    if (known != customer_keys && name.node != NULL) {
+        read_name(reader, &name, out->name);
+    }
     if (known == customer_keys) {
-        struct yaml_place name = yaml_member(reader, place, "name");
         struct yaml_place domain = yaml_member(reader, place, "custody_domain");
         read_name(reader, &name, out->name);
         read_name(reader, &domain, out->custody_domain);
@@ -219,10 +224,48 @@ static void check_mirrors(struct yaml_reader *reader,
     }
 }
 
+static void check_ak_names(struct yaml_reader *reader,
+                           const struct config *config, size_t at)
+{
+    const struct config_token *mirror = &config->ak_mirrors[at];
+    bool taken = strcmp(mirror->name, config_ak_name(config, false)) == 0 ||
+                 strcmp(mirror->name, config_ak_name(config, true)) == 0;
+    for (size_t i = 0; i < at && !taken; i++) {
+        taken = strcmp(mirror->name, config->ak_mirrors[i].name) == 0;
+    }
+    if (taken) {
+        yaml_mistake(reader, mirror->line,
+                     "\"%s\" is another token of availability keys already",
+                     mirror->name);
+    }
+}
+
+static void check_ak_mirrors(struct yaml_reader *reader,
+                             const struct config *config)
+{
+    for (size_t i = 0; i < config->ak_mirror_count; i++) {
+        const struct config_token *mirror = &config->ak_mirrors[i];
+        check_distinct(reader, mirror, &config->service_token);
+        check_distinct(reader, mirror, &config->ak_token);
+        check_distinct(reader, mirror, &config->sharepoint_ak_token);
+        for (size_t j = 0; j < i; j++) {
+            check_distinct(reader, mirror, &config->ak_mirrors[j]);
+        }
+        for (size_t j = 0; j < config->service_mirror_count; j++) {
+            check_distinct(reader, mirror, &config->service_mirrors[j]);
+        }
+        for (size_t j = 0; j < config->token_count; j++) {
+            check_distinct(reader, &config->tokens[j], mirror);
+        }
+        check_ak_names(reader, config, i);
+    }
+}
+
 static void check_tokens(struct yaml_reader *reader,
                          const struct config *config)
 {
     check_mirrors(reader, config);
+    check_ak_mirrors(reader, config);
     check_distinct(reader, &config->ak_token, &config->service_token);
     check_distinct(reader, &config->sharepoint_ak_token,
                    &config->service_token);
@@ -278,7 +321,7 @@ static void read_sharepoint(struct yaml_reader *reader,
     struct yaml_place scope = yaml_member(reader, root, "sharepoint_ak_scope");
     out->has_sharepoint_ak = token.node != NULL;
     if (out->has_sharepoint_ak) {
-        read_token(reader, &token, own_keys, &out->sharepoint_ak_token);
+        read_token(reader, &token, geo_ak_keys, &out->sharepoint_ak_token);
     }
     if (scope.node == NULL) {
         return;
@@ -316,10 +359,84 @@ static void settle(struct yaml_reader *reader, struct config *out)
     config_worker_settle(reader, folder, "ak", &out->ak_token);
     config_worker_settle(reader, folder, "sharepoint-ak",
                          &out->sharepoint_ak_token);
+    for (size_t i = 0; i < out->ak_mirror_count; i++) {
+        char name[HF_NAME_MAX_BYTES + sizeof "ak-"];
+        snprintf(name, sizeof name, "ak-%s", out->ak_mirrors[i].name);
+        config_worker_settle(reader, folder, name, &out->ak_mirrors[i]);
+    }
     for (size_t i = 0; i < out->token_count; i++) {
         config_worker_settle(reader, folder, out->tokens[i].name,
                              &out->tokens[i]);
     }
+}
+
+/* */
+static void read_mirrors_of_ak(struct yaml_reader *reader,
+                               const struct yaml_place *root, const char *key,
+                               struct config *out)
+{
+    bool sharepoint = strcmp(key, "ak_mirrors") != 0;
+    struct yaml_place list = yaml_member(reader, root, key);
+    if (list.node == NULL) {
+        return;
+    }
+    if (sharepoint && !out->has_sharepoint_ak) {
+        yaml_mistake(reader, list.line, "%s goes with sharepoint_ak_token only",
+                     list.name);
+    }
+    size_t count = yaml_count(reader, &list, CONFIG_AK_MIRRORS_MAX / 2);
+    for (size_t i = 0; i < count; i++) {
+        struct yaml_place one = yaml_item(reader, &list, i);
+        struct config_token *mirror = &out->ak_mirrors[out->ak_mirror_count++];
+        mirror->sharepoint = sharepoint;
+        read_token(reader, &one, ak_keys, mirror);
+        read_capacity(reader, &one, mirror);
+        if (mirror->name[0] == '\0') {
+            yaml_mistake(reader, one.line, "%s[%zu] needs a name", key, i);
+        }
+    }
+}
+
+#define AK_NAME     "ak"
+#define GEO_AK_NAME "sharepoint-ak"
+
+const char *config_ak_name(const struct config *config, bool sharepoint)
+{
+    const char *given =
+        sharepoint ? config->sharepoint_ak_token.name : config->ak_token.name;
+    if (given[0] != '\0') {
+        return given;
+    }
+    return sharepoint ? GEO_AK_NAME : AK_NAME;
+}
+
+const struct config_token *config_ak_token(const struct config *config,
+                                           bool sharepoint, const char *name)
+{
+    if (name[0] == '\0' ||
+        strcmp(name, config_ak_name(config, sharepoint)) == 0) {
+        return !sharepoint                 ? &config->ak_token
+               : config->has_sharepoint_ak ? &config->sharepoint_ak_token
+                                           : NULL;
+    }
+    for (size_t i = 0; i < config->ak_mirror_count; i++) {
+        const struct config_token *mirror = &config->ak_mirrors[i];
+        if (mirror->sharepoint == sharepoint &&
+            strcmp(mirror->name, name) == 0) {
+            return mirror;
+        }
+    }
+    return NULL;
+}
+
+bool config_ak_has_mirrors(const struct config *config, bool sharepoint)
+{
+    for (size_t i = 0; i < config->ak_mirror_count; i++) {
+        if (config->ak_mirrors[i].sharepoint == sharepoint) {
+            return true;
+        }
+    }
+    return false;
 }
 
 HF_STATUS config_tokens_read(struct yaml_reader *reader,
@@ -334,6 +451,8 @@ HF_STATUS config_tokens_read(struct yaml_reader *reader,
     read_token(reader, &ak, ak_keys, &out->ak_token);
     read_sharepoint(reader, root, out);
     read_capacity(reader, &ak, &out->ak_token);
+    read_mirrors_of_ak(reader, root, "ak_mirrors", out);
+    read_mirrors_of_ak(reader, root, "sharepoint_ak_mirrors", out);
     HF_TRY(read_domains(reader, &domains, out));
     size_t count = yaml_count(reader, &tokens, CONFIG_TOKENS_MAX);
     out->tokens = calloc(count + 1, sizeof *out->tokens);

@@ -10,6 +10,7 @@
 #include "hsm/token/late.h"
 #include "hsm/worker/worker.h"
 
+#include "server/app/ak_mirrors.h"
 #include "server/app/program.h"
 #include "server/app/service_token.h"
 
@@ -299,13 +300,18 @@ static HF_STATUS open_own(const struct config *config,
     size_t count = config->has_sharepoint_ak ? 3 : 2;
     bool mirrored = config->service_mirror_count > 0;
     for (size_t i = mirrored ? 1 : 0; i < count; i++) {
-        HF_TRY(begin_own(tokens, &own[i].slot, own[i].token, why));
+        if (!app_ak_may_be_away(config, own[i].slot.from)) {
+            HF_TRY(begin_own(tokens, &own[i].slot, own[i].token, why));
+        }
     }
     if (mirrored) {
         HF_TRY(open_mirrored(config, clock, tokens, why));
     }
     for (size_t i = 0; i < count; i++) {
         bool waits = !own[i].slot.from->in_process && (i > 0 || !mirrored);
+        if (app_ak_may_be_away(config, own[i].slot.from)) {
+            continue;
+        }
         if (waits) {
             HF_TRY(wait_for_own(&own[i].slot, own[i].token, why));
         }
@@ -313,6 +319,16 @@ static HF_STATUS open_own(const struct config *config,
     }
     return mirrored ? HF_OK
                     : app_service_token_alone(config, &tokens->service, why);
+}
+
+static HF_STATUS open_ak_mirrors(const struct config *config,
+                                 const struct clock *clock,
+                                 struct app_tokens *tokens,
+                                 struct app_failure *why)
+{
+    static const struct app_member_opening how = {begin_member,
+                                                  wait_for_member};
+    return app_ak_mirrors_open(config, clock, &how, tokens, why);
 }
 
 static HF_STATUS begin_customers(const struct config *config,
@@ -368,6 +384,7 @@ HF_STATUS app_tokens_open(const struct config *config,
                   LOG_TEXT("program", tokens->program));
     }
     HF_TRY(open_own(config, clock, tokens, why));
+    HF_TRY(open_ak_mirrors(config, clock, tokens, why));
     size_t count = config->token_count;
     tokens->customers = calloc(count + 1, sizeof *tokens->customers);
     tokens->slots = calloc(count + 1, sizeof *tokens->slots);
@@ -406,6 +423,9 @@ void app_tokens_look(const struct config *config,
     }
     look(&config->ak_token, &tokens->ak);
     look(&config->sharepoint_ak_token, &tokens->sharepoint_ak);
+    for (size_t i = 0; i < tokens->mirror_count; i++) {
+        look(&config->ak_mirrors[i], &tokens->mirrors[i]);
+    }
     for (size_t i = 0; i < tokens->count; i++) {
         look(&config->tokens[i], &tokens->customers[i]);
     }
@@ -415,6 +435,9 @@ void app_tokens_close(struct app_tokens *tokens)
 {
     for (size_t i = 0; i < tokens->count; i++) {
         token_close(&tokens->customers[i]);
+    }
+    for (size_t i = 0; i < CONFIG_AK_MIRRORS_MAX; i++) {
+        token_close(&tokens->mirrors[i]);
     }
     token_close(&tokens->sharepoint_ak);
     token_close(&tokens->ak);

@@ -1,6 +1,7 @@
 /* tokens: every token of the configuration, from the start of the daemon to its
- * end. Those of the service must be there; a customers' token that is away,
- * or refuses its PIN, is opened when it can be.
+ * end. Those of the service must be there, unless they have mirrors; a
+ * customers' token that is away, or refuses its PIN, is opened when it can be,
+ * and so is one of availability keys that has mirrors or is one (R-15.5).
  *
  * isolation: process  a process of its own has the token (hsm/worker/worker.h)
  * isolation: none     the module runs in the daemon (hsm/pkcs11/pkcs11.h),
@@ -27,7 +28,13 @@ struct app_tokens {
     struct app_token_slot service_slots[MIRRORS_MAX];
     struct token ak;
     struct token sharepoint_ak; /* empty: none is configured */
-    struct token *customers;    /* count of each */
+    /* those that may be away, because they have mirrors, or are some */
+    struct app_token_slot ak_slots[2];
+    struct app_token_slot mirror_slots[CONFIG_AK_MIRRORS_MAX];
+    struct token mirrors[CONFIG_AK_MIRRORS_MAX];
+    struct configured_ak_token configured_mirrors[CONFIG_AK_MIRRORS_MAX];
+    size_t mirror_count;
+    struct token *customers; /* count of each */
     struct app_token_slot *slots;
     struct configured_token *configured;
     size_t count;

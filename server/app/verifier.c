@@ -62,8 +62,10 @@ static void fill_words(const struct app_verifier *verifier,
     add(words, "ak", "verify-absent");
     add(words, "--module", token->module);
     add(words, "--token", token->label);
-    if (token->serial[0] != '\0') {
-        add(words, "--serial", token->serial);
+    /* of a token that has a record, the serial it was enrolled with */
+    if (question->serial[0] != '\0' || token->serial[0] != '\0') {
+        add(words, "--serial",
+            question->serial[0] != '\0' ? question->serial : token->serial);
     }
     add(words, "--pin-fd", PIN_FD_TEXT);
     add(words, "--label-prefix", question->label_prefix);
@@ -173,9 +175,9 @@ static HF_STATUS verify(void *self, const struct absence_question *question,
                         struct absence_answer *out_answer)
 {
     const struct app_verifier *verifier = self;
-    const struct config_token *token = question->type == DEP_TYPE_SHAREPOINT_GEO
-                                           ? verifier->geo_token
-                                           : verifier->token;
+    const struct config_token *token = config_ak_token(
+        verifier->config, question->type == DEP_TYPE_SHAREPOINT_GEO,
+        question->token);
     struct words words = {.count = 0};
     int pin = -1;
     int code = -1;
@@ -184,8 +186,8 @@ static HF_STATUS verify(void *self, const struct absence_question *question,
         question->wrapped.len > HF_RSA_MAX_BYTES) {
         return HF_E_INVALID;
     }
-    if (token == NULL) {
-        return HF_E_MISUSE;
+    if (token == NULL || token->pin_file[0] == '\0') {
+        return HF_E_MISUSE; /* not configured, or its PIN is a person's */
     }
     fill_words(verifier, token, question, &words);
     HF_TRY(pin_descriptor(token, &pin));
@@ -195,17 +197,16 @@ static HF_STATUS verify(void *self, const struct absence_question *question,
     HF_TRY(wait_for(pid, &code));
     *out_answer = (struct absence_answer){.left = code == EXIT_THERE ? 1 : 0};
     if (code == EXIT_GONE) {
+        out_answer->process = (uint32_t)pid;
         tell(token, pid, out_answer);
     }
     return code == EXIT_GONE || code == EXIT_THERE ? HF_OK : HF_E_UNREACHABLE;
 }
 
-bool app_verifier_set(struct app_verifier *verifier, const char *program,
-                      const struct config_token *token,
-                      const struct config_token *geo_token)
+bool app_verifier_set(struct app_verifier *verifier,
+                      const struct config *config)
 {
-    verifier->token = token;
-    verifier->geo_token = geo_token;
+    verifier->config = config;
     verifier->port = (struct verifier){verify, verifier};
-    return program_find(program, PROGRAM_NAME, verifier->program);
+    return program_find(config->hsm_program, PROGRAM_NAME, verifier->program);
 }

@@ -8,13 +8,11 @@
 /* What it is started with; borrowed for its life. */
 struct app_verifier {
     char program[CONFIG_PATH_BYTES]; /* "": there is none */
-    const struct config_token *token;
-    const struct config_token *geo_token; /* of SharePoint geos; NULL: none */
+    const struct config *config;
     struct verifier port;
 };
 
-/* app_verifier_set: program: configured, or "": beside this one. False when it
- * cannot be executed: the port is then not to be used. */
-bool app_verifier_set(struct app_verifier *verifier, const char *program,
-                      const struct config_token *token,
-                      const struct config_token *geo_token);
+/* app_verifier_set: the program that is configured, or that beside this one.
+ * False when it cannot be executed: the port is then not to be used. */
+bool app_verifier_set(struct app_verifier *verifier,
+                      const struct config *config);

@@ -17,6 +17,7 @@ static HF_STATUS ask_verifier(struct service *service,
     struct absence_question question = {
         .type = dep->record.type,
         .token = id_is_nil(&ref->id) ? "" : ref->name,
+        .serial = id_is_nil(&ref->id) ? "" : ref->serial,
         .dep = dep->record.id,
         .suite = (enum token_suite)copy->suite,
         .wrapped = {copy->wrapped, copy->wrapped_len},

@@ -16,6 +16,7 @@
 struct absence_question {
     enum dep_type type; /* in a token of DEPs of this type */
     const char *token;  /* the AK token's name; "": the only one of its kind */
+    const char *serial; /* that it must have; "": of the configuration */
     char label_prefix[HF_LABEL_MAX_BYTES + 1];
     struct hf_id dep;     /* the CKA_IDs begin with it */
     struct token_key key; /* the availability key that was */

@@ -27,6 +27,8 @@ PEOPLE = {
     "workload": ("contoso/exchange", TENANT, ["workload-exchange"]),
     "system": ("contoso/indexer", TENANT, ["workload-exchange", "system-workload"]),
     "auditor": ("contoso/auditor", TENANT, ["auditor"]),
+    "operator2": ("operator2", None, ["operator"]),
+    "operator3": ("operator3", None, ["operator"]),
     "ada": ("contoso/ada", TENANT, ["purge-approver"]),
     "bert": ("contoso/bert", TENANT, ["purge-approver"]),
     "stranger": ("contoso/stranger", TENANT, ["workload-exchange", "system-workload"]),
@@ -68,6 +70,7 @@ class Deployment:
         self.service_tokens = ["holdfast-service"]
         if service_mirror:
             self.service_tokens.append("holdfast-service-b")
+        self.ak_mirrors = []  # of holdfast-ak; see mirror()
         self.protection = "token-protected" if sharepoint else "soft-delete-purge-protected"
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
@@ -173,6 +176,16 @@ class Deployment:
         self.uris[name] = made["uri"]
         return made
 
+    def mirror(self, token):
+        """Prepares a token that mirrors holdfast-ak, and configures it: the
+        server must be started anew, and it is not enrolled."""
+        self.hsm("token", "init", "--label", token, "--domain", "holdfast",
+                 "--deletion-protection", self.protection, "--test-only",
+                 "--so-pin-file", self.pin(token + ".so"), "--pin-file", self.pin(token))
+        self.hsm("ak", "init", "--token", token, "--pin-file", self.pin(token))
+        self.ak_mirrors.append(token)
+        self.write_config()
+
     def _token_lines(self, label, indent):
         options = {"module": self.module, "label": label, "pin_file": f"pins/{label}",
                    "sync": "syncfs", "sync_path": "tokens", "isolation": self.isolation,
@@ -192,6 +205,10 @@ class Deployment:
         for token in self.ak_tokens:
             option = token.removeprefix("holdfast-").replace("-", "_") + "_token"
             text += f"{option}:\n" + self._token_lines(token, "  ")
+        if self.ak_mirrors:
+            text += "ak_mirrors:\n"
+        for token in self.ak_mirrors:
+            text += f"  - name: {token}\n" + self._token_lines(token, "    ")
         text += f"holdfast_hsm: {self.build}/hsm/tool/holdfast-hsm\n"
         text += f"holdfast_tokend: {self.build}/hsm/tokend/holdfast-tokend\n"
         text += "custody_domains:\n"

@@ -149,6 +149,17 @@ MISTAKES = [
      "at most limits.connections (100)"),
     ("label: b, ", "label: b, capacity_objects: 0, ", 9,
      "from 1 to 4294967295"),
+    ("log_level: debug", "log_level: debug\nak_mirrors:\n  - {module: module.so, "
+     "label: g, pin_file: pin, sync: none}", 28, "needs a name"),
+    ("log_level: debug", "log_level: debug\nak_mirrors:\n  - {name: ak, module: "
+     "module.so, label: g, pin_file: pin, sync: none}", 28,
+     "another token of availability keys"),
+    ("log_level: debug", "log_level: debug\nak_mirrors:\n  - {name: m, module: "
+     "module.so, label: b, pin_file: pin, sync: none}", 28,
+     "needs a token of its own"),
+    ("log_level: debug", "log_level: debug\nsharepoint_ak_mirrors:\n"
+     "  - {name: m, module: module.so, label: b, pin_file: pin, sync: none}", 28,
+     "needs a token of its own"),
     ("label: a, ", "label: a, capacity_objects: 9, ", 8,
      'unknown key "capacity_objects"'),
     # which process has a token, and where its PIN comes from
@@ -233,6 +244,13 @@ class Config(unittest.TestCase):
             self.assertIn(old, GOOD)
             code, _, err, _ = self.check(GOOD.replace(old, new))
             self.assertEqual((code, err), (0, ""), new)
+        code, _, err, _ = self.check(
+            GOOD.replace("label: b, ", "label: b, name: first, ") +
+            "ak_mirrors:\n  - {name: ak, module: module.so, label: g, pin_file: "
+            "pin, sync: none, capacity_objects: 5}\nsharepoint_ak_mirrors:\n"
+            "  - {name: m, module: module.so, label: h, pin_file: pin, "
+            "sync: none}\n")
+        self.assertEqual((code, err), (0, ""))
 
     def test_every_mistake(self):
         for old, new, line, words in MISTAKES:
