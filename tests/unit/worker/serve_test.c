@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BOUND 4
@@ -211,6 +212,181 @@ static void refusals_say_why(void **state)
     close(ends[1]);
 }
 
+/* --- how it answers ------------------------------------------------------- */
+
+struct stand {
+    struct serve_desk desk;
+    struct token token;
+    int peer;
+};
+
+static void stand_open(struct stand *stand, size_t bound)
+{
+    const struct token_fake_settings settings = {.label = "served"};
+    struct token_fake *fake = NULL;
+    int ends[2];
+    assert_ok(token_fake_new(&settings, &stand->token, &fake));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    assert_ok(serve_desk_init(&stand->desk, ends[0], &stand->token, bound));
+    stand->peer = ends[1];
+}
+
+static void stand_close(struct stand *stand)
+{
+    serve_desk_free(&stand->desk);
+    token_close(&stand->token);
+    close(stand->desk.socket);
+    close(stand->peer);
+}
+
+static struct token_request *take(struct stand *stand, enum token_op op,
+                                  uint64_t number)
+{
+    struct serve_desk_entry *entry = serve_desk_take(&stand->desk, op);
+    assert_non_null(entry);
+    entry->request = (struct token_request){.op = op};
+    entry->number = number;
+    return &entry->request;
+}
+
+/* The numbers of the next packet's answers, in order; how many. */
+static size_t numbers_of_packet(struct stand *stand, uint64_t numbers[8])
+{
+    struct frame_reader reader;
+    struct token_counters counters;
+    size_t count = 0;
+    ssize_t len = recv(stand->peer, packet, FRAME_PACKET_MAX, MSG_DONTWAIT);
+    if (len <= 0) {
+        return 0;
+    }
+    assert_ok(frame_open((struct bytes){packet, (size_t)len}, FRAME_REPLIES,
+                         &reader));
+    frame_counters_get(&reader, &counters);
+    while (reader.left > 0 && count < 8) {
+        struct frame_reply_head head;
+        assert_ok(frame_reply_head_get(&reader, &head));
+        get_u64(&reader.bytes); /* of a HEALTH; a MAC has four of them */
+        for (int i = 0; head.op == TOKEN_OP_MAC && i < 3; i++) {
+            get_u64(&reader.bytes);
+        }
+        numbers[count++] = head.number;
+    }
+    assert_ok(frame_close(&reader));
+    return count;
+}
+
+/* Answers that are told together go in one packet, the data lane's first. */
+static void answers_are_packed(void **state)
+{
+    struct stand stand;
+    uint64_t numbers[8];
+    (void)state;
+    stand_open(&stand, BOUND);
+    struct token_request *first = take(&stand, TOKEN_OP_HEALTH, 11);
+    struct token_request *second = take(&stand, TOKEN_OP_MAC, 12);
+    struct token_request *last = take(&stand, TOKEN_OP_MAC, 13);
+    first->link = second;
+    second->link = last;
+    serve_desk_done(first);
+    serve_desk_done(second);
+    assert_int_equal(numbers_of_packet(&stand, numbers), 0);
+    serve_desk_done(last);
+    assert_int_equal(numbers_of_packet(&stand, numbers), 3);
+    assert_true(numbers[0] == 12 && numbers[1] == 13 && numbers[2] == 11);
+    assert_int_equal(numbers_of_packet(&stand, numbers), 0);
+    stand_close(&stand);
+}
+
+/* As many as it says, not one more, and again when they are answered. */
+static void entries_are_bounded(void **state)
+{
+    struct stand stand;
+    struct token_request *requests[BOUND];
+    (void)state;
+    stand_open(&stand, BOUND);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < BOUND; i++) {
+            requests[i] = take(&stand, TOKEN_OP_MAC, i);
+        }
+        assert_null(serve_desk_take(&stand.desk, TOKEN_OP_OPEN));
+        struct token_request *root = take(&stand, TOKEN_OP_FORGET, 9);
+        serve_desk_done(root);
+        for (size_t i = 0; i < BOUND; i++) {
+            serve_desk_done(requests[i]);
+        }
+    }
+    stand_close(&stand);
+}
+
+static void *done_in_thread(void *request)
+{
+    serve_desk_done(request);
+    return NULL;
+}
+
+/* Whoever reads an answer may ask anew at once: its entry is free by then. Here
+ * nobody reads, and the one who sends waits. */
+static void entries_are_free_before_answers_are_read(void **state)
+{
+    struct stand stand;
+    struct serve_desk_entry *next = NULL;
+    pthread_t thread;
+    uint64_t numbers[8];
+    const uint8_t filler[1024] = {0};
+    (void)state;
+    stand_open(&stand, 1);
+    while (send(stand.desk.socket, filler, sizeof filler, MSG_DONTWAIT) > 0) {
+    }
+    while (send(stand.desk.socket, filler, 1, MSG_DONTWAIT) > 0) {
+    }
+    struct token_request *request = take(&stand, TOKEN_OP_MAC, 7);
+    assert_int_equal(pthread_create(&thread, NULL, done_in_thread, request), 0);
+    for (int turns = 0; next == NULL && turns < 20000; turns++) {
+        const struct timespec nap = {.tv_nsec = 1000000};
+        nanosleep(&nap, NULL);
+        next = serve_desk_take(&stand.desk, TOKEN_OP_MAC);
+    }
+    ssize_t len = 1;
+    while (len == 1 || len == sizeof filler) {
+        len = recv(stand.peer, packet, FRAME_PACKET_MAX, MSG_PEEK);
+        if (len == 1 || len == sizeof filler) {
+            assert_int_equal(recv(stand.peer, packet, FRAME_PACKET_MAX, 0),
+                             len);
+        }
+    }
+    assert_int_equal(numbers_of_packet(&stand, numbers), 1);
+    assert_true(numbers[0] == 7);
+    pthread_join(thread, NULL);
+    assert_non_null(next);
+    stand_close(&stand);
+}
+
+/* Lists bring as much as there is: only so many are in hand at once, and none
+ * of them is longer than an adapter's longest. */
+static void lists_are_bounded(void **state)
+{
+    struct stand stand;
+    struct serve_desk_entry *lists[SERVE_LISTS_MAX];
+    (void)state;
+    stand_open(&stand, SERVE_LISTS_MAX + 1);
+    for (size_t i = 0; i < SERVE_LISTS_MAX; i++) {
+        lists[i] = (struct serve_desk_entry *)take(&stand, TOKEN_OP_LIST, i);
+        lists[i]->request.u.list.cap = UINT32_MAX;
+        assert_ok(serve_desk_make_room(&stand.desk, lists[i]));
+        assert_int_equal(lists[i]->request.u.list.cap, SERVE_ITEMS_MAX);
+    }
+    struct serve_desk_entry *more =
+        (struct serve_desk_entry *)take(&stand, TOKEN_OP_DATA_LIST, 99);
+    assert_status(serve_desk_make_room(&stand.desk, more), HF_E_OVERLOAD);
+    serve_desk_give_back(&stand.desk, lists[0]);
+    assert_ok(serve_desk_make_room(&stand.desk, more));
+    serve_desk_give_back(&stand.desk, more);
+    for (size_t i = 1; i < SERVE_LISTS_MAX; i++) {
+        serve_desk_give_back(&stand.desk, lists[i]);
+    }
+    stand_close(&stand);
+}
+
 /* --- what is kept --------------------------------------------------------- */
 
 static bool holds(const void *memory, size_t len, struct bytes what)
@@ -227,17 +403,11 @@ static void keys_are_wiped(void **state)
     static const uint8_t bytes[HF_KEY_BYTES] =
         "a key of thirty-two bytes, this";
     const struct bytes key = BYTES_OF(bytes);
-    const struct token_fake_settings settings = {.label = "served"};
-    struct token_fake *fake = NULL;
-    struct token token;
-    struct serve_desk desk;
-    int ends[2];
+    struct stand stand;
     (void)state;
-    assert_ok(token_fake_new(&settings, &token, &fake));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
-    assert_ok(serve_desk_init(&desk, ends[0], &token, BOUND));
+    stand_open(&stand, BOUND);
     for (size_t i = 0; i < HF_COUNT(ops); i++) {
-        struct serve_desk_entry *entry = serve_desk_take(&desk, ops[i]);
+        struct serve_desk_entry *entry = serve_desk_take(&stand.desk, ops[i]);
         struct token_request *request = &entry->request;
         *request = (struct token_request){.op = ops[i]};
         if (ops[i] == TOKEN_OP_DECRYPT) {
@@ -259,19 +429,16 @@ static void keys_are_wiped(void **state)
             }
         }
         serve_desk_done(request);
-        ssize_t len = recv(ends[1], packet, FRAME_PACKET_MAX, 0);
+        ssize_t len = recv(stand.peer, packet, FRAME_PACKET_MAX, 0);
         assert_true(len > 0);
         /* it did go over, and nothing of it stayed */
         assert_int_equal(holds(packet, (size_t)len, key),
                          ops[i] != TOKEN_OP_SEAL);
-        assert_false(holds(desk.out, FRAME_PACKET_MAX, key));
-        assert_false(
-            holds(desk.entries, 2 * BOUND * sizeof *desk.entries, key));
+        assert_false(holds(stand.desk.out, FRAME_PACKET_MAX, key));
+        assert_false(holds(stand.desk.entries,
+                           2 * BOUND * sizeof *stand.desk.entries, key));
     }
-    serve_desk_free(&desk);
-    token_close(&token);
-    close(ends[0]);
-    close(ends[1]);
+    stand_close(&stand);
 }
 
 int main(void)
@@ -281,6 +448,10 @@ int main(void)
         cmocka_unit_test(ends_with_requests_in_the_token),
         cmocka_unit_test(rubbish_ends_it),
         cmocka_unit_test(refusals_say_why),
+        cmocka_unit_test(answers_are_packed),
+        cmocka_unit_test(entries_are_bounded),
+        cmocka_unit_test(entries_are_free_before_answers_are_read),
+        cmocka_unit_test(lists_are_bounded),
         cmocka_unit_test(keys_are_wiped),
     };
     if (secret_heap_start(1 << 18) != HF_OK) {
