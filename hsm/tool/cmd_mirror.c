@@ -149,7 +149,7 @@ static enum hf_status must_be_new(struct tool *tool, const struct pair *pair)
                 "the token %s is in use by a service, and its record MAC key "
                 "cannot leave it: it gets no mirror afterwards. Prepare two "
                 "new tokens with service init --mirror and seal the store "
-                "anew under them (holdfastd --reseal)",
+                "anew under them (holdfastd --reseal-check)",
                 pair->ends[i].profile.label);
         }
     }

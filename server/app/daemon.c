@@ -6,6 +6,7 @@
 
 #include "server/app/app.h"
 #include "server/app/notify.h"
+#include "server/app/reseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +24,31 @@
 static const char usage[] =
     "usage: holdfastd --config FILE [--port-file FILE]\n"
     "       holdfastd --config FILE --check-config\n"
+    "       holdfastd --config FILE --reseal-check REPORT [--audit-key FILE]\n"
+    "                 [--accept NAME]...\n"
+    "       holdfastd --config FILE --reseal REPORT --signature DOMAIN=FILE\n"
+    "                 --signature DOMAIN=FILE\n"
     "       holdfastd --version | --help\n"
     "\n"
     "  --config FILE     the YAML file it is set up by\n"
     "  --check-config    say every mistake in the file, start nothing\n"
     "  --port-file FILE  write the port it listens on there once it does\n"
+    "\n"
+    "After the loss of the service's token, with a new one in the\n"
+    "configuration and no daemon running:\n"
+    "  --reseal-check REPORT  look at everything in the store as far as it "
+    "can\n"
+    "                    be verified without the lost token; writes REPORT "
+    "(to\n"
+    "                    be signed) and REPORT.txt (to be read), changes "
+    "nothing\n"
+    "  --audit-key FILE  the lost token's public audit keys (PEM), as "
+    "published\n"
+    "  --accept NAME     take what does not verify all the same\n"
+    "  --reseal REPORT   seal everything anew as REPORT says\n"
+    "  --signature DOMAIN=FILE  over REPORT, by the custodian of a custody\n"
+    "                    domain: openssl dgst -sha256 -sign KEY -out FILE "
+    "REPORT\n"
     "\n"
     "SIGHUP reads identities, roles, certificates and the revocation list\n"
     "again; SIGTERM and SIGINT end it after the calls in flight.\n";
@@ -36,6 +57,7 @@ struct options {
     const char *config;
     const char *port_file;
     bool check_only;
+    struct app_reseal_order reseal;
 };
 
 /* -1: go on; else the exit code. */
@@ -45,6 +67,11 @@ static int read_options(int argc, char **argv, struct options *out)
         {"config",       required_argument, NULL, 'c'},
         {"port-file",    required_argument, NULL, 'p'},
         {"check-config", no_argument,       NULL, 'k'},
+        {"reseal-check", required_argument, NULL, 'R'},
+        {"reseal",       required_argument, NULL, 'r'},
+        {"audit-key",    required_argument, NULL, 'a'},
+        {"accept",       required_argument, NULL, 'n'},
+        {"signature",    required_argument, NULL, 's'},
         {"version",      no_argument,       NULL, 'v'},
         {"help",         no_argument,       NULL, 'h'},
         {NULL,           0,                 NULL, 0  },
@@ -61,6 +88,21 @@ static int read_options(int argc, char **argv, struct options *out)
         case 'k':
             out->check_only = true;
             break;
+        case 'R':
+            out->reseal.check = optarg;
+            break;
+        case 'r':
+            out->reseal.report = optarg;
+            break;
+        case 'a':
+            out->reseal.audit_key = optarg;
+            break;
+        case 'n':
+            app_reseal_accept(&out->reseal, optarg);
+            break;
+        case 's':
+            app_reseal_sign(&out->reseal, optarg);
+            break;
         case 'v':
             printf("holdfastd %s\n", HF_VERSION);
             return 0;
@@ -72,7 +114,8 @@ static int read_options(int argc, char **argv, struct options *out)
             return 2;
         }
     }
-    if (out->config == NULL || optind != argc) {
+    bool both = out->reseal.check != NULL && out->reseal.report != NULL;
+    if (out->config == NULL || optind != argc || both || out->reseal.misused) {
         fputs(usage, stderr);
         return 2;
     }
@@ -230,6 +273,12 @@ int app_main(int argc, char **argv, const struct app_extras *extras)
     if (!prepare_process()) {
         config_free(config);
         return 1;
+    }
+    if (options.reseal.check != NULL || options.reseal.report != NULL) {
+        log_level_set(config->log_level);
+        code = app_reseal(config, &options.reseal);
+        config_free(config);
+        return code;
     }
     return serve(&options, config, extras, &signals);
 }

@@ -105,9 +105,11 @@ HF_STATUS app_service_token_open(const struct config *config,
     };
     status = mirrored_new(&settings, &tokens->service, &problem);
     if (status != HF_OK) {
-        snprintf(why->text, sizeof why->text, "the service's tokens: %s",
+        bool none = status != HF_E_PRECONDITION && status != HF_E_CONFLICT;
+        snprintf(why->text, sizeof why->text, "the service's tokens: %s%s",
                  problem.text[0] != '\0' ? problem.text
-                                         : hf_status_text(status));
+                                         : hf_status_text(status),
+                 none ? APP_TOKEN_LOST : "");
     }
     return status;
 }

@@ -4,6 +4,11 @@
 #include "server/app/app.h"
 #include "server/app/tokens.h"
 
+/* What to do without it. */
+#define APP_TOKEN_LOST                                                         \
+    "; if it is lost for ever, the store is sealed anew under another one: "   \
+    "holdfastd --reseal-check, and the README"
+
 /* How one of them is opened: begun, and waited for. */
 struct app_member_opening {
     HF_STATUS(*begin)

@@ -42,8 +42,9 @@ static void refuse(const struct app_token_slot *slot, const char *text,
 {
     snprintf(why->text, sizeof why->text,
              "the token \"%s\" (%s:%zu) is refused: %s; look at it with "
-             "holdfast-hsm token test",
-             slot->from->label, slot->config->path, slot->from->line, text);
+             "holdfast-hsm token test%s",
+             slot->from->label, slot->config->path, slot->from->line, text,
+             slot->from == &slot->config->service_token ? APP_TOKEN_LOST : "");
 }
 
 /* --- in the daemon ------------------------------------------------------- */

@@ -51,8 +51,8 @@ static void put_count(struct statement_writer *writer, const char *key,
     statement_put_text(writer, key, text, sizeof text);
 }
 
-static HF_STATUS write_text(const struct checkpoint_record *record,
-                            uint8_t out[CHECKPOINT_TEXT_BYTES], size_t *out_len)
+HF_STATUS checkpoint_text(const struct checkpoint_record *record,
+                          uint8_t out[CHECKPOINT_TEXT_BYTES], size_t *out_len)
 {
     char spool[HF_ID_TEXT] = "none";
     struct statement_writer writer =
@@ -82,7 +82,7 @@ static HF_STATUS sign_once(struct service *service,
     HF_TRY(sign_find(service, &signer));
     memcpy(record->key_fingerprint, signer.fingerprint,
            sizeof record->key_fingerprint);
-    HF_TRY(write_text(record, text, &text_len));
+    HF_TRY(checkpoint_text(record, text, &text_len));
     _Static_assert(sizeof record->signature >= SIGN_DER_MAX_BYTES, "fits");
     return sign_by(service, &signer, (struct bytes){text, text_len},
                    record->signature, &record->signature_len);
@@ -319,7 +319,7 @@ static enum hf_status list_step(void *context, const struct record *record,
     }
     struct checkpoint_view *view = &walk->out->views[walk->out->count];
     HF_TRY(checkpoint_decode(record, &view->record));
-    HF_TRY(write_text(&view->record, view->text, &view->text_len));
+    HF_TRY(checkpoint_text(&view->record, view->text, &view->text_len));
     walk->last = key_of_checkpoint(view->record.audit_index);
     walk->out->count++;
     return HF_OK;

@@ -45,6 +45,9 @@ void checkpoints_end(struct service *service);
 HF_STATUS checkpoints_make(struct service *service);
 
 #define CHECKPOINT_TEXT_BYTES 640
+/* checkpoint_text: what is signed. */
+HF_STATUS checkpoint_text(const struct checkpoint_record *record,
+                          uint8_t out[CHECKPOINT_TEXT_BYTES], size_t *out_len);
 struct checkpoint_view {
     struct checkpoint_record record;
     uint8_t text[CHECKPOINT_TEXT_BYTES]; /* as signed */

@@ -72,8 +72,7 @@ static HF_STATUS list_token(const struct seals *seals,
     return HF_OK;
 }
 
-static HF_STATUS newest_in_token(const struct seals *seals,
-                                 struct epoch *out_epoch)
+HF_STATUS epoch_in_token(const struct seals *seals, struct epoch *out_epoch)
 {
     struct token_data *items = NULL;
     size_t count = 0;
@@ -109,6 +108,7 @@ static enum hf_status history_step(void *context, const struct epoch *epoch)
         equal_constant_time(epoch->root, walk->wanted.root,
                             sizeof epoch->root)) {
         walk->found = true;
+        return HF_E_EXISTS; /* there is no need to go on */
     }
     return HF_OK;
 }
@@ -118,7 +118,8 @@ static HF_STATUS walk_history(const struct store *store,
 {
     HF_OWNED(store_rollbackp) struct store_txn *txn = NULL;
     HF_TRY(store_begin(store, STORE_READ, &txn));
-    return store_epoch_list(txn, SIZE_MAX, history_step, walk);
+    enum hf_status status = store_epoch_list(txn, SIZE_MAX, history_step, walk);
+    return walk->found ? HF_OK : status;
 }
 
 /* The first epoch is over no record. With it in the token before the first
@@ -141,11 +142,18 @@ HF_STATUS epoch_agree(const struct store *store, const struct seals *seals,
                       struct epoch *out_epoch, struct problem *problem)
 {
     struct history_walk walk = {.seals = seals};
-    enum hf_status status = newest_in_token(seals, &walk.wanted);
+    enum hf_status status = epoch_in_token(seals, &walk.wanted);
     if (status != HF_OK) {
         return problem_of_status(problem, status);
     }
     status = walk_history(store, &walk);
+    if (status == HF_E_CORRUPT && walk.wanted.counter == 0) {
+        return problem_set(problem, REASON_RECORD_INVALID,
+                           "the service's token is not the one that vouches "
+                           "for this store; if that one is lost for ever, the "
+                           "store is sealed anew under this one: holdfastd "
+                           "--reseal-check, and the README");
+    }
     if (status == HF_E_CORRUPT) {
         return problem_set(problem, REASON_RECORD_INVALID,
                            "an epoch of the store was changed behind the "

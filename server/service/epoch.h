@@ -24,11 +24,17 @@
  *   none    more than that            refused: the token was rolled back or is
  *                                     another's
  *
+ * The history is looked at down to the token's epoch, no further: what was
+ * before it proves nothing, and may be of a token that was lost (reseal.h).
+ *
  * Returns   HF_OK; HF_E_CORRUPT with *problem; the token's and the store's
  *           failures.
  */
 HF_STATUS epoch_agree(const struct store *store, const struct seals *seals,
                       struct epoch *out_epoch, struct problem *problem);
+
+/* epoch_in_token: the newest valid one of the token; counter 0: none. */
+HF_STATUS epoch_in_token(const struct seals *seals, struct epoch *out_epoch);
 
 /* epoch_to_token: durable in the token, then the older ones destroyed. May run
  * twice. */

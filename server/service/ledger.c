@@ -166,18 +166,39 @@ static HF_STATUS open_parts(struct ledger *ledger, const struct token *token,
     return problem_of_status(problem, find_end(ledger));
 }
 
+static struct ledger *ledger_new(const struct store *store,
+                                 const struct clock *clock)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+    if (ledger != NULL) {
+        ledger->store = store;
+        ledger->clock = clock;
+        pthread_mutex_init(&ledger->lock, NULL);
+        pthread_mutex_init(&ledger->watch_lock, NULL);
+    }
+    return ledger;
+}
+
+HF_STATUS ledger_open_blind(const struct store *store,
+                            const struct clock *clock,
+                            struct ledger **out_ledger)
+{
+    *out_ledger = ledger_new(store, clock);
+    if (*out_ledger == NULL) {
+        return HF_E_NO_MEMORY;
+    }
+    (*out_ledger)->seals.blind = true;
+    return HF_OK;
+}
+
 HF_STATUS ledger_open(const struct store *store, const struct token *token,
                       const struct clock *clock, struct ledger **out_ledger,
                       struct problem *problem)
 {
-    struct ledger *ledger = calloc(1, sizeof *ledger);
+    struct ledger *ledger = ledger_new(store, clock);
     if (ledger == NULL) {
         return problem_of_status(problem, HF_E_NO_MEMORY);
     }
-    ledger->store = store;
-    ledger->clock = clock;
-    pthread_mutex_init(&ledger->lock, NULL);
-    pthread_mutex_init(&ledger->watch_lock, NULL);
     enum hf_status status = open_parts(ledger, token, problem);
     if (status != HF_OK) {
         ledger_close(ledger);
@@ -380,6 +401,7 @@ static void tell_topics(struct ledger *ledger, const struct change *change)
 
 HF_STATUS ledger_commit(struct ledger *ledger, struct change *change)
 {
+    CHECK(!ledger->seals.blind);
     HF_TRY(before_commit(make_macs(ledger, change)));
     if (!change->sealed) {
         HF_TRY(before_commit(commit_rows(ledger, change)));

@@ -89,6 +89,9 @@ HF_STATUS seals_make(const struct seals *seals, struct record *record)
 HF_STATUS seals_check(const struct seals *seals, const struct record *record)
 {
     uint8_t mac[HF_SHA256_BYTES];
+    if (seals->blind) {
+        return HF_OK;
+    }
     HF_TRY(mac_of(seals, record, mac));
     return equal_constant_time(mac, record->mac, sizeof mac) ? HF_OK
                                                              : HF_E_CORRUPT;
@@ -117,6 +120,9 @@ HF_STATUS root_add(const struct seals *seals, struct root *root,
 {
     uint8_t element[HF_SHA256_BYTES];
     unsigned carry = 0;
+    if (seals->blind) {
+        return HF_OK;
+    }
     HF_TRY(element_of(seals, record, element));
     for (size_t i = sizeof element; i-- > 0;) {
         unsigned sum = root->bytes[i] + element[i] + carry;

@@ -13,6 +13,9 @@ struct seals {
     struct secret *row_key;   /* MACs of rows */
     struct secret *set_key;   /* elements of the root */
     struct secret *epoch_key; /* MACs of epochs, in store and token */
+    /* the token that made them is lost (reseal.h): nothing is checked, and
+     * there is no root */
+    bool blind;
 };
 
 /* seals_open: finds the record MAC key and derives the subkeys.

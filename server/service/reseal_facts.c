@@ -1,0 +1,195 @@
+/* What no key can say: grants and DEPs, by the last audit record that tells of
+ * them; tenants, approvers and purges, for people to read. */
+#include "server/service/purge_book.h"
+#include "server/service/reseal_inside.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t index_of(const json_t *said)
+{
+    return (uint64_t)json_integer_value(json_object_get(said, "index"));
+}
+
+/* --- grants --------------------------------------------------------------- */
+
+static json_t *permissions(uint8_t granted)
+{
+    return json_pack("{s:b, s:b, s:b}", "get", (granted & PERMISSION_GET) != 0,
+                     "wrap", (granted & PERMISSION_WRAP) != 0, "unwrap",
+                     (granted & PERMISSION_UNWRAP) != 0);
+}
+
+static bool says(const json_t *after, const char *field, bool value)
+{
+    return json_is_true(json_object_get(after, field)) == value;
+}
+
+static HF_STATUS look_at_grant(struct reseal *reseal,
+                               const struct key_entry *key,
+                               const struct grant_record *grant)
+{
+    char name[RESEAL_NAME_BYTES];
+    snprintf(name, sizeof name, "tenants/%s/customerKeys/%s/grants/%s",
+             key->tenant->record.name, key->record.name, grant->identity);
+    const json_t *said = json_object_get(reseal->grants, name);
+    const json_t *after = json_object_get(said, "after");
+    if (said == NULL) {
+        return reseal_bad(reseal, name, "no audit record tells of this grant");
+    }
+    if (!says(after, "get", (grant->granted & PERMISSION_GET) != 0) ||
+        !says(after, "wrap", (grant->granted & PERMISSION_WRAP) != 0) ||
+        !says(after, "unwrap", (grant->granted & PERMISSION_UNWRAP) != 0)) {
+        return reseal_bad(reseal, name,
+                          "the audit chain tells of other permissions");
+    }
+    if (index_of(said) <= reseal->signed_until) {
+        HF_TRY(reseal_verified(reseal, "grants as the audit chain tells"));
+    }
+    return reseal_declared(reseal, "grant", name, permissions(grant->granted));
+}
+
+static HF_STATUS look_at_grants(struct reseal *reseal)
+{
+    for (const struct key_entry *key = reseal->service->catalogue.keys;
+         key != NULL; key = key->next) {
+        for (size_t i = 0; i < key->grant_count; i++) {
+            HF_TRY(look_at_grant(reseal, key, &key->grants[i]->record));
+        }
+    }
+    return HF_OK;
+}
+
+/* --- DEPs ----------------------------------------------------------------- */
+
+static bool text_is(const json_t *after, const char *field, const char *value)
+{
+    const char *text = json_string_value(json_object_get(after, field));
+    return text == NULL || strcmp(text, value) == 0;
+}
+
+static bool number_is(const json_t *after, const char *field, int64_t value)
+{
+    const json_t *number = json_object_get(after, field);
+    return number == NULL || json_integer_value(number) == value;
+}
+
+static const char *residency_word(enum residency residency)
+{
+    return residency == RESIDENCY_MEMORY ? "MEMORY" : "TOKEN";
+}
+
+static HF_STATUS look_at_dep(struct reseal *reseal, const struct dep_entry *dep)
+{
+    const struct dep_record *record = &dep->record;
+    char name[RESEAL_NAME_BYTES];
+    char id[HF_ID_TEXT];
+    id_format(&record->id, id);
+    snprintf(name, sizeof name, "tenants/%s/deps/%s", dep->tenant->record.name,
+             id);
+    const json_t *said = json_object_get(reseal->deps, name);
+    const json_t *after = json_object_get(said, "after");
+    bool told = record->type != DEP_TYPE_SERVICE_MANAGED;
+    if (told && said == NULL) {
+        return reseal_bad(reseal, name, "no audit record tells of this DEP");
+    }
+    if (told &&
+        (!text_is(after, "name", record->name) ||
+         !text_is(after, "residency", residency_word(record->residency)) ||
+         !number_is(after, "keyLeaseMs", record->key_lease_ms) ||
+         !number_is(after, "fallbackLimitMs", record->fallback_limit_ms))) {
+        return reseal_bad(reseal, name,
+                          "the audit chain tells of another name, residency, "
+                          "lease or limit");
+    }
+    if (told && index_of(said) <= reseal->signed_until) {
+        HF_TRY(reseal_verified(reseal, "DEPs as the audit chain tells"));
+    }
+    return reseal_declared(reseal, "DEP", name,
+                           json_pack("{s:s, s:s, s:s, s:i}", "called",
+                                     record->name, "state",
+                                     dep_state_text(record->state), "residency",
+                                     residency_word(record->residency),
+                                     "generation", (int)record->generation));
+}
+
+/* --- for people ----------------------------------------------------------- */
+
+static HF_STATUS look_at_tenant(struct reseal *reseal,
+                                const struct tenant_entry *tenant)
+{
+    char name[RESEAL_NAME_BYTES];
+    snprintf(name, sizeof name, "tenants/%s", tenant->record.name);
+    return reseal_declared(reseal, "tenant", name,
+                           json_pack("{s:b, s:b, s:b}", "production",
+                                     (int)tenant->record.production, "licensed",
+                                     (int)tenant->record.licensed, "ended",
+                                     (int)tenant->ended));
+}
+
+static const char *tenant_name(struct reseal *reseal, const struct hf_id *id)
+{
+    const struct tenant_entry *tenant =
+        catalogue_tenant_by_id(&reseal->service->catalogue, id);
+    return tenant != NULL ? tenant->record.name : "?";
+}
+
+static HF_STATUS look_at_officer(struct reseal *reseal,
+                                 const struct officer_record *officer)
+{
+    char name[RESEAL_NAME_BYTES];
+    char key[2 * OFFICER_KEY_MAX_BYTES + 1];
+    hex_encode(officer->public_key, officer->public_key_len, key, sizeof key);
+    snprintf(name, sizeof name, "tenants/%s/purgeApprovers/%s",
+             tenant_name(reseal, &officer->tenant), officer->identity);
+    return reseal_declared(reseal, "approver", name,
+                           json_pack("{s:s, s:b, s:s}", "called", officer->name,
+                                     "active", (int)officer->active,
+                                     "public_key", key));
+}
+
+/* What is tombstoned was counted when it was sealed, and certified. */
+static HF_STATUS look_at_purge(struct reseal *reseal,
+                               const struct purge_record *purge)
+{
+    char name[RESEAL_NAME_BYTES];
+    char id[HF_ID_TEXT];
+    uint64_t count = 0;
+    uint8_t set[HF_SHA256_BYTES];
+    id_format(&purge->id, id);
+    snprintf(name, sizeof name, "tenants/%s/purges/%s",
+             tenant_name(reseal, &purge->tenant), id);
+    HF_TRY(purge_tombstones_sum(reseal->service, &purge->id, &count, set));
+    if (purge_is_closed(purge->phase) && count != purge->resources) {
+        return reseal_bad(reseal, name,
+                          "not every resource that it purged is marked");
+    }
+    return reseal_declared(reseal, "purge", name,
+                           json_pack("{s:s, s:I}", "phase",
+                                     purge_phase_text(purge->phase),
+                                     "tombstones", (json_int_t)count));
+}
+
+HF_STATUS reseal_facts(struct reseal *reseal)
+{
+    const struct catalogue *catalogue = &reseal->service->catalogue;
+    const struct purge_book *book = reseal->service->purges;
+    for (const struct tenant_entry *tenant = catalogue->tenants; tenant != NULL;
+         tenant = tenant->next) {
+        HF_TRY(look_at_tenant(reseal, tenant));
+    }
+    HF_TRY(look_at_grants(reseal));
+    for (const struct dep_entry *dep = catalogue->deps; dep != NULL;
+         dep = dep->next) {
+        HF_TRY(look_at_dep(reseal, dep));
+    }
+    for (const struct officer_entry *officer = book->officers; officer != NULL;
+         officer = officer->next) {
+        HF_TRY(look_at_officer(reseal, &officer->record));
+    }
+    for (const struct purge_entry *purge = book->purges; purge != NULL;
+         purge = purge->next) {
+        HF_TRY(look_at_purge(reseal, &purge->record));
+    }
+    return HF_OK;
+}
