@@ -37,12 +37,14 @@ void scene_open(struct scene *scene, size_t queue_max, int64_t grace_ms)
         .profile = {.label = "scene"},
     };
     const struct timeval patience = {.tv_sec = 20};
+    const int room = 128 * 1024; /* wherever the system's own bound stands */
     struct worker_refusal refusal;
     int ends[2];
     atomic_store(&scene->lost, 0);
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     scene->peer = ends[1];
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     setsockopt(scene->peer, SOL_SOCKET, SO_RCVTIMEO, &patience,
                sizeof patience);
     scene_send_bytes(scene, hello_encode(&hello, scene->packet));
@@ -80,6 +82,7 @@ void call_prepare(struct call *call, enum token_op op)
     atomic_init(&call->answered, 0);
     struct token_request *request = &call->request;
     request->op = op;
+    request->attempt_ms = 60000; /* however busy the machine is */
     request->done = count_answer;
     request->owner = call;
     if (op == TOKEN_OP_OPEN) {
