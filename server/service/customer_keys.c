@@ -113,6 +113,32 @@ static HF_STATUS check_report(const struct admin *admin,
     return HF_OK;
 }
 
+static void narrow(struct token_profile *common, const struct token *token)
+{
+    struct token_profile profile = {.label = ""};
+    if (token != NULL) {
+        token_profile_get(token, &profile);
+    }
+    if (token_profile_is_known(&profile)) {
+        common->oaep_sha256 = common->oaep_sha256 && profile.oaep_sha256;
+        common->oaep_sha1 = common->oaep_sha1 && profile.oaep_sha1;
+    }
+}
+
+/* R-2.15: the key's token unwraps what a token of availability keys has wrapped
+ * (R-15.2): both must have it. */
+static enum token_suite suite_for(const struct service_settings *settings,
+                                  const struct token_profile *profile)
+{
+    struct token_profile common = *profile;
+    narrow(&common, settings->ak_token);
+    narrow(&common, settings->sharepoint_ak_token);
+    for (size_t i = 0; i < settings->ak_mirror_count; i++) {
+        narrow(&common, settings->ak_mirrors[i].token);
+    }
+    return token_suite_preferred(&common);
+}
+
 static HF_STATUS fill_version(const struct admin *admin,
                               const struct customer_key_register *request,
                               const struct token_entry *token,
@@ -122,11 +148,12 @@ static HF_STATUS fill_version(const struct admin *admin,
     struct token_profile profile;
     char lacks[128];
     token_profile_get(token->configured->token, &profile);
-    version->suite = (uint8_t)token_suite_preferred(&profile);
+    version->suite = (uint8_t)suite_for(&admin->service->settings, &profile);
     if (version->suite == TOKEN_SUITE_NONE) {
         return problem_set(admin->problem, REASON_KEY_OPS,
-                           "token %s offers neither RSA-OAEP with SHA-256 nor "
-                           "with SHA-1",
+                           "token %s and those of availability keys have "
+                           "RSA-OAEP neither with SHA-256 nor with SHA-1 in "
+                           "common",
                            token->record.name);
     }
     /* what the key allows and the token can do */

@@ -75,6 +75,7 @@ class Deployment:
         self.softhsm = self._softhsm()
         self.module = str(shim) if shim else self.softhsm
         self.token_options = {}  # label -> what its configuration says otherwise
+        self.foreign = {}  # label -> the module of a token that is not SoftHSM's
         self.server = None
         self.port = None
         self.uris = {}
@@ -120,8 +121,10 @@ class Deployment:
         return done.stdout
 
     def hsm(self, *words):
+        label = next((after for word, after in zip(words, words[1:])
+                      if word in ("--token", "--label")), None)
         out = self.run(self.build / "hsm/tool/holdfast-hsm", *words, "--module",
-                       self.softhsm, "--json")
+                       self.foreign.get(label, self.softhsm), "--json")
         return json.loads(out)
 
     def cli(self, who, *words):
@@ -188,8 +191,10 @@ class Deployment:
 
     def _token_lines(self, label, indent):
         options = {"module": self.module, "label": label, "pin_file": f"pins/{label}",
-                   "sync": "syncfs", "sync_path": "tokens", "isolation": self.isolation,
-                   **self.token_options.get(label, {})}
+                   "sync": "syncfs", "sync_path": "tokens", "isolation": self.isolation}
+        if label in self.foreign:
+            options.update(module=self.foreign[label], sync="none", sync_path=None)
+        options.update(self.token_options.get(label, {}))
         return "".join(f"{indent}{key}: {value}\n" for key, value in options.items()
                        if value is not None)
 
@@ -327,7 +332,7 @@ class Deployment:
         for token, domain in self.tokens.items():
             out = self.home / f"custodians/{token}.json"
             self.run(self.build / "hsm/tool/holdfast-hsm", "token", "enroll", "--module",
-                     self.softhsm, "--token", token, "--pin-file", self.pin(token), "--tenant",
+                     self.foreign.get(token, self.softhsm), "--token", token, "--pin-file", self.pin(token), "--tenant",
                      TENANT, "--domain", domain, "--key",
                      self.home / f"custodians/{domain}.key", "--out", out)
             self.cli("operator", "token", "enroll", token, "--statement", out)
