@@ -21,3 +21,6 @@
 #define TOKEN_NAME_AUDIT_SIGN "hf-audit-sign"
 /* The data objects of. */
 #define TOKEN_NAME_EPOCH "hf-epoch"
+
+/* The server's TLS key, where it lies in a token of its own (P-256). */
+#define TOKEN_NAME_TLS "hf-tls"

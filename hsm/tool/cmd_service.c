@@ -1,4 +1,5 @@
-/* service init, ak init: the service's own tokens. */
+/* service init, ak init, tls init: the service's own tokens (R-15.5, R-15.10).
+ */
 #include "hsm/tool/cmd_service.h"
 
 #include "hsm/base/bytes.h"
@@ -157,4 +158,25 @@ HF_STATUS cmd_ak_init(struct tool *tool)
                   facts_of_key(&session.profile, &transport)),
         "The token is ready for availability keys. Never back it up: a backup "
         "would outlive deletion.");
+}
+
+/* P-256, SIGN only. Its certificate is the CA's affair: it gets the public half
+ * (public_key), and the daemon the URI. */
+HF_STATUS cmd_tls_init(struct tool *tool)
+{
+    HF_OWNED(session_close) struct session session = {0};
+    struct token_key_report key = {0};
+    bool made = false;
+    HF_TRY(session_open(tool, &session));
+    HF_TRY(service_token_check(tool, &session));
+    HF_TRY(service_key_ensure(tool, &session, TOKEN_FOR_AUDIT_SIGNING,
+                              TOKEN_NAME_TLS, &key, &made));
+    return output_object(
+        tool,
+        json_pack("{s:o, s:b, s:o}", "token", facts_token_uri(&session.profile),
+                  "changed", (int)made, "key",
+                  facts_of_key(&session.profile, &key)),
+        made ? "The TLS key is in the token: have its public half certified, "
+               "and name its URI in the configuration (tls, key_in_token)."
+             : "The TLS key was there already; nothing was changed.");
 }

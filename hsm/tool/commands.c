@@ -262,6 +262,13 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TOKEN) | OPTION_BIT(LABEL_PREFIX) |
               OPTION_BIT(ID_PREFIX) | OPTION_BIT(ID) | OPTION_BIT(WRAPPED),
      .run = cmd_ak_verify_absent},
+    {.group = "tls",
+     .verb = "init",
+     .summary = "Make the server's TLS key in a token of its own",
+     .example = "--token holdfast-tls --pin-file tls.pin --json",
+     .takes = OPTIONS_TOKEN,
+     .needs = OPTION_BIT(TOKEN),
+     .run = cmd_tls_init},
     {.group = "custodian",
      .verb = "new",
      .summary = "Make a custodian's signing key, in an owner-only file",

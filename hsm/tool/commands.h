@@ -18,6 +18,7 @@ HF_STATUS cmd_key_show(struct tool *tool);
 HF_STATUS cmd_service_init(struct tool *tool);
 HF_STATUS cmd_service_forget_mirror(struct tool *tool);
 HF_STATUS cmd_ak_init(struct tool *tool);
+HF_STATUS cmd_tls_init(struct tool *tool);
 HF_STATUS cmd_ak_verify_absent(struct tool *tool);
 HF_STATUS cmd_custodian_new(struct tool *tool);
 HF_STATUS cmd_token_erase(struct tool *tool);

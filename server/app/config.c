@@ -2,6 +2,7 @@
 
 #include "hsm/base/bytes.h"
 #include "hsm/base/check.h"
+#include "hsm/base/pkcs11_uri.h"
 
 #include "server/app/config_limits.h"
 #include "server/app/config_people.h"
@@ -35,8 +36,10 @@ static const char *const root_keys[] = {"listen",
                                         "holdfast_hsm",
                                         "holdfast_tokend",
                                         NULL};
-static const char *const tls_keys[] = {"certificate", "key", "client_ca", "crl",
-                                       NULL};
+static const char *const key_in_token_keys[] = {"uri", "module", "pin_file",
+                                                NULL};
+static const char *const tls_keys[] = {"certificate", "key", "key_in_token",
+                                       "client_ca",   "crl", NULL};
 
 static bool is_address(const char *text)
 {
@@ -100,6 +103,41 @@ static void read_file(struct yaml_reader *reader, const struct yaml_place *tls,
     }
 }
 
+/* RFC 7512: a key of a token, never the PIN. */
+static void read_key_in_token(struct yaml_reader *reader,
+                              const struct yaml_place *in_token,
+                              struct config *out)
+{
+    struct pkcs11_uri uri;
+    const char *why = NULL;
+    struct yaml_place place = yaml_member(reader, in_token, "uri");
+    if (yaml_text(reader, &place, out->key_uri, sizeof out->key_uri) &&
+        (pkcs11_uri_parse(out->key_uri, &uri, &why) != HF_OK ||
+         uri.token[0] == '\0' || (uri.object[0] == '\0' && uri.id_len == 0))) {
+        yaml_mistake(reader, place.line,
+                     "%s is not an RFC 7512 URI of a key without a PIN: "
+                     "pkcs11:token=NAME;object=NAME;type=private",
+                     place.name);
+    }
+    read_file(reader, in_token, "module", out->key_module);
+    read_file(reader, in_token, "pin_file", out->key_pin_file);
+}
+
+static void read_key(struct yaml_reader *reader, const struct yaml_place *tls,
+                     struct config *out)
+{
+    struct yaml_place in_token = yaml_member(reader, tls, "key_in_token");
+    struct yaml_place key = yaml_member(reader, tls, "key");
+    if (in_token.node == NULL) {
+        read_file(reader, tls, "key", out->key);
+    } else if (key.node != NULL) {
+        yaml_mistake(reader, in_token.line,
+                     "key and key_in_token: give one of them");
+    } else if (yaml_map(reader, &in_token, key_in_token_keys)) {
+        read_key_in_token(reader, &in_token, out);
+    }
+}
+
 static bool says_none(const struct yaml_place *place)
 {
     return place->node != NULL && place->node->type == YAML_SCALAR_NODE &&
@@ -115,7 +153,7 @@ static void read_tls(struct yaml_reader *reader, const struct yaml_place *root,
         return;
     }
     read_file(reader, &tls, "certificate", out->certificate);
-    read_file(reader, &tls, "key", out->key);
+    read_key(reader, &tls, out);
     read_file(reader, &tls, "client_ca", out->client_ca);
     struct yaml_place crl = yaml_member(reader, &tls, "crl");
     if (says_none(&crl)) {
@@ -182,6 +220,35 @@ static void read_log_level(struct yaml_reader *reader,
                                    : LOG_INFO;
 }
 
+static bool shares(const struct config_token *tokens, size_t count,
+                   const char *module)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i].in_process && strcmp(tokens[i].module, module) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A renewal of the one would take the module from under the other. */
+static void check_key_module(struct yaml_reader *reader,
+                             const struct config *config)
+{
+    const char *module = config->key_module;
+    if (module[0] != '\0' &&
+        (shares(&config->service_token, 1, module) ||
+         shares(config->service_mirrors, config->service_mirror_count,
+                module) ||
+         shares(&config->ak_token, 1, module) ||
+         shares(&config->sharepoint_ak_token, 1, module) ||
+         shares(config->tokens, config->token_count, module))) {
+        yaml_mistake(reader, 0,
+                     "tls.key_in_token.module is also that of a token with "
+                     "isolation: none; give that token isolation: process");
+    }
+}
+
 static HF_STATUS read_all(struct yaml_reader *reader, struct config *out)
 {
     struct yaml_place root = yaml_root(reader);
@@ -196,6 +263,7 @@ static HF_STATUS read_all(struct yaml_reader *reader, struct config *out)
     read_program(reader, &root, "holdfast_tokend", out->tokend_program);
     read_tls(reader, &root, out);
     HF_TRY(config_tokens_read(reader, &root, out));
+    check_key_module(reader, out);
     HF_TRY(config_people_read(reader, &people, out));
     config_limits_read(reader, &limits, &out->limits);
     read_log_level(reader, &root, out);
@@ -287,6 +355,16 @@ static bool same_service(const struct config *a, const struct config *b)
     return same;
 }
 
+static bool same_tls(const struct config *a, const struct config *b)
+{
+    return strcmp(a->certificate, b->certificate) == 0 &&
+           strcmp(a->key, b->key) == 0 && strcmp(a->key_uri, b->key_uri) == 0 &&
+           strcmp(a->key_module, b->key_module) == 0 &&
+           strcmp(a->key_pin_file, b->key_pin_file) == 0 &&
+           strcmp(a->client_ca, b->client_ca) == 0 &&
+           strcmp(a->crl, b->crl) == 0;
+}
+
 const char *config_restart_needed(const struct config *running,
                                   const struct config *wanted)
 {
@@ -295,33 +373,29 @@ const char *config_restart_needed(const struct config *running,
         bool same;
     } parts[] = {
         {"listen",
-         strcmp(running->listen_address,                                          wanted->listen_address) == 0 &&
-             running->listen_port == wanted->listen_port         },
-        {"state_dir",                                  strcmp(running->state_dir, wanted->state_dir) == 0},
-        {"store",                                      strcmp(running->store,     wanted->store) == 0    },
-        {"spool",                                      strcmp(running->spool,     wanted->spool) == 0    },
-        {"tls (paths)",
-         strcmp(running->certificate,                                             wanted->certificate) == 0 &&
-             strcmp(running->key,                                     wanted->key) == 0 &&
-             strcmp(running->client_ca, wanted->client_ca) == 0 &&
-             strcmp(running->crl, wanted->crl) == 0},
-        {"service_token or service_mirrors",             same_service(running,                     wanted)                                           },
+         strcmp(running->listen_address,                                                 wanted->listen_address) == 0 &&
+             running->listen_port == wanted->listen_port                     },
+        {"state_dir",                                  strcmp(running->state_dir,        wanted->state_dir) == 0     },
+        {"store",                                      strcmp(running->store,            wanted->store) == 0         },
+        {"spool",                                      strcmp(running->spool,            wanted->spool) == 0         },
+        {"tls (paths)",                                same_tls(running,                 wanted)                     },
+        {"service_token or service_mirrors",           same_service(running,             wanted)                     },
         {"sharepoint_ak_token or sharepoint_ak_scope",
          running->has_sharepoint_ak == wanted->has_sharepoint_ak &&
              running->sharepoint_ak_shared == wanted->sharepoint_ak_shared &&
              same_token(&running->sharepoint_ak_token,
-         &wanted->sharepoint_ak_token)},
-        {"ak_token", same_token(&running->ak_token,                                           &wanted->ak_token)                                                                            },
-        {"ak_mirrors or sharepoint_ak_mirrors",               same_mirrors(running,wanted)},
-        {"tokens or custody_domains",          same_tokens(running,                                                 wanted)                                                                                                                                                 },
+         &wanted->sharepoint_ak_token)                                                                               },
+        {"ak_token",                                   same_token(&running->ak_token,    &wanted->ak_token)          },
+        {"ak_mirrors or sharepoint_ak_mirrors",        same_mirrors(running,             wanted)                     },
+        {"tokens or custody_domains",                  same_tokens(running,              wanted)                     },
         {"holdfast_hsm",
-         strcmp(running->hsm_program,wanted->hsm_program) == 0},
+         strcmp(running->hsm_program,                                                    wanted->hsm_program) == 0   },
         {"holdfast_tokend",
-         strcmp(running->tokend_program,                                 wanted->tokend_program) == 0                                                                                                                                                                                                },
-        {"limits",               bytes_equal((struct bytes){(const uint8_t *)&running->limits,
+         strcmp(running->tokend_program,                                                 wanted->tokend_program) == 0},
+        {"limits",                                     bytes_equal((struct bytes){(const uint8_t *)&running->limits,
                                               sizeof running->limits},
          (struct bytes){(const uint8_t *)&wanted->limits,
-                                              sizeof wanted->limits})},
+                                              sizeof wanted->limits})                                                },
     };
     for (size_t i = 0; i < HF_COUNT(parts); i++) {
         if (!parts[i].same) {

@@ -8,6 +8,12 @@
  *   tls:
  *     certificate: tls/server.pem
  *     key: tls/server.key
+ *     # or, in place of key, the key of a token. It is used in the daemon
+ *     # itself, by a module that no token with isolation: none has:
+ *     # key_in_token:
+ *     #   uri: pkcs11:token=tls;object=holdfast-tls;type=private
+ *     #   module: /usr/lib/softhsm/libsofthsm2.so
+ *     #   pin_file: pins/tls
  *     client_ca: tls/clients.pem
  *     crl: tls/clients.crl        # or none
  *   service_token: &module        # record MACs, epoch
@@ -160,7 +166,10 @@ struct config {
     char store[CONFIG_PATH_BYTES];
     char spool[CONFIG_PATH_BYTES];
     char certificate[CONFIG_PATH_BYTES];
-    char key[CONFIG_PATH_BYTES];
+    char key[CONFIG_PATH_BYTES]; /* "": in a token */
+    char key_uri[HF_URI_MAX_BYTES + 1];
+    char key_module[CONFIG_PATH_BYTES];
+    char key_pin_file[CONFIG_PATH_BYTES];
     char client_ca[CONFIG_PATH_BYTES];
     char crl[CONFIG_PATH_BYTES];            /* or EDGE_CRL_NONE */
     char hsm_program[CONFIG_PATH_BYTES];    /* "": beside holdfastd */

@@ -60,6 +60,20 @@ static HF_STATUS path_copy(char out[EDGE_PATH_MAX_BYTES + 1], const char *path)
     return text_copy(out, EDGE_PATH_MAX_BYTES + 1, path);
 }
 
+static HF_STATUS key_copy(struct tls_files *files,
+                          const struct edge_settings *settings)
+{
+    if (settings->key_path != NULL) {
+        return path_copy(files->key, settings->key_path);
+    }
+    if (settings->key_uri == NULL || settings->key_uri[0] == '\0') {
+        return HF_E_INVALID;
+    }
+    HF_TRY(text_copy(files->key_uri, sizeof files->key_uri, settings->key_uri));
+    HF_TRY(path_copy(files->key_module, settings->key_module));
+    return path_copy(files->key_pin, settings->key_pin_path);
+}
+
 /* The lower of what is wished and what RLIMIT_NOFILE carries; 0: none. */
 static uint32_t connections_possible(uint32_t wished)
 {
@@ -88,7 +102,7 @@ static HF_STATUS settings_copy(const struct edge_settings *settings,
         return HF_E_INVALID;
     }
     HF_TRY(path_copy(edge->files.certificate, settings->certificate_path));
-    HF_TRY(path_copy(edge->files.key, settings->key_path));
+    HF_TRY(key_copy(&edge->files, settings));
     HF_TRY(path_copy(edge->files.client_ca, settings->client_ca_path));
     HF_TRY(path_copy(edge->files.crl, settings->crl_path));
     loop->backend.sun_family = AF_UNIX;

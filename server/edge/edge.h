@@ -64,7 +64,11 @@ struct edge_settings {
     uint16_t listen_port;         /* 0: any free one, see edge_port */
     const char *backend_path;     /* Unix socket of gRPC, in a 0700 directory */
     const char *certificate_path; /* PEM, own certificate first */
-    const char *key_path;         /* PEM */
+    const char *key_path;         /* PEM; NULL: the key is in a token */
+    /* engine/token_key.h; NULL with key_path */
+    const char *key_uri;
+    const char *key_module;
+    const char *key_pin_path;
     const char *client_ca_path;   /* PEM, the roots that clients chain to */
     const char *crl_path;         /* PEM, or EDGE_CRL_NONE */
     int64_t handshake_timeout_ms; /* 1 to EDGE_TIMEOUT_MAX_MS */

@@ -3,6 +3,7 @@
 #include "hsm/base/check.h"
 
 #include "server/edge/crl.h"
+#include "server/edge/engine/token_key.h"
 #include "server/edge/pem.h"
 
 #include <openssl/err.h>
@@ -115,6 +116,38 @@ static HF_STATUS ctx_new(SSL_CTX **out_ctx)
     return HF_OK;
 }
 
+static void key_freep(EVP_PKEY **key)
+{
+    EVP_PKEY_free(*key);
+}
+
+static HF_STATUS key_load(SSL_CTX *ctx, const struct tls_files *files,
+                          struct tls_problem *problem)
+{
+    if (files->key_uri[0] == '\0') {
+        return SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) ==
+                       1
+                   ? HF_OK
+                   : problem_is(problem, files->key,
+                                "no key in PEM that fits the certificate");
+    }
+    const struct token_key_source from = {.uri = files->key_uri,
+                                          .module = files->key_module,
+                                          .pin_file = files->key_pin};
+    HF_OWNED(key_freep) EVP_PKEY *key = NULL;
+    problem->file = files->key_uri;
+    enum hf_status status =
+        token_key_load(&from, &key, problem->why, sizeof problem->why);
+    if (status != HF_OK) {
+        return status == HF_E_NO_MEMORY ? status : HF_E_INVALID;
+    }
+    problem->file = NULL;
+    return SSL_CTX_use_PrivateKey(ctx, key) == 1
+               ? HF_OK
+               : problem_is(problem, files->key_uri,
+                            "the key in the token is not the certificate's");
+}
+
 static HF_STATUS own_load(SSL_CTX *ctx, const struct tls_files *files,
                           const struct clock *clock,
                           struct tls_problem *problem)
@@ -124,10 +157,7 @@ static HF_STATUS own_load(SSL_CTX *ctx, const struct tls_files *files,
         return problem_is(problem, files->certificate,
                           "no certificate chain in PEM");
     }
-    if (SSL_CTX_use_PrivateKey_file(ctx, files->key, SSL_FILETYPE_PEM) != 1) {
-        return problem_is(problem, files->key,
-                          "no key in PEM that fits the certificate");
-    }
+    HF_TRY(key_load(ctx, files, problem));
     time_t now = (time_t)(clock_wall_ms(clock) / 1000);
     const X509 *own = SSL_CTX_get0_certificate(ctx);
     if (X509_cmp_time(X509_get0_notBefore(own), &now) >= 0 ||

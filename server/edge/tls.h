@@ -14,7 +14,10 @@
 
 struct tls_files {
     char certificate[EDGE_PATH_MAX_BYTES + 1];
-    char key[EDGE_PATH_MAX_BYTES + 1];
+    char key[EDGE_PATH_MAX_BYTES + 1]; /* "": in a token, by key_uri */
+    char key_uri[HF_URI_MAX_BYTES + 1];
+    char key_module[EDGE_PATH_MAX_BYTES + 1];
+    char key_pin[EDGE_PATH_MAX_BYTES + 1]; /* the PIN's file */
     char client_ca[EDGE_PATH_MAX_BYTES + 1];
     char crl[EDGE_PATH_MAX_BYTES + 1]; /* or EDGE_CRL_NONE */
 };

@@ -76,6 +76,7 @@ class Deployment:
         self.module = str(shim) if shim else self.softhsm
         self.token_options = {}  # label -> what its configuration says otherwise
         self.foreign = {}  # label -> the module of a token that is not SoftHSM's
+        self.tls_key = "  key: pki/server.key\n"  # as in the configuration
         self.server = None
         self.port = None
         self.uris = {}
@@ -200,7 +201,7 @@ class Deployment:
 
     def write_config(self):
         text = ("listen: 127.0.0.1:0\nstate_dir: state\ntls:\n  certificate: pki/server.pem\n"
-                "  key: pki/server.key\n  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
+                f"{self.tls_key}  client_ca: pki/ca.pem\n  crl: pki/crl.pem\n")
         first, *mirrors = self.service_tokens
         text += "service_token:\n" + self._token_lines(first, "  ")
         if mirrors:

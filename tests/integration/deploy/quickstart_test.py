@@ -75,6 +75,13 @@ class Quickstart(unittest.TestCase):
             at += 1
         self.certificate()
 
+    def test_the_tour_with_the_tls_key_in_a_token(self):
+        done = self.tour("--programs", BUILD, "--tls-key-in-token")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("TLS key is in the token holdfast-tls", done.stdout)
+        self.assertTrue((self.home / "pki/server.pem").exists())
+        self.assertFalse((self.home / "pki/server.key").exists())
+
     def certificate(self):
         """OpenSSL's own command checks it, too."""
         checked = subprocess.run(

@@ -25,7 +25,7 @@ class Memory(unittest.TestCase):
         cls.enterClassContext(tpm)
         cls.holdfast = cls.enterClassContext(Deployment(BUILD, env={
             name: text for name, text in tpm.env.items()
-            if name.startswith(("TPM2_", "DBUS_", "TSS2_"))}))
+            if name.startswith(("TPM2_", "DBUS_", "TSS2_", "ASAN_"))}))
         cls.holdfast.foreign[TPM] = tpm.path
         cls.holdfast.provision(residency="memory")
         cls.holdfast.start()

@@ -45,6 +45,9 @@ sharepoint_ak_token: {module: module.so, label: f, pin_file: pin, sync: none}
 sharepoint_ak_scope: per-deployment
 """
 
+IN_TOKEN = ("  key_in_token: {uri: 'pkcs11:token=t;object=k', "
+            "module: module.so, pin_file: pin}\n")
+
 # (what is replaced, by what, the line it is told for, words of the telling)
 MISTAKES = [
     ("listen: 127.0.0.1:7443", "listen: 127.0.0.1", 1, "ADDRESS:PORT"),
@@ -65,10 +68,19 @@ MISTAKES = [
     ("state_dir: state", "state_dir: " + "s" * 600, 2, "1 to 512 bytes"),
     ("state_dir: state", "state_dir: \"a\\nb\"", 2, "control characters"),
     ("tls:\n", "tls: x\nx:\n", 3, "a single value; a mapping with the keys "
-     "certificate, key, client_ca, crl"),
+     "certificate, key, key_in_token, client_ca, crl"),
     ("certificate: cert.pem", "certificate: no.pem", 4,
      "No such file or directory"),
     ("  key: cert.pem\n", "", 4, "tls.key is missing"),
+    ("  key: cert.pem\n", "  key: cert.pem\n" + IN_TOKEN, 6,
+     "give one of them"),
+    ("  key: cert.pem\n", IN_TOKEN.replace("token=t;", ""), 5, "RFC 7512"),
+    ("  key: cert.pem\n", IN_TOKEN.replace("object=k", "type=private"), 5,
+     "RFC 7512"),
+    ("  key: cert.pem\n", IN_TOKEN.replace("=k", "=k?pin-value=1234"), 5,
+     "without a PIN"),
+    ("  key: cert.pem\n", IN_TOKEN.replace("pin_file: pin", "pin_file: no"), 5,
+     "No such file"),
     ("crl: none", "crl: no.crl", 7, "No such file"),
     ("sync: none}\nak_token", "sync: maybe}\nak_token", 8,
      "one of none, syncfs"),
@@ -289,6 +301,16 @@ class Config(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(words, done.stderr)
             self.assertTrue(done.stderr.startswith(path + ": "))
+
+    def test_the_key_in_a_token_has_a_module_to_itself_in_this_process(self):
+        text = GOOD.replace("  key: cert.pem\n", IN_TOKEN)
+        self.assertEqual(self.check(text)[0], 0)
+        for label in "abcf":
+            shared = text.replace(f"label: {label},",
+                                  f"label: {label}, isolation: none,", 1)
+            code, _, err, _ = self.check(shared)
+            self.assertEqual(code, 1)
+            self.assertIn("isolation: process", err)
 
     def test_aliases_are_values(self):
         text = GOOD.replace("sync: none}\nak_token", "sync: none}\nak_token")
