@@ -224,45 +224,6 @@ HF_STATUS cmd_token_init(struct tool *tool)
                   : "The token was there already; nothing was changed.");
 }
 
-HF_STATUS cmd_token_list(struct tool *tool)
-{
-    static const struct output_column columns[] = {
-        {"label",        "LABEL"       },
-        {"serial",       "SERIAL"      },
-        {"manufacturer", "MANUFACTURER"},
-        {"model",        "MODEL"       },
-        {"state",        "STATE"       },
-    };
-    struct pkcs11_token_info infos[TOKENS_MAX];
-    struct pkcs11_refusal refusal = {0};
-    const char *module = NULL;
-    size_t count = 0;
-    HF_TRY(session_module(tool, &module));
-    enum hf_status status =
-        pkcs11_tokens(module, infos, TOKENS_MAX, &count, &refusal);
-    if (status != HF_OK) {
-        return tool_fail(tool, status, "%s", refusal.text);
-    }
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        int added = json_array_append_new(
-            list, json_pack("{s:o, s:o, s:o, s:o, s:s, s:b}", "label",
-                            output_text(infos[i].label), "serial",
-                            output_text(infos[i].serial), "manufacturer",
-                            output_text(infos[i].manufacturer), "model",
-                            output_text(infos[i].model), "state",
-                            session_state_text(&infos[i]), "initialised",
-                            (int)infos[i].initialised));
-        if (added != 0) {
-            json_decref(list);
-            return tool_fail(tool, HF_E_NO_MEMORY, "out of memory");
-        }
-    }
-    return output_list(
-        tool, json_pack("{s:s, s:o}", "module", module, "tokens", list),
-        "tokens", columns, HF_COUNT(columns));
-}
-
 HF_STATUS cmd_token_show(struct tool *tool)
 {
     HF_OWNED(session_close) struct session session = {0};

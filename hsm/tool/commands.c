@@ -262,6 +262,22 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TOKEN) | OPTION_BIT(LABEL_PREFIX) |
               OPTION_BIT(ID_PREFIX) | OPTION_BIT(ID) | OPTION_BIT(WRAPPED),
      .run = cmd_ak_verify_absent},
+    {.group = "key",
+     .verb = "public",
+     .summary = "List the public keys of a token, as PEM with --json; needs no "
+                "PIN", .example = "--token contoso-ck1 --json",
+     .takes = OPTIONS_MODULE | OPTION_BIT(TOKEN) | OPTION_BIT(LABEL) |
+              OPTION_BIT(SERIAL),
+     .needs = OPTION_BIT(TOKEN),
+     .run = cmd_key_public},
+    {.group = "cert",
+     .verb = "list",
+     .summary = "List the certificates of a token, as PEM with --json; needs "
+                "no PIN", .example = "--token contoso-ck1",
+     .takes = OPTIONS_MODULE | OPTION_BIT(TOKEN) | OPTION_BIT(LABEL) |
+              OPTION_BIT(SERIAL),
+     .needs = OPTION_BIT(TOKEN),
+     .run = cmd_cert_list},
     {.group = "tls",
      .verb = "init",
      .summary = "Make the server's TLS key in a token of its own",
@@ -319,5 +335,5 @@ const struct command commands[] = {
      .needs = OPTION_BIT(TRANSCRIPT) | OPTION_BIT(PUBLIC),
      .twice = OPTION_BIT(PUBLIC),
      .run = cmd_ceremony_verify},
-    {.group = NULL                                                              },
+    {.group = NULL                                                               },
 };

@@ -14,6 +14,8 @@ HF_STATUS cmd_token_enroll(struct tool *tool);
 HF_STATUS cmd_token_activate(struct tool *tool);
 HF_STATUS cmd_key_generate(struct tool *tool);
 HF_STATUS cmd_key_list(struct tool *tool);
+HF_STATUS cmd_key_public(struct tool *tool);
+HF_STATUS cmd_cert_list(struct tool *tool);
 HF_STATUS cmd_key_show(struct tool *tool);
 HF_STATUS cmd_service_init(struct tool *tool);
 HF_STATUS cmd_service_forget_mirror(struct tool *tool);

@@ -241,6 +241,7 @@ static void check_key_module(struct yaml_reader *reader,
          shares(config->service_mirrors, config->service_mirror_count,
                 module) ||
          shares(&config->ak_token, 1, module) ||
+         shares(config->ak_mirrors, config->ak_mirror_count, module) ||
          shares(&config->sharepoint_ak_token, 1, module) ||
          shares(config->tokens, config->token_count, module))) {
         yaml_mistake(reader, 0,
