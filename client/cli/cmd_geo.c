@@ -93,6 +93,7 @@ static enum cli_exit take_residency(struct cli *cli,
 {
     const char *word = args_text(cli->args, "residency");
     int value = 0;
+    *out = HOLDFAST__V1__RESIDENCY__RESIDENCY_UNSPECIFIED;
     if (word != NULL && enum_parse(&holdfast__v1__residency__descriptor,
                                    "RESIDENCY_", word, &value) != HF_OK) {
         return cli_usage(cli, "--residency is token or memory");

@@ -124,9 +124,8 @@ HF_STATUS onboarding_check_scenario(const struct admin *admin,
     return reason == REASON_NONE
                ? HF_OK
                : problem_set(admin->problem, reason,
-                             "a production tenant enables %s first: "
-                             "SubmitOnboardingRequest, VALIDATE and then "
-                             "ENABLE",
+                             "a production tenant validates and then enables "
+                             "%s first, by SubmitOnboardingRequest",
                              dep_type_text(type));
 }
 

@@ -245,14 +245,19 @@ class ReadmeTest(ExamplesTest):
     """What README tells to type is what there is to type."""
 
     def blocks(self, language):
-        text = (TREE / "README.md").read_text()
+        """Of the sections that tell what to type, whole lines."""
+        text = "".join(
+            part for part in re.split(
+                r"^(?=## )", (TREE / "README.md").read_text(),
+                flags=re.MULTILINE)
+            if part.startswith(("## A first real", "## How to check")))
         return re.findall(rf"^```{language}\n(.*?)^```$", text,
                           re.MULTILINE | re.DOTALL)
 
     def lines(self, program):
         """Its command lines; what stands in brackets may be left out."""
         for block in self.blocks("sh"):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 line = re.sub(r"\[.*?\]", "", line.split(" # ")[0])
                 if line.startswith(program + " "):
                     yield shlex.split(line)[1:]
