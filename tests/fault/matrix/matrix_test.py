@@ -74,7 +74,7 @@ LEFT_TO_OTHERS = {
 ATTEMPT_MS = 2000
 SLOW_ATTEMPT_MS = 200  # where a deadline is waited for
 B_LIMIT_MS = 2000
-BACK_S = 8
+BACK_S = 30
 OLD_VIEW_S = 2.1  # until the module may be initialised anew (missing.h)
 OBJECTS_MAX = 4
 # A token that says at its opening, in so many words, that it lacks something is
