@@ -218,6 +218,11 @@ void parent_look(struct parent *parent, bool at_once)
     char why[TOKEN_WHY_BYTES];
     enum hf_status status = pins_look(parent->pins, at_once);
     parent->next_look_ms = now_ms() + LOOK_MS;
+    bool pad = parent->options->pin_source == PIN_FROM_PAD;
+    if (pad && at_once && parent->state == SUP_PIN_REFUSED) {
+        /* mistyped there; asked for again when somebody says so */
+        parent_happen(parent, SUP_EV_PIN);
+    }
     if (status == HF_OK || parent->state != SUP_LOCKED) {
         return;
     }

@@ -15,7 +15,7 @@
 
 #define RULES_MAX      64
 #define LINE_MAX_BYTES 512
-#define WORD_MAX_BYTES 96
+#define WORD_MAX_BYTES PAD_BYTES
 #define HANG_STEP_MS   5
 
 struct rule {
@@ -161,6 +161,8 @@ static void set_word(struct rule *rule, const char *name, const char *value)
         rule->fault.drop = number_of(value, line) != 0;
     } else if (strcmp(name, "lie") == 0) {
         rule->fault.lie = lie_of(value, line);
+    } else if (strcmp(name, "pad") == 0) {
+        set_text(rule->fault.pad, value, line);
     } else if (strcmp(name, "flags") == 0) {
         rule->fault.flags = number_of(value, line);
     } else {
@@ -297,6 +299,9 @@ static struct verdict judge(const char *token, const char *function)
         verdict.crash = verdict.crash > 0 ? verdict.crash : rule->crash;
         verdict.fault.drop = verdict.fault.drop || rule->fault.drop;
         verdict.fault.flags |= rule->fault.flags;
+        if (rule->fault.pad[0] != '\0') {
+            memcpy(verdict.fault.pad, rule->fault.pad, PAD_BYTES);
+        }
         if (rule->hang) {
             memcpy(verdict.hang_on, rule->line, sizeof verdict.hang_on);
         }

@@ -40,6 +40,8 @@
  *                     C_CopyObject make a session object of what should stay in
  *                     the token
  *   flags=N           C_GetTokenInfo shows these flags as well
+ *   pad=FILE          C_Login without a PIN has that in the file, as if
+ *                     somebody had entered it at the token (flags=0x100)
  *   drop=1            first closes every session of the token, as when it was
  *                     pulled out and put back
  *   crash=N           the process gets this signal at once (1: SIGABRT)
@@ -71,6 +73,8 @@ enum lie {
     LIE_LOSE,
 };
 
+#define PAD_BYTES 96
+
 /* What has to happen to one call. Waiting, logging and crashing are over. */
 struct fault {
     bool answer; /* with rv */
@@ -79,6 +83,7 @@ struct fault {
     bool drop;
     enum lie lie;
     CK_FLAGS flags;
+    char pad[PAD_BYTES]; /* "": there is none */
 };
 
 /* rules_meet: looks at the rules, waits where they say so, and tells the rest.

@@ -296,12 +296,11 @@ class Pins(Base):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
-class Activation(Base):
-    """The PIN of a token comes by a person."""
-    options = {EAST: {"pin_file": None, "pin": "activation"}}
+class Late(Base):
+    """A token that is opened by a person, later than the daemon starts."""
+    rules = []
 
     def setUp(self):
-        """Base has every token open."""
         self.server = Server(self.limits)
         self.addCleanup(self.server.stop)
         self.server.begin()
@@ -311,8 +310,19 @@ class Activation(Base):
         self.server.end()
         self.server.token_options = self.options
         self.server.write_config()
-        self.server.faults(f"token={EAST} function=C_Login log=1")
+        self.server.faults(f"token={EAST} function=C_Login log=1",
+                           *[rule.format(pins=self.server.home / "pins")
+                             for rule in self.rules])
         self.server.start()
+
+    def until_condition(self, name):
+        self.until(lambda: self.condition("operator", EAST)["condition"] ==
+                   "TOKEN_CONDITION_" + name)
+
+
+class Activation(Late):
+    """Who has the PIN brings it."""
+    options = {EAST: {"pin_file": None, "pin": "activation"}}
 
     def activate(self, pin):
         aside = self.server.home / "pins/entered"
@@ -347,12 +357,13 @@ class Activation(Base):
         code, text = self.activate(right)
         self.assertEqual(code, 0, text)
         self.assertIn("open", text)
-        self.until(lambda: self.opened(EAST) == 1)
+        self.until_condition("OPEN")
         self.assertEqual(self.server.logged(EAST, "C_Login"), 2)
         self.server.heal("mail")
         self.opens()
+        opened = self.opened(EAST)
         os.kill(self.worker(EAST)[1], signal.SIGKILL)
-        self.until(lambda: self.opened(EAST) == 2)
+        self.until(lambda: self.opened(EAST) > opened)
         self.server.heal("mail")
         code, text = self.activate(right)
         self.assertEqual(code, 0, text)
@@ -367,6 +378,84 @@ class Activation(Base):
         code, text = self.activate("0000000000000000")
         self.assertEqual(code, 6, text)
         self.assertIn("nobody takes a PIN", text)
+
+
+class Pad(Late):
+    """The token has a pad: CKF_PROTECTED_AUTHENTICATION_PATH."""
+    options = {EAST: {"pin_file": None, "pin": "pad"}}
+    shown = f"token={EAST} function=C_GetTokenInfo flags=0x100"
+    rules = [shown, f"token={EAST} function=C_Login rv=CKR_FUNCTION_CANCELED"]
+
+    def come(self):
+        """Somebody stands at the token."""
+        self.server.faults(
+            self.shown, f"token={EAST} function=C_Login log=1 delay_ms=3000 "
+            f"pad={self.server.pin(EAST)}")
+
+    def test_life(self):
+        """Nobody comes in time, which is no refusal; then somebody does."""
+        self.until_condition("AWAITING_ACTIVATION")
+        self.opens()
+        self.until(lambda: self.server.logged(EAST, "C_Login") > 1)
+        self.assertEqual(self.lines("token.pin_refused", EAST), [])
+        self.come()
+        self.until_condition("OPEN")
+        self.server.heal("mail")
+        self.opens()
+        self.assertEqual(self.server.ak_records(self.begin), [])
+
+    def test_mistyped(self):
+        """It is not asked for again until somebody says so."""
+        right = self.server.pin(EAST).read_text()
+        self.server.pin(EAST).write_text("0000000000000000\n")
+        self.come()
+        self.until_condition("PIN_REFUSED")
+        tries = self.server.logged(EAST, "C_Login")
+        self.assertEqual(len(self.lines("token.pin_refused", EAST)), 1)
+        self.server.pin(EAST).write_text(right)
+        self.opens()
+        self.assertEqual(self.server.logged(EAST, "C_Login"), tries)
+        self.server.server.send_signal(signal.SIGHUP)
+        self.until_condition("OPEN")
+        self.assertEqual(self.server.logged(EAST, "C_Login"), tries + 1)
+
+
+class Moved(Base):
+    """Leases stay with the worker that has them when another takes over."""
+
+    def test_leases(self):
+        """By two changed PINs: no call fails, and the leases of before serve
+        without another unwrap, until they end; then the worker does."""
+        self.server.cli("admin", "dep", "update", "mail", "--key-lease", "900")
+        self.opens()
+        before = {token: self.worker(token) for token in (EAST, WEST)}
+        for token in before:
+            new, old = os.urandom(8).hex(), self.server.pin(token)
+            done = subprocess.run(
+                ["pkcs11-tool", "--module", self.server.softhsm,
+                 "--token-label", token, "--login", "--pin",
+                 old.read_text().strip(), "--change-pin", "--new-pin", new],
+                env=self.server.env, capture_output=True, check=False,
+                stdin=subprocess.DEVNULL, timeout=PATIENCE)
+            self.assertEqual(done.returncode, 0)
+            old.write_text(new + "\n")
+        self.until(lambda: all(self.opened(token) == 2 for token in before))
+        self.server.faults(*[f"token={token} function=C_UnwrapKey log=1"
+                             for token in before])
+        for _ in range(20):
+            outcome = self.server.unwrap("mail")
+            self.assertEqual(outcome.key, self.keys["mail"], outcome)
+        self.assertEqual(self.server.logged(function="C_UnwrapKey"), 0)
+        held = [token for token, (_, worker) in before.items()
+                if worker in self.server.workers()[token][1]]
+        self.assertEqual(len(held), 1)  # the one that has the lease
+        self.server.cli("admin", "dep", "update", "mail", "--key-lease", "0")
+        for token, (supervisor, worker) in before.items():
+            now = self.worker(token)
+            self.assertEqual(now[0], supervisor)
+            self.assertNotEqual(now[1], worker)
+        self.opens()
+        self.assertEqual(self.server.ak_records(self.begin), [])
 
 
 if __name__ == "__main__":
