@@ -13,7 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from server import (AK_TOKEN, BUILD, EAST, PARENT, SYSTEM, USER,  # noqa: E402
-                    WEST, Server)
+                    WEST, Server, identity)
 
 PATIENCE = 60
 SERVICE_TOKEN = "holdfast-service"
@@ -112,17 +112,35 @@ class Killed(Base):
                 for pid in before:
                     self.until(lambda: not os.path.exists(f"/proc/{pid}"))
 
+    def lose(self, token):
+        """Its worker is gone, and known to be."""
+        supervisor, worker = self.worker(token)
+        os.kill(worker, signal.SIGKILL)
+        self.until(lambda: not self.lives(worker) and
+                   worker not in self.server.workers()[token][1])
+
     def test_service_and_availability(self):
-        """No other token can help: what needs them waits for a little."""
-        for token in (SERVICE_TOKEN, AK_TOKEN):
-            opened, others = self.opened(token), self.others(token)
-            os.kill(self.worker(token)[1], signal.SIGKILL)
-            self.server.cli("admin", "dep", "create", f"after-{token}",
-                            *[word for key in (EAST, WEST)
-                              for word in ("--customer-key", "key-" + key)],
-                            "--workload-identity",
-                            "spiffe://test.holdfast.example/contoso/exchange")
-            self.replaced(token, opened, others)
+        """No other token can help: what needs them waits for a little, and is
+        answered then."""
+        opened = {token: self.opened(token)
+                  for token in (SERVICE_TOKEN, AK_TOKEN)}
+        for i in range(3):
+            self.lose(SERVICE_TOKEN)
+            # its record has a MAC by that token, and the epoch is there
+            self.server.call("admin", "GrantCustomerKey",
+                             name=f"{PARENT}/customerKeys/key-{EAST}",
+                             identity=identity("stranger"),
+                             permissions=[i + 1])
+        self.until(lambda: self.opened(SERVICE_TOKEN) > opened[SERVICE_TOKEN])
+        self.server.faults(*[f"token={token} function=C_UnwrapKey "
+                             "rv=CKR_DEVICE_ERROR" for token in (EAST, WEST)])
+        for i in range(3):
+            self.lose(AK_TOKEN)
+            outcome = self.server.unwrap("mail")
+            self.assertEqual(outcome.key, self.keys["mail"], outcome)
+        self.assertEqual(len(self.server.ak_records(self.begin)), 3)
+        self.until(lambda: self.opened(AK_TOKEN) > opened[AK_TOKEN])
+        self.server.heal("mail")
 
     def test_leases_of_a_lost_worker(self):
         """A handle of before never reaches a key of after: the hot lane goes
