@@ -86,5 +86,25 @@ class Memory(unittest.TestCase):
                       caught.exception.text)
 
 
+class OwnTokens(unittest.TestCase):
+    def test_availability_keys_are_not_put_where_they_cannot_be(self):
+        """Said at the start, with what is missing, not by the first DEP."""
+        tpm = self.enterContext(modules.Tpm(BUILD / "hsm/tool/holdfast-hsm"))
+        holdfast = self.enterContext(Deployment(BUILD, env={
+            name: text for name, text in tpm.env.items()
+            if name.startswith(("TPM2_", "DBUS_", "TSS2_", "ASAN_"))}))
+        holdfast.provision()
+        made = tpm.init("ak-in-a-tpm")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        holdfast.token_options["holdfast-ak"] = {
+            "module": tpm.path, "label": "ak-in-a-tpm", "sync": "none",
+            "pin_file": tpm.folder / "pin", "sync_path": None}
+        holdfast.write_config()
+        with self.assertRaises(RuntimeError):
+            holdfast.start()
+        self.assertIn("cannot hold availability keys; it lacks: C_UnwrapKey",
+                      holdfast.log())
+
+
 if __name__ == "__main__":
     unittest.main()
