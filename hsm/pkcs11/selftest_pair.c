@@ -72,12 +72,12 @@ static HF_STATUS make_session_pair(struct selftest *test)
 }
 
 /* HF_E_NOT_FOUND without one. */
-static HF_STATUS find_half(struct selftest *test, CK_OBJECT_CLASS class_,
+static HF_STATUS find_half(struct selftest *test, CK_OBJECT_CLASS class_of,
                            const char *label, size_t label_len,
                            CK_OBJECT_HANDLE *out)
 {
     struct p11_template filter = {.count = 0};
-    p11_add_number(&filter, CKA_CLASS, class_);
+    p11_add_number(&filter, CKA_CLASS, class_of);
     p11_add_number(&filter, CKA_KEY_TYPE, CKK_RSA);
     p11_add_flag(&filter, CKA_TOKEN, true);
     p11_add_bytes(&filter, CKA_LABEL, label, label_len);

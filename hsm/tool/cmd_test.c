@@ -94,10 +94,10 @@ static const char *found_text(enum token_verdict verdict)
     return "?";
 }
 
-static json_t *row(const char *what, const char *found, const char *remark_)
+static json_t *row(const char *what, const char *found, const char *said)
 {
     return json_pack("{s:s, s:s, s:s}", "what", what, "found", found, "remark",
-                     remark_);
+                     said);
 }
 
 /* What people see: one table, operations first. */

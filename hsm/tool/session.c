@@ -209,12 +209,12 @@ HF_STATUS session_examine(struct tool *tool, struct token_profile *out_profile,
 {
     HF_OWNED(secret_freep) struct secret *pin = NULL;
     struct session session = {0};
-    struct pkcs11_token_info info;
+    struct pkcs11_token_info info = {.label = ""};
     char sync_path[PATH_MAX] = "";
     struct pkcs11_refusal refusal = {0};
     HF_TRY(session_module(tool, &session.module));
     HF_TRY(session_find(tool, session.module, &info));
-    HF_TRY(pin_get(tool, PIN_USER, false, &pin));
+    HF_TRY(session_pin(tool, &info, &pin));
     struct pkcs11_settings settings = settings_of(&session, &info, pin);
     HF_TRY(sync_settle(tool, &info, sync_path, &settings));
     enum hf_status status =
@@ -303,7 +303,7 @@ HF_STATUS session_open_with(struct tool *tool, const struct secret *pin,
                             struct session *out_session)
 {
     HF_OWNED(session_close) struct session session = {0};
-    struct pkcs11_token_info info;
+    struct pkcs11_token_info info = {.label = ""};
     HF_TRY(session_module(tool, &session.module));
     HF_TRY(session_find(tool, session.module, &info));
     HF_TRY(open_and_read(tool, pin, &info, &session));
@@ -322,7 +322,7 @@ HF_STATUS session_open(struct tool *tool, struct session *out_session)
 {
     HF_OWNED(secret_freep) struct secret *pin = NULL;
     const char *module = NULL;
-    struct pkcs11_token_info info;
+    struct pkcs11_token_info info = {.label = ""};
     /* nobody is asked for the PIN of a token that is not there */
     HF_TRY(session_module(tool, &module));
     HF_TRY(session_find(tool, module, &info));
@@ -334,7 +334,7 @@ HF_STATUS session_open_plain(struct tool *tool, struct session *out_session)
 {
     HF_OWNED(session_close) struct session session = {0};
     HF_OWNED(secret_freep) struct secret *pin = NULL;
-    struct pkcs11_token_info info;
+    struct pkcs11_token_info info = {.label = ""};
     HF_TRY(session_module(tool, &session.module));
     HF_TRY(session_find(tool, session.module, &info));
     HF_TRY(session_pin(tool, &info, &pin));
