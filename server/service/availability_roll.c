@@ -149,7 +149,7 @@ static HF_STATUS audit_copy(struct service *service,
     snprintf(object, sizeof object, "tenants/%s/deps/%s",
              dep->tenant->record.name, id);
     snprintf(details, sizeof details, "{\"generation\":%u,\"version\":%u}",
-             next->generation, next->copies[ROOT_AK].key_version);
+             next->generation, dep->record.ak_version + 1);
     const struct audit_entry entry = {
         .activity = "AvailabilityKeyCopyMoved",
         .tenant = next->tenant,

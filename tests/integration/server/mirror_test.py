@@ -200,6 +200,23 @@ class Mirror(unittest.TestCase):
         self.assertEqual(self.server.unwrap("leave", SYSTEM).reason,
                          "KEY_DESTROYED")
 
+    def test_a_purge_that_is_killed(self):
+        """N26 with a mirror: killed again and again it ends, and both tokens
+        are empty of it."""
+        self.begin()
+        self.enrolled()
+        dep, purge = self.purge()
+        self.execute(purge)
+        for pause in (0, 50, 100, 200, 300, 400, 600, 800):
+            time.sleep(pause / 1000)
+            self.server.end(signal.SIGKILL)
+            self.server.start()
+        self.until(lambda: self.phase(purge) == PURGED, seconds=150)
+        for token in (AK_TOKEN, SECOND):
+            self.assertEqual(self.objects(token, dep), 0)
+        self.assertEqual(self.certificate(purge).count("token_state=verified"),
+                         2)
+
     def test_the_first_one_burns(self):
         """The mirror serves; three people retire the other; a purge no longer
         waits, its certificate says so, and new DEPs are made in what is left."""

@@ -476,6 +476,25 @@ static void an_enrolment_that_is_cut_goes_on(void **state)
     each_serves_alone();
 }
 
+/* ACTIVE says that it may serve alone: not before it holds every key. */
+static void an_enrolment_is_not_over_too_early(void **state)
+{
+    struct ak_token_view view;
+    (void)state;
+    token_fake_fail_all(world.mirror_fake[M1], TOKEN_OP_MINT, HF_E_UNREACHABLE);
+    assert_ok(mirror_try_enroll(&world, "m1", &view));
+    is_asked_in_vain(world.mirror_fake[M1], TOKEN_OP_MINT);
+    assert_ok(world_restart(&world));
+    is_asked_in_vain(world.mirror_fake[M1], TOKEN_OP_MINT);
+    mirror_view(&world, "m1", &view);
+    assert_int_equal(view.state, AK_TOKEN_ENROLLING);
+    assert_int_equal(view.copies, 0);
+    assert_int_equal(view.met, HF_E_UNREACHABLE);
+    token_fake_clear(world.mirror_fake[M1]);
+    assert_true(mirror_wait_active(&world, "m1"));
+    each_serves_alone();
+}
+
 /* What is made while it goes on is written to both already. */
 static void what_is_made_meanwhile_is_in_both(void **state)
 {
@@ -604,6 +623,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_enrolment_carries_what_is_there,
                                         start_alone, stop),
         cmocka_unit_test_setup_teardown(an_enrolment_that_is_cut_goes_on,
+                                        start_alone, stop),
+        cmocka_unit_test_setup_teardown(an_enrolment_is_not_over_too_early,
                                         start_alone, stop),
         cmocka_unit_test_setup_teardown(what_is_made_meanwhile_is_in_both,
                                         start_alone, stop),
