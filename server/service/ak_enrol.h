@@ -43,6 +43,10 @@ struct ak_token_fact {
 };
 HF_STATUS ak_token_audit(struct service *service, struct change *change,
                          const struct ak_token_fact *fact);
+/* ak_token_put: the record as a part of a change, in place of current. */
+HF_STATUS ak_token_put(const struct ak_token_record *token,
+                       const struct stamp *current, struct change *change,
+                       struct stamp *out_next);
 /* ak_token_object: its name in the audit chain. */
 #define AK_TOKEN_OBJECT_BYTES (HF_NAME_MAX_BYTES + 32)
 void ak_token_object(const struct ak_token_record *token,
