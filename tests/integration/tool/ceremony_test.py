@@ -500,15 +500,18 @@ class Dangerous(CeremonyTest):
     def test_an_undo_leaves_what_it_did_not_make(self):
         """A ceremony in a token that was there before: its key cannot be
         destroyed, which the transcript says, and the other stays."""
-        self.plan("key roll --name a", "key generate --name a --bits 4096")
+        self.plan(f"key generate --name a --id {self.id}", "key roll --name a",
+                  "key generate --name a --bits 4096")
         self.start(ask=False, expect=CONFLICT)
         undone = self.ask("ceremony", "undo", *self.common(*self.in_use()))
         self.assertEqual(undone["state"], "undone in part")
         self.verify()
         results = [line["result"] for line in self.lines()
                    if line["event"] == "undone"]
-        self.assertEqual(len(results), 2)
+        self.assertEqual(len(results), 3)
+        self.assertIn("not there", results[0])
         self.assertIn("CKA_DESTROYABLE", results[1])
+        self.assertIn("was there before", results[2])
         self.assertIn(self.before[0], self.keys("ck1"))
 
     def test_an_undo_spares_a_token_with_a_key_of_another(self):
