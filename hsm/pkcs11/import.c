@@ -178,26 +178,17 @@ static void key_template(const struct pkcs11_import_token *token,
     }
 }
 
-static enum hf_status
-open_key(const struct admin_desk *desk, const struct pkcs11_import_token *token,
-         const struct pkcs11_import *import, CK_OBJECT_HANDLE kek,
-         bool in_token, CK_OBJECT_HANDLE *out, struct pkcs11_refusal *refusal)
+static enum hf_status open_key(const struct admin_desk *desk,
+                               const struct pkcs11_import *import,
+                               CK_OBJECT_HANDLE kek, struct p11_template *key,
+                               CK_OBJECT_HANDLE *out, CK_RV *out_rv)
 {
-    struct p11_template inner;
-    struct p11_template key;
     CK_MECHANISM kwp = {.mechanism = kwp_of(desk)};
-    key_template(token, import, in_token, &inner, &key);
-    CK_RV rv = desk->calls->C_UnwrapKey(
+    *out_rv = desk->calls->C_UnwrapKey(
         desk->session, &kwp, kek,
         (CK_BYTE *)(uintptr_t)import->wrapped_key.data, import->wrapped_key.len,
-        key.at, key.count, out);
-    if (rv != CKR_OK && in_token) { /* it opened as a session object */
-        admin_refuse(refusal, rv,
-                     "the token does not take the key as one of "
-                     "its own");
-        return HF_E_UNSUPPORTED;
-    }
-    return rv == CKR_OK ? HF_OK : not_opened(rv, refusal);
+        key->at, key->count, out);
+    return *out_rv == CKR_OK ? HF_OK : HF_E_BAD_BLOB;
 }
 
 static CK_RV number_of(const struct admin_desk *desk, CK_OBJECT_HANDLE key,
@@ -294,6 +285,56 @@ static enum hf_status prove(const struct admin_desk *desk,
     return HF_OK;
 }
 
+/* Opened as a session object, it is known for the right one and dies with the
+ * session. */
+static enum hf_status try_key(const struct admin_desk *desk,
+                              const struct pkcs11_import_token *token,
+                              const struct pkcs11_import *import,
+                              CK_OBJECT_HANDLE kek, struct numbers *out,
+                              struct pkcs11_refusal *refusal)
+{
+    struct p11_template inner;
+    struct p11_template as;
+    CK_OBJECT_HANDLE tried = CK_INVALID_HANDLE;
+    CK_RV rv = CKR_OK;
+    key_template(token, import, false, &inner, &as);
+    if (open_key(desk, import, kek, &as, &tried, &rv) != HF_OK) {
+        return not_opened(rv, refusal);
+    }
+    return prove(desk, import, tried, out, refusal);
+}
+
+/* The public half first: while the private one is missing, all of this is done
+ * again. */
+static enum hf_status
+keep_key(const struct admin_desk *desk, const struct pkcs11_import_token *token,
+         const struct pkcs11_import *import, CK_OBJECT_HANDLE kek,
+         const struct numbers *numbers, struct pkcs11_refusal *refusal)
+{
+    struct p11_template inner;
+    struct p11_template as;
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_RV rv = drop_public(desk, import->id);
+    if (rv == CKR_OK) {
+        rv = make_public(
+            desk, import,
+            (struct bytes){numbers->modulus, numbers->modulus_len},
+            (struct bytes){numbers->exponent, numbers->exponent_len});
+    }
+    if (rv != CKR_OK) {
+        admin_refuse(refusal, rv, "the token takes no public half");
+        return rv_meaning(rv).status;
+    }
+    key_template(token, import, true, &inner, &as);
+    if (open_key(desk, import, kek, &as, &key, &rv) != HF_OK) {
+        admin_refuse(refusal, rv,
+                     "the token does not take the key as one of "
+                     "its own");
+        return HF_E_UNSUPPORTED;
+    }
+    return HF_OK;
+}
+
 HF_STATUS pkcs11_import(const struct pkcs11_import_token *token,
                         const struct pkcs11_import *import,
                         struct pkcs11_refusal *out_refusal)
@@ -302,23 +343,8 @@ HF_STATUS pkcs11_import(const struct pkcs11_import_token *token,
     struct admin_desk desk = {.session = CK_INVALID_HANDLE};
     struct numbers numbers;
     CK_OBJECT_HANDLE kek = CK_INVALID_HANDLE;
-    CK_OBJECT_HANDLE tried = CK_INVALID_HANDLE;
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     HF_TRY(open_desk(token, &desk, out_refusal));
     HF_TRY(open_kek(&desk, import, &kek, out_refusal));
-    HF_TRY(open_key(&desk, token, import, kek, false, &tried, out_refusal));
-    HF_TRY(prove(&desk, import, tried, &numbers, out_refusal));
-    /* the public half first: while the private one is missing, all of this is
-     * done again */
-    CK_RV rv = drop_public(&desk, import->id);
-    if (rv == CKR_OK) {
-        rv = make_public(
-            &desk, import, (struct bytes){numbers.modulus, numbers.modulus_len},
-            (struct bytes){numbers.exponent, numbers.exponent_len});
-    }
-    if (rv != CKR_OK) {
-        admin_refuse(out_refusal, rv, "the token takes no public half");
-        return rv_meaning(rv).status;
-    }
-    return open_key(&desk, token, import, kek, true, &key, out_refusal);
+    HF_TRY(try_key(&desk, token, import, kek, &numbers, out_refusal));
+    return keep_key(&desk, token, import, kek, &numbers, out_refusal);
 }

@@ -120,9 +120,9 @@ enum option_id {
      OPTION_BIT(PIN_HALVES))
 #define OPTIONS_SO_PIN                                                         \
     (OPTION_BIT(SO_PIN_FILE) | OPTION_BIT(SO_PIN_FD) | OPTIONS_SO_PIN_HALVES)
+/* --pin-halves comes with the user PIN's. */
 #define OPTIONS_SO_PIN_HALVES                                                  \
-    (OPTION_BIT(SO_PIN_HALF_FILE) | OPTION_BIT(SO_PIN_HALF_FD) |               \
-     OPTION_BIT(PIN_HALVES))
+    (OPTION_BIT(SO_PIN_HALF_FILE) | OPTION_BIT(SO_PIN_HALF_FD))
 #define OPTIONS_IN_USE (OPTION_BIT(IN_USE) | OPTION_BIT(IN_USE_PUBLIC))
 /* Halves of a PIN come from two custodians, each in a file of their own. */
 #define OPTIONS_HALVES                                                         \

@@ -139,7 +139,7 @@ static HF_STATUS kwp(const struct secret *kek, const struct secret *key,
         EVP_EncryptFinal_ex(context, out->wrapped_key + len, &rest) != 1) {
         return HF_E_INTERNAL;
     }
-    out->wrapped_key_len = (size_t)(len + rest);
+    out->wrapped_key_len = (size_t)len + (size_t)rest;
     return HF_OK;
 }
 

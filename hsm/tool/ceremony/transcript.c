@@ -240,10 +240,10 @@ static bool is_complete(json_t *event, const struct transcript *transcript)
 HF_STATUS transcript_append(struct transcript *transcript, json_t *event)
 {
     HF_OWNED(json_free) json_t *owned = event;
-    if (!is_complete(event, transcript)) {
+    if (!is_complete(owned, transcript)) {
         return HF_E_NO_MEMORY;
     }
-    HF_OWNED(text_free) char *text = json_dumps(event, FORM);
+    HF_OWNED(text_free) char *text = json_dumps(owned, FORM);
     if (text == NULL) {
         return HF_E_NO_MEMORY;
     }
