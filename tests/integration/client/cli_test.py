@@ -1254,7 +1254,8 @@ class AuditTest(Case):
         self.script({
             service + "QueryAuditRecords": [{"stream": self.stubs(records)}],
             service + "ListCheckpoints": [
-                {"response": {"checkpoints": signed, "publicKey": public}}],
+                {"response": {"checkpoints": signed, "publicKey": public,
+                              "publicKeys": [public]}}],
         })
         path = self.folder / "all.jsonl"
         self.assertIn("4 records written, the hashes of 2 that are others', "
