@@ -107,6 +107,7 @@ static bool act(struct parent *parent, enum supervisor_action action,
         if (status != HF_OK) {
             pins_undecided(parent->pins);
             parent_note(parent, status, "a worker process cannot be started");
+            parent->failures += parent->state == SUP_MOVING ? 0 : 1;
             *event = SUP_EV_FAILED;
         }
         return status != HF_OK;
@@ -162,16 +163,19 @@ static void refuse(struct parent *parent, const struct beat *beat)
     }
     bool beside = parent->state == SUP_MOVING;
     pins_refused(parent->pins);
+    bool another = pins_may_work_again(parent->pins);
     log_event(LOG_ERROR, "token.pin_refused",
               LOG_TEXT("name", parent->options->name),
               LOG_TEXT("why", beat->why),
-              LOG_TEXT("what", beside ? "the worker before goes on; another "
-                                        "PIN is needed"
-                                      : "it is not tried again; another PIN "
-                                        "is needed"));
+              LOG_TEXT("what", beside    ? "the worker before goes on; another "
+                                           "PIN is needed"
+                               : another ? "the one before is tried instead"
+                                         : "it is not tried again; another "
+                                           "PIN is needed"));
     caller_tell(&parent->caller, HF_E_DENIED, beat->why);
-    parent_note(parent, status, beat->why);
-    parent_happen(parent, SUP_EV_PIN_BAD);
+    /* the token has not shut us out before the PIN that worked has failed */
+    parent_note(parent, another && !beside ? HF_OK : status, beat->why);
+    parent_happen(parent, another ? SUP_EV_FAILED : SUP_EV_PIN_BAD);
 }
 
 static void lose(struct parent *parent, const struct child *child)
@@ -277,8 +281,11 @@ void parent_turn(struct parent *parent, int64_t now)
     }
     bool may_move =
         now >= parent->next_move_ms && count_draining(parent) < DRAINING_MAX;
-    bool may = parent->state != SUP_SERVING || may_move;
-    if (may && pins_is_new(parent->pins) && parent->state != SUP_MOVING) {
+    /* a pause is for everything but a PIN that was just brought */
+    bool pin = parent->state == SUP_SERVING
+                   ? may_move && pins_is_new(parent->pins)
+                   : pins_is_untried(parent->pins);
+    if (pin) {
         parent_happen(parent, SUP_EV_PIN);
     } else if (parent->state == SUP_PAUSED && now >= parent->pause_until_ms) {
         parent_happen(parent, SUP_EV_PAUSE_OVER);

@@ -22,6 +22,7 @@ struct pins {
     struct secret *candidate;
     bool trying;           /* what pins_to_try gave is being tried */
     bool trying_candidate; /* and it was the candidate */
+    bool tried_candidate;  /* pins_to_try has given the candidate before */
     uint8_t refused[REFUSED_MAX][HF_SHA256_BYTES];
     size_t refused_count; /* ever; the oldest are overwritten */
     uint64_t seen;        /* the mark of the file at the last look */
@@ -90,6 +91,7 @@ HF_STATUS pins_offer(struct pins *pins, struct secret *pin)
     }
     secret_free(pins->candidate);
     pins->candidate = HF_GIVE(offered);
+    pins->tried_candidate = false;
     return HF_OK;
 }
 
@@ -143,14 +145,25 @@ bool pins_is_new(const struct pins *pins)
     return pins->candidate != NULL;
 }
 
+bool pins_is_untried(const struct pins *pins)
+{
+    return pins->candidate != NULL && !pins->tried_candidate;
+}
+
 bool pins_have_worked(const struct pins *pins)
 {
     return pins->used != NULL;
 }
 
+bool pins_may_work_again(const struct pins *pins)
+{
+    return pins->used != NULL && !was_refused(pins, pins->used);
+}
+
 HF_STATUS pins_to_try(struct pins *pins, const struct secret **out_pin)
 {
     pins->trying_candidate = pins->candidate != NULL;
+    pins->tried_candidate = pins->trying_candidate;
     *out_pin = pins->trying_candidate ? pins->candidate : pins->used;
     pins->trying = pins->source == PIN_FROM_PAD ||
                    (*out_pin != NULL && !was_refused(pins, *out_pin));

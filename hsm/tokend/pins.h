@@ -46,11 +46,16 @@ HF_STATUS pins_look(struct pins *pins, bool at_once);
  *           tried. */
 HF_STATUS pins_offer(struct pins *pins, struct secret *pin);
 
-/* pins_is_new: there is a candidate. */
+/* pins_is_new: there is a candidate. pins_is_untried: and no worker was ever
+ * started with it; one that was, and failed for another reason, is in no hurry.
+ */
 bool pins_is_new(const struct pins *pins);
+bool pins_is_untried(const struct pins *pins);
 
-/* pins_have_worked: the token was opened by one that may still be right. */
+/* pins_have_worked: the token was opened by one before.
+ * pins_may_work_again: and has not refused that one since. */
 bool pins_have_worked(const struct pins *pins);
+bool pins_may_work_again(const struct pins *pins);
 
 /* pins_to_try: what the next worker opens the token by: the candidate, else the
  * one in use.

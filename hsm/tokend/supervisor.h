@@ -37,7 +37,7 @@ enum supervisor_state {
 enum supervisor_event {
     SUP_EV_PIN,     /* a PIN to be tried has come */
     SUP_EV_OPENED,  /* the newest worker has opened the token */
-    SUP_EV_PIN_BAD, /* it was refused its PIN, or there is none to try */
+    SUP_EV_PIN_BAD, /* it was refused its PIN, and there is none to try */
     SUP_EV_FAILED,  /* it ended, or was killed, or says why it cannot */
     SUP_EV_PAUSE_OVER,
     SUP_EV_LOST,  /* the worker that serves ended, or was killed */

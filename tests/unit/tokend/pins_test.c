@@ -124,20 +124,25 @@ static void the_one_that_works_is_kept(void **state)
     assert_tries(fixture, "2222");
     pins_refused(fixture->pins);
     assert_int_not_equal(pins_refused_file(fixture->pins), 0);
+    assert_true(pins_may_work_again(fixture->pins));
     assert_tries(fixture, "1111");
     pins_undecided(fixture->pins);
     /* a failure that says nothing of the PIN leaves it to be tried */
     write_pin(fixture, "3333");
     look(fixture);
+    assert_true(pins_is_untried(fixture->pins));
     assert_tries(fixture, "3333");
     pins_undecided(fixture->pins);
     assert_true(pins_is_new(fixture->pins));
+    assert_false(pins_is_untried(fixture->pins));
     assert_tries(fixture, "3333");
     pins_proved(fixture->pins);
     assert_int_equal(pins_refused_file(fixture->pins), 0);
     /* the one in use may be refused as well: it was changed in the token */
     assert_tries(fixture, "3333");
     pins_refused(fixture->pins);
+    assert_true(pins_have_worked(fixture->pins));
+    assert_false(pins_may_work_again(fixture->pins));
     assert_tries(fixture, "-");
 }
 
