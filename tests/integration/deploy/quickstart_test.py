@@ -65,7 +65,9 @@ class Quickstart(unittest.TestCase):
                          done.stdout[-2000:])
         lines = done.stdout.splitlines()
         self.assertEqual(lines[-1], "quickstart: ok")
-        self.assertLess(len(lines), A_PAGE_OR_TWO)
+        # how often progress is told depends on the machine
+        told = [line for line in lines if not re.search(r" \d+ %  ", line)]
+        self.assertLess(len(told), A_PAGE_OR_TWO)
         at = 0
         for pattern in TOUR:
             while at < len(lines) and not re.search(pattern, lines[at]):
