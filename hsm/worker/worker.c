@@ -166,6 +166,7 @@ static void port_submit(void *self, struct token_request *const *requests,
             size_t index = (size_t)(way.place - worker->places);
             way.place->users += used[index] ? 0 : 1;
             used[index] = true;
+            worker_watch(worker, requests[i], way.place->number);
         }
     }
     bool more_wait = worker->waiting_count > waited;
@@ -239,24 +240,52 @@ void worker_flush(struct worker *worker, int64_t now_ms)
     }
 }
 
+/* Under the lock. */
+static void mark_lost(struct worker *worker, struct worker_place *place)
+{
+    place->lost = true;
+    if (worker->newest == place) {
+        worker->newest = NULL;
+        worker->lost_ms = worker_now_ms();
+        worker->failure = HF_OK;
+    }
+}
+
 void worker_lost(void *self, struct worker_link *link)
 {
     struct worker *worker = self;
     pthread_mutex_lock(&worker->lock);
     for (size_t i = 0; i < WORKER_PLACES_MAX; i++) {
-        struct worker_place *place = &worker->places[i];
-        if (place->link != link) {
-            continue;
-        }
-        place->lost = true;
-        if (worker->newest == place) {
-            worker->newest = NULL;
-            worker->lost_ms = worker_now_ms();
-            worker->failure = HF_OK;
+        if (worker->places[i].link == link) {
+            mark_lost(worker, &worker->places[i]);
         }
     }
     pthread_mutex_unlock(&worker->lock);
     worker_wake(worker);
+}
+
+void worker_again(struct worker *worker, struct token_request *request,
+                  uint32_t number)
+{
+    int64_t now_ms = 0;
+    pthread_mutex_lock(&worker->lock);
+    struct worker_place *gone = place_of(worker, number);
+    if (gone != NULL) { /* its link is about to say so */
+        mark_lost(worker, gone);
+    }
+    struct way way = way_of(worker, request, &now_ms);
+    if (way.place != NULL) {
+        way.place->users += 1;
+    }
+    pthread_mutex_unlock(&worker->lock);
+    if (way.place != NULL) {
+        worker_link_submit(way.place->link, &request, 1);
+        leave_place(worker, way.place);
+    } else if (way.answer != HF_OK) {
+        answer(worker, request, way.answer);
+    } else {
+        worker_wake(worker);
+    }
 }
 
 /* --- the rest of the port ------------------------------------------------ */

@@ -11,10 +11,12 @@
  * a failed call. An object of a worker that is gone: HF_E_PRECONDITION.
  *
  * What was in flight when a worker is lost is answered HF_E_UNREACHABLE (table
- * 6-A: module crash). What comes after waits for the next worker, because that
- * is there within a fraction of a second, but for no longer than wait_ms from
- * the loss on. While nothing is to be expected soon, every request is answered
- * at once with what the trouble means (token_answer_while_shut).
+ * 6-A: module crash), or asked again of the next one, once, where the settings
+ * want it and it leaves nothing behind. What comes after waits for the next
+ * worker, because that is there within a fraction of a second, but for no
+ * longer than wait_ms from the loss on. While nothing is to be expected soon,
+ * every request is answered at once with what the trouble means
+ * (token_answer_while_shut).
  *
  * The supervisor, holdfast-tokend, is started here, and started again when it
  * ends or is stopped; or it is somebody else's, and listens at a socket.
@@ -27,6 +29,7 @@
 
 #include "hsm/token/token.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum worker_pin {
@@ -55,6 +58,8 @@ struct worker_settings {
     const char *name; /* for the log */
     uint32_t wait_ms; /* how long a request may wait for the next worker after
                          one was lost */
+    bool
+        repeat; /* what was in flight in a lost worker, as has a repair */
     const struct clock *clock; /* for drop_dead_ms; NULL: clock_system() */
     enum log_level log_level;
 };

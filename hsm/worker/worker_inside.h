@@ -27,6 +27,17 @@ struct worker_place {
     int64_t drain_until_ms; /* 0: it is the newest */
 };
 
+/* Requests that would be asked again. */
+#define WORKER_REPEATS_MAX 64
+
+/* A request of which done and owner are ours while a worker has it. */
+struct worker_repeat {
+    struct worker *worker; /* NULL: free */
+    uint32_t number;       /* of the process that has it */
+    token_done_fn *done;
+    void *owner;
+};
+
 struct waiting {
     struct token_request *request;
     int64_t until_ms;
@@ -43,6 +54,7 @@ struct worker {
     pthread_cond_t unused; /* a place has no user any more */
     struct worker_place places[WORKER_PLACES_MAX];
     struct worker_place *newest; /* NULL: none that lives */
+    struct worker_repeat repeats[WORKER_REPEATS_MAX];
     struct waiting waiting[WORKER_WAITING_MAX];
     size_t waiting_count;
     int64_t lost_ms; /* since when there is no newest any more; 0: there is, or
@@ -63,6 +75,12 @@ void worker_wake(struct worker *worker);
 /* worker_flush: hands over what waits, or answers it: that whose time is over
  * at now_ms, or all when there is nothing to wait for. No lock held. */
 void worker_flush(struct worker *worker, int64_t now_ms);
+/* worker_watch: this request is about to go to that worker; it is asked again
+ * if the worker is lost. The lock is held. worker_again: asks. No lock held. */
+void worker_watch(struct worker *worker, struct token_request *request,
+                  uint32_t number);
+void worker_again(struct worker *worker, struct token_request *request,
+                  uint32_t number);
 /* worker_lost: the link's owner->lost. */
 void worker_lost(void *self, struct worker_link *link);
 

@@ -134,9 +134,10 @@ static const struct config_domain *find_domain(const struct config *config,
 
 /* --- in processes of their own ------------------------------------------- */
 
+/* alone: no other token can help. */
 static HF_STATUS begin_worker(const struct app_tokens *tokens,
-                              const struct app_token_slot *slot,
-                              uint32_t wait_ms, struct token *out)
+                              const struct app_token_slot *slot, bool alone,
+                              struct token *out)
 {
     static const enum worker_pin pins[] = {
         [CONFIG_PIN_FILE] = WORKER_PIN_FILE,
@@ -159,7 +160,8 @@ static HF_STATUS begin_worker(const struct app_tokens *tokens,
         .queue_max = config->limits.token_queue,
         .memory_mb = from->worker_memory_mb,
         .name = from->name[0] != '\0' ? from->name : from->label,
-        .wait_ms = wait_ms,
+        .wait_ms = alone ? OWN_LOST_WAIT_MS : LOST_WAIT_MS,
+        .repeat = alone,
         .clock = slot->clock,
         .log_level = config->log_level,
     };
@@ -211,7 +213,7 @@ static HF_STATUS begin_own(const struct app_tokens *tokens,
     if (slot->from->in_process) {
         return open_token(slot, out, why);
     }
-    enum hf_status status = begin_worker(tokens, slot, OWN_LOST_WAIT_MS, out);
+    enum hf_status status = begin_worker(tokens, slot, true, out);
     if (status != HF_OK) {
         refuse(slot, hf_status_text(status), why);
     }
@@ -248,9 +250,8 @@ static HF_STATUS begin_member(struct app_tokens *tokens,
         .pause_ms = TOKEN_PAUSE_MS,
         .pause_max_ms = TOKENS_WAIT_MS,
     };
-    return slot->from->in_process
-               ? late_token_new(&settings, out)
-               : begin_worker(tokens, slot, LOST_WAIT_MS, out);
+    return slot->from->in_process ? late_token_new(&settings, out)
+                                  : begin_worker(tokens, slot, false, out);
 }
 
 static void wait_for_member(const struct app_token_slot *slot,
@@ -348,7 +349,7 @@ static HF_STATUS begin_customers(const struct config *config,
         .custodian_key_pem = domain->pem,
     };
     if (!from->in_process) {
-        return begin_worker(tokens, &tokens->slots[i], LOST_WAIT_MS,
+        return begin_worker(tokens, &tokens->slots[i], false,
                             &tokens->customers[i]);
     }
     const struct late_settings settings = {
