@@ -21,10 +21,11 @@ static HF_STATUS look_at_token(struct reseal *reseal,
     struct token_profile profile = {.label = ""};
     snprintf(name, sizeof name, "tenants/%s/tokens/%s",
              entry->tenant->record.name, entry->record.name);
-    if (entry->configured != NULL) {
-        token_profile_get(entry->configured->token, &profile);
+    const struct configured_token *configured = entry->configured;
+    if (configured != NULL) {
+        token_profile_get(configured->token, &profile);
     }
-    if (!token_profile_is_known(&profile)) {
+    if (configured == NULL || !token_profile_is_known(&profile)) {
         return reseal_bad(reseal, name, "the token does not answer");
     }
     if (strcmp(profile.serial, entry->record.serial) != 0) {
@@ -32,8 +33,7 @@ static HF_STATUS look_at_token(struct reseal *reseal,
                           "the token is another than the enrolled one");
     }
     /* what its custodian signed stands in the record without the signature */
-    return strcmp(entry->configured->custody_domain,
-                  entry->record.custody_domain) == 0
+    return strcmp(configured->custody_domain, entry->record.custody_domain) == 0
                ? reseal_verified(reseal, "tokens there, with their serial")
                : reseal_bad(reseal, name,
                             "it is in another custody domain than the "
@@ -199,18 +199,26 @@ static HF_STATUS look_at_generation(struct reseal *reseal,
     return HF_OK;
 }
 
+static HF_STATUS look_at_dep_keys(struct reseal *reseal,
+                                  const struct dep_entry *dep,
+                                  struct opened *opened)
+{
+    if (dep->closed || dep->record.ak_state == AK_DESTROYED) {
+        return HF_OK; /* nothing opens it any more */
+    }
+    for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
+        if (dep->generations[i] != NULL) {
+            HF_TRY(look_at_generation(reseal, dep->generations[i], opened));
+        }
+    }
+    return HF_OK;
+}
+
 static HF_STATUS look_at_copies(struct reseal *reseal, struct opened *opened)
 {
-    for (struct dep_entry *dep = reseal->service->catalogue.deps; dep != NULL;
-         dep = dep->next) {
-        if (dep->closed || dep->record.ak_state == AK_DESTROYED) {
-            continue; /* nothing opens it any more */
-        }
-        for (size_t i = 0; i < DEP_GENERATIONS_MAX; i++) {
-            if (dep->generations[i] != NULL) {
-                HF_TRY(look_at_generation(reseal, dep->generations[i], opened));
-            }
-        }
+    for (const struct dep_entry *dep = reseal->service->catalogue.deps;
+         dep != NULL; dep = dep->next) {
+        HF_TRY(look_at_dep_keys(reseal, dep, opened));
     }
     return HF_OK;
 }

@@ -413,34 +413,37 @@ static HF_STATUS begin(struct sealing *sealing, struct bytes report,
     return problem_of_status(problem, status);
 }
 
+static HF_STATUS seal_signed(struct sealing *sealing, struct bytes report,
+                             struct reseal_outcome *out,
+                             struct problem *problem)
+{
+    HF_TRY(begin(sealing, report, problem));
+    json_t *read = json_loadb((const char *)report.data, report.len, 0, NULL);
+    enum hf_status status = check_report(sealing, read, problem);
+    if (status == HF_OK) {
+        status = carry_out(sealing, read, out, problem);
+    }
+    json_decref(read);
+    return status;
+}
+
 HF_STATUS reseal_seal(const struct reseal_settings *settings,
                       struct bytes report,
                       const struct reseal_signature *signatures, size_t count,
                       struct reseal_outcome *out, struct problem *problem)
 {
-    struct sealing *sealing = calloc(1, sizeof *sealing);
-    json_t *read = json_loadb((const char *)report.data, report.len, 0, NULL);
     *out = (struct reseal_outcome){.records = 0};
-    enum hf_status status =
-        sealing == NULL ? problem_of_status(problem, HF_E_NO_MEMORY)
-                        : check_signers(report, signatures, count, problem);
-    if (status == HF_OK) {
-        sealing->settings = settings;
-        sealing->signatures = signatures;
-        status = begin(sealing, report, problem);
+    HF_TRY(check_signers(report, signatures, count, problem));
+    struct sealing *sealing = calloc(1, sizeof *sealing);
+    if (sealing == NULL) {
+        return problem_of_status(problem, HF_E_NO_MEMORY);
     }
-    if (status == HF_OK) {
-        status = check_report(sealing, read, problem);
-    }
-    if (status == HF_OK) {
-        status = carry_out(sealing, read, out, problem);
-    }
-    if (sealing != NULL) {
-        seals_close(&sealing->seals);
-        free(sealing->records);
-        free(sealing->stones);
-    }
+    sealing->settings = settings;
+    sealing->signatures = signatures;
+    enum hf_status status = seal_signed(sealing, report, out, problem);
+    seals_close(&sealing->seals);
+    free(sealing->records);
+    free(sealing->stones);
     free(sealing);
-    json_decref(read);
     return status;
 }
