@@ -237,6 +237,9 @@ static HF_STATUS carry_over(struct service *service,
 {
     struct rewrap *rewrap = NULL;
     const struct wrapped_copy *copy = ak_copy_of(carry->generation, from);
+    if (copy == NULL) {
+        return HF_E_NOT_FOUND;
+    }
     HF_TRY(rewrap_new(carry->generation, &rewrap));
     struct token_mint_copy *out = &rewrap->mint.copies[0];
     out->suite = ak_transport_suite(from, to);
