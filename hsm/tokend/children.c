@@ -27,6 +27,9 @@
 #define OPENING_MS     35000
 #define PAD_OPENING_MS (16 * 60 * 1000)
 #define WEIGH_MS       1000
+/* More than a heart says in the time that the parent may be late: one that does
+ * not stop keeps nobody else waiting. */
+#define HEARD_MAX 256
 /* How long a call may go on after its deadline, before the worker counts as
  * worn: a module may be slow at times. */
 #define LOST_MS 3000
@@ -247,6 +250,7 @@ static void take(struct children *children, struct child *child,
     case BEAT_REFUSED:
         if (child->role == CHILD_NEWEST && beat->status != HF_OK) {
             child->role = CHILD_ENDING; /* no news when it has ended */
+            kill(child->pid, SIGKILL);  /* which it does not do if it lies */
             tell(children, child, CHILD_REFUSED, beat, NULL);
         }
         return;
@@ -260,7 +264,7 @@ void children_hear(struct children *children, struct child *child,
                    int64_t now_ms)
 {
     struct beat beat;
-    while (child->beat >= 0) {
+    for (size_t i = 0; i < HEARD_MAX && child->beat >= 0; i++) {
         ssize_t len = recv(child->beat, &beat, sizeof beat, MSG_DONTWAIT);
         if (len < 0 && errno == EINTR) {
             continue;

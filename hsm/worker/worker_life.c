@@ -92,19 +92,26 @@ static void retire(struct worker *worker, struct worker_place *place)
     worker_link_free(link);
 }
 
-/* Lost, or drained. */
-static bool is_over(struct worker *worker, const struct worker_place *place,
+/* Nothing is left in it, and nobody is on his way there, whose request would be
+ * answered HF_E_CANCELLED. Lock held. */
+static bool is_drained(const struct worker_place *place)
+{
+    return place->users == 0 && worker_link_outstanding(place->link) == 0 &&
+           worker_link_objects(place->link) == 0;
+}
+
+/* Lost, or drained; nobody comes to it any more. */
+static bool is_over(struct worker *worker, struct worker_place *place,
                     int64_t now_ms)
 {
     pthread_mutex_lock(&worker->lock);
-    bool lost = place->lost;
     int64_t until_ms = place->drain_until_ms;
-    pthread_mutex_unlock(&worker->lock);
-    if (lost || until_ms == 0) {
-        return lost;
+    if (until_ms > 0 && (now_ms >= until_ms || is_drained(place))) {
+        place->lost = true;
     }
-    return now_ms >= until_ms || (worker_link_outstanding(place->link) == 0 &&
-                                  worker_link_objects(place->link) == 0);
+    bool over = place->lost;
+    pthread_mutex_unlock(&worker->lock);
+    return over;
 }
 
 static void look_at_links(struct worker *worker, int64_t now_ms)
@@ -184,6 +191,11 @@ static void take_worker(struct worker *worker, uint32_t number, int socket)
     struct worker_refusal refusal = {.text = ""};
     if (number < process->next_worker) {
         close(socket); /* a number used before could reach another's keys */
+        log_event(LOG_ERROR, "worker.no_link",
+                  LOG_TEXT("name", worker->settings.name),
+                  LOG_NUMBER("worker", number),
+                  LOG_TEXT("why", "its number was used before: has the clock "
+                                  "of this machine been put back?"));
         return;
     }
     process->next_worker = number + 1;

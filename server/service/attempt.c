@@ -28,9 +28,15 @@ static HF_STATUS check_commitment(const struct lease *lease)
         return HF_E_CORRUPT;
     }
     commitment_context(record, context);
-    HF_TRY(lease_open(
+    enum hf_status status = lease_open(
         lease, record->check_iv, BYTES_OF(context),
-        (struct bytes){record->check_sealed, record->check_sealed_len}, text));
+        (struct bytes){record->check_sealed, record->check_sealed_len}, text);
+    if (status == HF_E_PRECONDITION) {
+        /* its session, or the worker it was in, has ended since: table 6-A
+         * calls that TRANSIENT, not ours */
+        return HF_E_UNREACHABLE;
+    }
+    HF_TRY(status);
     return equal_constant_time(text, COMMITMENT_TEXT, sizeof text)
                ? HF_OK
                : HF_E_BAD_BLOB;

@@ -174,6 +174,23 @@ static void a_stale_object_is_no_failed_call(void **state)
     open_ok(&world.workload, INITIATOR_USER);
 }
 
+/* Table 6-A: a worker that crashes between the unwrap and the look at what came
+ * of it is TRANSIENT, as at any other moment; both, and it is an outage. */
+static void a_worker_that_ends_within_the_attempt_is_away(void **state)
+{
+    (void)state;
+    uint64_t of_ak = token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP);
+    token_fake_fail_all(world.customer_fake[0], TOKEN_OP_OPEN,
+                        HF_E_PRECONDITION);
+    open_ok(&world.workload, INITIATOR_USER);
+    assert_int_equal(token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP), of_ak);
+    token_fake_fail_all(world.customer_fake[1], TOKEN_OP_OPEN,
+                        HF_E_PRECONDITION);
+    open_ok(&world.workload, INITIATOR_USER);
+    assert_int_equal(token_fake_calls(world.ak_fake, TOKEN_OP_UNWRAP),
+                     of_ak + 1);
+}
+
 /* R-15.12 is about the availability key. Our own trouble with the token that
  * holds a lease is no reason to refuse what the other customer key opens. */
 static void trouble_of_ours_at_one_token_is_no_failed_call(void **state)
@@ -604,6 +621,7 @@ int main(void)
         PLAIN(a_used_lease_is_renewed_off_the_callers_path),
         PLAIN(an_unused_lease_is_not_renewed),
         PLAIN(a_stale_object_is_no_failed_call),
+        PLAIN(a_worker_that_ends_within_the_attempt_is_away),
         PLAIN(trouble_of_ours_at_one_token_is_no_failed_call),
         PLAIN(a_revocation_waits_for_calls_in_flight),
         PLAIN(an_opening_that_a_revocation_overtakes_is_dropped),
