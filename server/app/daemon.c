@@ -21,6 +21,11 @@
 
 #define SECRET_HEAP_BYTES ((size_t)4 * 1024 * 1024)
 
+/* A token of the service's has refused its PIN. Whoever starts the daemon again
+ * by himself would have it tried again, until it is locked: the unit does not
+ * (RestartPreventExitStatus). */
+#define EXIT_PIN_REFUSED 77
+
 static const char usage[] =
     "usage: holdfastd --config FILE [--port-file FILE]\n"
     "       holdfastd --config FILE --check-config\n"
@@ -228,7 +233,7 @@ static int serve(const struct options *options, struct config *config,
         fprintf(stderr, "holdfastd: %s\n",
                 failure.text[0] != '\0' ? failure.text
                                         : hf_status_text(status));
-        return 1;
+        return status == HF_E_DENIED ? EXIT_PIN_REFUSED : 1;
     }
     if (options->port_file != NULL &&
         !write_port_file(options->port_file, app_port(app))) {

@@ -6,16 +6,18 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
-from server import (AK_TOKEN, EAST, PARENT, SYSTEM, USER, WEST,  # noqa: E402
-                    Server)
+from server import (AK_TOKEN, BUILD, EAST, PARENT, SYSTEM, USER,  # noqa: E402
+                    WEST, Server)
 
 UNAVAILABLE = "token.unavailable"
 REFUSED = "token.pin_refused"
+SERVICE = "holdfast-service"
 
 
 class Away(unittest.TestCase):
@@ -121,6 +123,23 @@ class Away(unittest.TestCase):
             self.until_reachable(token)
         self.server.heal("mail")
         self.opens("mail")
+
+    def test_wrong_pin_of_the_services_token(self):
+        """It ends the daemon, after one try, by an exit code after which its
+        unit does not start it again: it would be tried until it is locked."""
+        unit = pathlib.Path(os.environ["HF_SOURCE"]) / \
+            "deploy/systemd/holdfastd.service"
+        code, = [line.partition("=")[2] for line in
+                 unit.read_text().splitlines()
+                 if line.startswith("RestartPreventExitStatus=")]
+        self.server.pin(SERVICE).write_text("0000000000000000\n")
+        self.server.faults(f"token={SERVICE} function=C_Login log=1")
+        done = subprocess.run(
+            [BUILD / "server/app/holdfastd", "--config",
+             self.server.home / "holdfastd.yaml"], env=self.server.env,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        self.assertEqual(done.returncode, int(code), done.stderr)
+        self.assertEqual(self.server.logged(SERVICE, "C_Login"), 1)
 
     def test_empty_pin_file(self):
         """Our own trouble is neither an outage nor a refusal (R-15.12)."""
