@@ -216,15 +216,15 @@ static void help_all(FILE *to)
     for (const struct command *at = commands; at->group != NULL; at++) {
         fprintf(to, "  %-9s %-14s %s\n", at->group, at->verb, at->summary);
     }
-    fputs(
-        "\nEvery command has --help, with an example, and --json; what changes "
-        "something has\n--dry-run. holdfast-hsm --version says which one "
-        "this is.\n"
-        "PINs come from an owner-only file, a descriptor, or the terminal; "
-        "never from the\ncommand line or the environment.\n\n"
-        "Exit codes: 0 done, also when it was done before; 1 other failure; "
-        "2 usage;\n  3 refused; 4 not found; 5 conflict; 6 unreachable.\n",
-        to);
+    fputs("\nEvery command has --help, with an example, and --json; the steps "
+          "of a "
+          "ceremony, and\nceremony start itself, have --dry-run. holdfast-hsm "
+          "--version says which one this is.\n"
+          "PINs come from an owner-only file, a descriptor, or the terminal; "
+          "never from the\ncommand line or the environment.\n\n"
+          "Exit codes: 0 done, also when it was done before; 1 other failure; "
+          "2 usage;\n  3 refused; 4 not found; 5 conflict; 6 unreachable.\n",
+          to);
 }
 
 void options_help(const struct command *command, FILE *to)
