@@ -49,8 +49,9 @@ static void later_in_token(struct operation_step *step, const char *what,
                            const char *token, enum hf_status status)
 {
     char text[OPERATION_ERROR_MAX_BYTES];
-    snprintf(text, sizeof text, "%s in the token %s", what, token);
-    later_status(step, text, status);
+    snprintf(text, sizeof text, "%s in the token %s: %s", what, token,
+             hf_status_text(status));
+    later(step, RETRY_MS, text);
 }
 
 /* --- moving on ---------------------------------------------------------- */
