@@ -124,10 +124,13 @@ static void look_at_links(struct worker *worker, int64_t now_ms)
     }
 }
 
-/* A free place; if there is none, that which has been draining longest. */
+/* A free place; if there is none, that which has been draining longest. Those
+ * that were lost go first: a supervisor may bring workers, and take them away,
+ * faster than anybody else looks. */
 static struct worker_place *find_place(struct worker *worker)
 {
     struct worker_place *oldest = NULL;
+    look_at_links(worker, worker_now_ms());
     for (size_t i = 0; i < WORKER_PLACES_MAX; i++) {
         struct worker_place *place = &worker->places[i];
         if (place->link == NULL) {
