@@ -40,7 +40,7 @@ class Mirror(unittest.TestCase):
             "operator", "GetAvailabilityTokens").tokens
                     if token.token_id == name)
 
-    def until(self, condition, seconds=60):
+    def until(self, condition, seconds=180):
         until = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), until,
@@ -191,7 +191,7 @@ class Mirror(unittest.TestCase):
         self.is_waited_for(purge, SECOND)
         self.assertEqual(self.objects(AK_TOKEN, dep), 0)
         shutil.move(aside, place)
-        self.until(lambda: self.phase(purge) == PURGED, seconds=150)
+        self.until(lambda: self.phase(purge) == PURGED, seconds=240)
         for token in (AK_TOKEN, SECOND):
             self.assertEqual(self.objects(token, dep), 0)
         text = self.certificate(purge)
@@ -211,7 +211,7 @@ class Mirror(unittest.TestCase):
             time.sleep(pause / 1000)
             self.server.end(signal.SIGKILL)
             self.server.start()
-        self.until(lambda: self.phase(purge) == PURGED, seconds=150)
+        self.until(lambda: self.phase(purge) == PURGED, seconds=240)
         for token in (AK_TOKEN, SECOND):
             self.assertEqual(self.objects(token, dep), 0)
         self.assertEqual(self.certificate(purge).count("token_state=verified"),
@@ -240,7 +240,7 @@ class Mirror(unittest.TestCase):
         self.assertEqual(self.token("ak").state, ACTIVE)
         self.server.cli("operator3", *words)
         self.assertEqual(self.token("ak").state, RETIRED)
-        self.until(lambda: self.phase(purge) == PURGED, seconds=150)
+        self.until(lambda: self.phase(purge) == PURGED, seconds=240)
         text = self.certificate(purge)
         self.assertIn(f"token_serial={serials[1]}\ntoken_state=verified", text)
         self.assertIn(f"token_serial={serials[0]}\ntoken_state=retired", text)
