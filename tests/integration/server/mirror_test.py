@@ -14,7 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from server import AK_TOKEN, EAST, PARENT, SYSTEM, USER, WEST, Server  # noqa: E402
 from deployment import Refused, identity  # noqa: E402
 
-SECOND = "holdfast-ak-2"
+# neither label begins with the other: tools look for the beginning
+SECOND = "holdfast-mirror"
 ENROLLING, ACTIVE, RETIRED = 1, 2, 3
 DESTROYING, PURGED = 5, 8
 DEPS = 30
