@@ -158,7 +158,7 @@ static HF_STATUS put_checkpoints(struct rpc_arena *arena,
     if (out->n_public_keys != list->key_count) {
         return HF_E_NO_MEMORY;
     }
-    if (out->n_public_keys > 0) {
+    if (out->public_keys != NULL && out->n_public_keys > 0) {
         out->public_key = out->public_keys[0];
     }
     return out->n_checkpoints == list->count ? HF_OK : HF_E_NO_MEMORY;
