@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A worker says that it is open just before its hello. */
-#define HELLO_MS 10000
+/* A worker says that it is open just before its hello; the thread that waits
+ * for it is the one that looks after the token, flushes and closes it. */
+#define HELLO_MS 2000
 /* The longest key lease (R-15.4), and a little: what holds an object longer
  * has forgotten it. */
 #define DRAIN_MS (HF_KEY_LEASE_MAX_MS + 30000)
