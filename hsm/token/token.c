@@ -246,7 +246,7 @@ const char *token_condition_text(enum token_condition condition)
 
 enum hf_status token_answer_while_shut(enum hf_status status)
 {
-    if (status == HF_E_LIMIT) {
+    if (status == HF_E_LIMIT || status == HF_E_IO || status == HF_E_INTERNAL) {
         return HF_E_RESOURCES;
     }
     enum hf_class class_ = hf_status_class(status);

@@ -85,6 +85,9 @@ static void what_it_answers(void **state)
         {HF_E_RESOURCES,   HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
         {HF_E_MISUSE,      HF_E_MISUSE,      TOKEN_UNAVAILABLE},
         {HF_E_LIMIT,       HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
+        {HF_E_IO,          HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
+        {HF_E_INTERNAL,    HF_E_RESOURCES,   TOKEN_UNAVAILABLE},
+        {HF_E_CORRUPT,     HF_E_UNREACHABLE, TOKEN_UNAVAILABLE},
     };
     struct token_profile profile;
     struct token_counters counters;
