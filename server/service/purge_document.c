@@ -5,7 +5,7 @@
 
 #include "server/service/ak_objects.h"
 #include "server/service/ak_tokens.h"
-#include "server/service/purge_book.h"
+#include "server/service/purge_verify.h"
 #include "server/service/sign.h"
 #include "server/store/hash.h"
 
@@ -246,7 +246,7 @@ static void put_mirrors(struct service *service,
     struct ak_token_entry *entry = NULL;
     while ((entry = ak_token_visit(service, entry)) != NULL) {
         const struct ak_token_record token = ak_token_record_of(service, entry);
-        if (strstr(record->evidence, token.serial) != NULL) {
+        if (purge_evidence_names(record->evidence, token.serial)) {
             put_token(writer, token.label, token.serial);
             statement_put_text(writer, "token_state", "verified", 16);
         } else if (token.state == AK_TOKEN_RETIRED &&

@@ -31,6 +31,20 @@ static HF_STATUS ask_verifier(struct service *service,
                : verifier->verify(verifier->self, &question, answer);
 }
 
+bool purge_evidence_names(const char *evidence, const char *serial)
+{
+    size_t len = strlen(serial);
+    const char *at = strstr(evidence, serial);
+    while (at != NULL && len > 0) {
+        if (at - evidence >= 2 && (at[-2] == ':' || at[-2] == ',') &&
+            at[-1] == ' ' && at[len] == '/') {
+            return true;
+        }
+        at = strstr(at + 1, serial);
+    }
+    return false;
+}
+
 /* Of mirrors each by its serial, which the certificate looks for. */
 static void note_evidence(const struct ak_token_ref *ref,
                           struct purge_verified *verified)
@@ -43,7 +57,7 @@ static void note_evidence(const struct ak_token_ref *ref,
         return;
     }
     size_t len = strlen(text);
-    if (strstr(text, ref->serial) == NULL) { /* else of another DEP */
+    if (!purge_evidence_names(text, ref->serial)) { /* else of another DEP */
         snprintf(text + len, cap - len, "%s%s/%u",
                  len == 0 ? "no such object, no copy opens; serial/process: "
                           : ", ",

@@ -20,3 +20,6 @@ struct purge_verified {
 HF_STATUS purge_verify(struct service *service, const struct purge_entry *purge,
                        struct purge_verified *verified);
 bool purge_is_left(const struct absence_answer *answer);
+/* purge_evidence_names: is this token one of those it lists? By the whole
+ * serial: a process id or a longer serial may hold the same characters. */
+bool purge_evidence_names(const char *evidence, const char *serial);

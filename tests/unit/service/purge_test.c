@@ -4,6 +4,8 @@
 
 #include "hsm/sys/signature.h"
 
+#include "server/service/purge_verify.h"
+
 #include "tests/unit/service/purge_world.h"
 
 #include <pthread.h>
@@ -393,9 +395,29 @@ static void system_goes_on_until_the_end(void **state)
     expect_unwrap(WORLD_MAILBOX, NULL, 0, INITIATOR_SYSTEM, "KEY_DESTROYED");
 }
 
+/* A certificate calls a token verified by this alone. */
+static void evidence_names_whole_serials(void **state)
+{
+    static const char text[] = "no such object, no copy opens; serial/process: "
+                               "00001234/123, 45 67/89";
+    (void)state;
+    assert_true(purge_evidence_names(text, "00001234"));
+    assert_true(purge_evidence_names(text, "45 67"));
+    assert_false(purge_evidence_names(text, "123"));
+    assert_false(purge_evidence_names(text, "1234"));
+    assert_false(purge_evidence_names(text, "0000123"));
+    assert_false(purge_evidence_names(text, "67"));
+    assert_false(purge_evidence_names(text, "89"));
+    assert_false(purge_evidence_names(text, "serial"));
+    assert_false(purge_evidence_names(text, ""));
+    assert_false(purge_evidence_names("", "123"));
+    assert_false(purge_evidence_names("123/4", "123"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(evidence_names_whole_serials),
         cmocka_unit_test_setup_teardown(all_the_way, start, stop),
         cmocka_unit_test_setup_teardown(grants_given_back_open_nothing, start,
                                         stop),
