@@ -47,6 +47,12 @@ static HF_STATUS audit_carried(struct service *service,
     return audit_change(service, change, &entry);
 }
 
+/* It may have been retired since the set was taken. */
+static bool is_enrolling(struct service *service, const struct ak_token_ref *to)
+{
+    return ak_token_record_of(service, to->entry).state == AK_TOKEN_ENROLLING;
+}
+
 /* record_lock is held. A purge, a roll or another's record may have come
  * between: then what was made is of no use. */
 static HF_STATUS record_carried(struct service *service,
@@ -57,6 +63,9 @@ static HF_STATUS record_carried(struct service *service,
 {
     struct stamp stamp;
     HF_OWNED(change_freep) struct change *change = NULL;
+    if (!is_enrolling(service, to)) {
+        return HF_E_CONFLICT;
+    }
     pthread_rwlock_rdlock(&service->catalogue.lock);
     bool stands = ak_copy_is_carried(generation);
     pthread_rwlock_unlock(&service->catalogue.lock);
@@ -197,7 +206,8 @@ static void carry_all(struct service *service, const struct ak_token_set *set,
     pthread_rwlock_rdlock(&service->catalogue.lock);
     struct dep_entry *dep = service->catalogue.deps;
     pthread_rwlock_unlock(&service->catalogue.lock);
-    while (dep != NULL && !atomic_load(&service->stopping)) {
+    while (dep != NULL && !atomic_load(&service->stopping) &&
+           is_enrolling(service, to)) {
         for (uint32_t i = 1; i <= DEP_GENERATIONS_MAX; i++) {
             if (ak_type_is_sharepoint(dep->record.type) != sharepoint ||
                 !lacks_copy(service, dep, i, to)) {
