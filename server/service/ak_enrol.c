@@ -210,6 +210,11 @@ static HF_STATUS record_locked(const struct admin *admin,
 {
     struct service *service = admin->service;
     HF_OWNED(change_freep) struct change *change = NULL;
+    if (enrolling->first != NULL &&
+        ak_tokens_have_record(service, enrolling->first->record.sharepoint)) {
+        free(enrolling->first); /* another enrolment recorded it meanwhile */
+        enrolling->first = NULL;
+    }
     HF_TRY(check_new(admin, enrolling));
     enum hf_status status = change_new(&change);
     if (status == HF_OK) {
