@@ -137,9 +137,10 @@ const char *edge_refusal_name(enum edge_refusal refusal);
  * Gives     *out_edge, freed with edge_free; untouched on failure.
  * Returns   HF_OK. HF_E_INVALID for a setting out of range or a certificate,
  *           key or CA file that cannot be used (the log names the file and
- *           why). HF_E_UNREACHABLE when the address cannot be bound.
- *           HF_E_RESOURCES, HF_E_NO_MEMORY. A revocation list that cannot be
- *           used is no failure here: it is logged and every handshake is
+ *           why). HF_E_DENIED when the key's token refuses the PIN: whoever
+ *           starts again tries it again. HF_E_UNREACHABLE when the address
+ * cannot be bound. HF_E_RESOURCES, HF_E_NO_MEMORY. A revocation list that
+ * cannot be used is no failure here: it is logged and every handshake is
  *           refused until edge_reload finds a good one.
  */
 HF_STATUS edge_start(const struct edge_settings *settings,
@@ -155,7 +156,8 @@ uint16_t edge_port(const struct edge *edge);
  *
  * Returns   HF_OK; HF_E_INVALID when any of the files is bad, the list is
  *           missing or out of date, or lacks one of the CAs (the old set stays
- *           in use; the log names the file and why); HF_E_NO_MEMORY;
+ *           in use; the log names the file and why); HF_E_DENIED
+ *           as edge_start, and the same; HF_E_NO_MEMORY;
  *           HF_E_PRECONDITION after edge_stop.
  * Blocks    for reading the files and one turn of the loop.
  * Threads   safe from any thread.

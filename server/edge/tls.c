@@ -139,7 +139,8 @@ static HF_STATUS key_load(SSL_CTX *ctx, const struct tls_files *files,
     enum hf_status status =
         token_key_load(&from, &key, problem->why, sizeof problem->why);
     if (status != HF_OK) {
-        return status == HF_E_NO_MEMORY ? status : HF_E_INVALID;
+        return status == HF_E_NO_MEMORY || status == HF_E_DENIED ? status
+                                                                 : HF_E_INVALID;
     }
     problem->file = NULL;
     return SSL_CTX_use_PrivateKey(ctx, key) == 1

@@ -33,7 +33,8 @@ struct tls_set;
 /* tls_set_load: reads and checks all the files.
  *
  * Gives     *out_set, freed with tls_set_free; *out_problem, always.
- * Returns   HF_OK; HF_E_INVALID with the problem; HF_E_NO_MEMORY. With HF_OK
+ * Returns   HF_OK; HF_E_INVALID with the problem; HF_E_DENIED with it, where
+ *           the key's token refuses the PIN; HF_E_NO_MEMORY. With HF_OK
  *           and a problem the revocation list is unusable and this set accepts
  *           nobody.
  * Blocks    for reading small files.

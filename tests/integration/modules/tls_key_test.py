@@ -96,6 +96,8 @@ class TlsKey(unittest.TestCase):
         self.assertIn("refuses the PIN", log)
         self.assertNotIn("not-the-pin", log)
         self.assertEqual(self.log_ins(), 1)
+        # its unit does not start it again: each start would be a try more
+        self.assertEqual(self.holdfast.server.returncode, 77)
 
     def test_a_reload_offers_no_pin(self):
         self.holdfast.start()
