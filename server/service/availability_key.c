@@ -97,6 +97,21 @@ HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
     return set.count > 0 ? HF_OK : HF_E_MISUSE;
 }
 
+HF_STATUS ak_generate_where_enrolling(struct service *service,
+                                      const struct dep_record *dep,
+                                      uint32_t version)
+{
+    struct ak_token_set set;
+    ak_tokens_of(service, dep->type, &set);
+    for (size_t i = 0; i < set.count; i++) {
+        if (set.at[i].enrolling) {
+            HF_TRY(ak_token_open(&set.at[i]));
+            HF_TRY(ak_generate_in(set.at[i].token, dep, version));
+        }
+    }
+    return HF_OK;
+}
+
 static HF_STATUS destroy_in(const struct ak_token_ref *ref,
                             const struct dep_record *dep, uint32_t version)
 {

@@ -12,12 +12,16 @@ void ak_key_of(const struct dep_record *dep, uint32_t version,
                struct token_key *out);
 /* ak_generate: makes sure that the object of this version is there, durable, in
  * every token of its kind (R-15.5); a step that runs again finds it.
- * ak_generate_in: in one. ak_destroy: that it is in none; each is tried, and
- * the first failure told. */
+ * ak_generate_in: in one. ak_generate_where_enrolling: in those that are being
+ * enrolled, which the carrying may not have come to yet. ak_destroy: that it is
+ * in none; each is tried, and the first failure told. */
 HF_STATUS ak_generate_in(const struct token *token,
                          const struct dep_record *dep, uint32_t version);
 HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
                       uint32_t version);
+HF_STATUS ak_generate_where_enrolling(struct service *service,
+                                      const struct dep_record *dep,
+                                      uint32_t version);
 HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version);
 /* Of geos the objects are RSA pairs in a token of their own (R-2.10), one for

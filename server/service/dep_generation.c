@@ -43,6 +43,9 @@ HF_STATUS generation_make(struct service *service, struct dep_entry *dep,
         making->fresh->keys[slot] = keys[slot];
         making->fresh->versions[slot] = versions[slot];
     }
+    if (keys != NULL) { /* an enrolment may not have come to this DEP yet */
+        HF_TRY(ak_generate_where_enrolling(service, &under, under.ak_version));
+    }
     return dep_make_generation(service, &plan);
 }
 

@@ -344,6 +344,38 @@ static void what_is_made_meanwhile_is_in_both(void **state)
     assert_true(mirror_wait_active(&world, "m1"));
 }
 
+/* A new generation of a DEP that the enrolment has not come to: the mirror has
+ * no availability key of it before. */
+static void a_refresh_overtakes_an_enrolment(void **state)
+{
+    const struct dep_refresh refresh = {.tenant = WORLD_TENANT,
+                                        .dep = WORLD_DEP};
+    struct operation_view ordered;
+    struct ak_token_view view;
+    (void)state;
+    world_key_version(&world, 0, "ck1", 2);
+    uint64_t before =
+        token_fake_calls(world.mirror_fake[M1], TOKEN_OP_GENERATE);
+    /* of both DEPs; it tries again when the clock was moved */
+    token_fake_fail_nth(world.mirror_fake[M1], TOKEN_OP_GENERATE, 1,
+                        HF_E_UNREACHABLE);
+    token_fake_fail_nth(world.mirror_fake[M1], TOKEN_OP_GENERATE, 2,
+                        HF_E_UNREACHABLE);
+    assert_ok(mirror_try_enroll(&world, "m1", &view));
+    for (int i = 0;
+         i < TRIES && token_fake_calls(world.mirror_fake[M1],
+                                       TOKEN_OP_GENERATE) < before + 2;
+         i++) {
+        usleep(PAUSE_US);
+    }
+    assert_int_equal(mirror_objects(&world.mirror[M1], &made.dep), 0);
+    assert_ok(deps_refresh(world.service, &world.admin, &refresh, &ordered,
+                           &world.problem));
+    assert_int_equal(mirror_copies(&world, &made.dep, 2), 2);
+    assert_true(mirror_wait_active(&world, "m1"));
+    each_serves_alone();
+}
+
 /* --- retirement ----------------------------------------------------------- */
 
 static void a_retirement_takes_three(void **state)
@@ -445,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_enrolment_is_not_over_too_early,
                                         start_alone, stop),
         cmocka_unit_test_setup_teardown(what_is_made_meanwhile_is_in_both,
+                                        start_alone, stop),
+        cmocka_unit_test_setup_teardown(a_refresh_overtakes_an_enrolment,
                                         start_alone, stop),
         cmocka_unit_test_setup_teardown(a_retirement_takes_three, start, stop),
         cmocka_unit_test_setup_teardown(a_retirement_is_of_one_text, start,
