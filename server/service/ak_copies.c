@@ -198,6 +198,10 @@ static HF_STATUS to_own_key(const struct ak_carry *carry,
     }
     find.u.find.key = copy->key;
     HF_TRY(token_call(ref->token, &find));
+    if (!rewrap->pair.local || rewrap->pair.extractable ||
+        !rewrap->pair.never_extractable) {
+        return HF_E_DENIED;
+    }
     token_profile_get(ref->token, &profile);
     copy->suite = token_suite_preferred(&profile);
     copy->spki = (struct bytes){rewrap->pair.spki, rewrap->pair.spki_len};
