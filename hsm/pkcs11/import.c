@@ -201,14 +201,18 @@ static CK_RV number_of(const struct admin_desk *desk, CK_OBJECT_HANDLE key,
     return rv;
 }
 
-/* What an earlier attempt left behind. */
-static CK_RV drop_public(const struct admin_desk *desk, struct bytes id)
+/* What an earlier attempt left behind; of this label, where one is given. */
+static CK_RV drop_public(const struct admin_desk *desk, struct bytes id,
+                         const char *label)
 {
     struct p11_template filter = {.count = 0};
     CK_OBJECT_HANDLE found[4];
     CK_ULONG count = 0;
     p11_add_number(&filter, CKA_CLASS, CKO_PUBLIC_KEY);
     p11_add_bytes(&filter, CKA_ID, id.data, id.len);
+    if (label != NULL) {
+        p11_add_bytes(&filter, CKA_LABEL, label, strlen(label));
+    }
     CK_RV rv =
         desk->calls->C_FindObjectsInit(desk->session, filter.at, filter.count);
     if (rv == CKR_OK) {
@@ -314,7 +318,7 @@ keep_key(const struct admin_desk *desk, const struct pkcs11_import_token *token,
     struct p11_template inner;
     struct p11_template as;
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-    CK_RV rv = drop_public(desk, import->id);
+    CK_RV rv = drop_public(desk, import->id, NULL);
     if (rv == CKR_OK) {
         rv = make_public(
             desk, import,
@@ -347,4 +351,20 @@ HF_STATUS pkcs11_import(const struct pkcs11_import_token *token,
     HF_TRY(open_kek(&desk, import, &kek, out_refusal));
     HF_TRY(try_key(&desk, token, import, kek, &numbers, out_refusal));
     return keep_key(&desk, token, import, kek, &numbers, out_refusal);
+}
+
+HF_STATUS pkcs11_transport_drop_half(const struct pkcs11_import_token *token,
+                                     struct bytes id,
+                                     struct pkcs11_refusal *out_refusal)
+{
+    HF_OWNED(admin_desk_close)
+    struct admin_desk desk = {.session = CK_INVALID_HANDLE};
+    HF_TRY(open_desk(token, &desk, out_refusal));
+    CK_RV rv = drop_public(&desk, id, TOKEN_NAME_IMPORT);
+    if (rv != CKR_OK) {
+        admin_refuse(out_refusal, rv,
+                     "the public half of the transport key stays");
+        return rv_meaning(rv).status;
+    }
+    return HF_OK;
 }

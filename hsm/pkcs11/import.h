@@ -38,6 +38,13 @@ HF_STATUS pkcs11_transport_make(const struct pkcs11_import_token *token,
                                 struct bytes id,
                                 struct pkcs11_refusal *out_refusal);
 
+/* pkcs11_transport_drop_half: destroys the public half of such a pair whose
+ * private one is gone, and nothing of another name.
+ * Returns   HF_OK, also when there is none; refused: as the token. */
+HF_STATUS pkcs11_transport_drop_half(const struct pkcs11_import_token *token,
+                                     struct bytes id,
+                                     struct pkcs11_refusal *out_refusal);
+
 struct pkcs11_import {
     struct bytes transport_id;
     enum token_suite suite;   /* of wrapped_kek */

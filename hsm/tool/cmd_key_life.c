@@ -86,6 +86,7 @@ HF_STATUS cmd_key_rename(struct tool *tool)
     HF_TRY(session_open(tool, &session));
     HF_TRY(key_token_check(tool, &session));
     HF_TRY(key_find(tool, &session, &key));
+    HF_TRY(key_alone_check(tool, &session, key));
     HF_TRY(may_be_renamed(tool, &session, key));
     if (tool_has(tool, OPTION_DRY_RUN)) {
         return dry_answer(tool, "give the key another CKA_LABEL, if its token "

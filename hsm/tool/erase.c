@@ -60,6 +60,7 @@ HF_STATUS erase_key(struct tool *tool, const char *doing)
     HF_TRY(session_open(tool, &session));
     HF_TRY(not_the_services(tool, &session));
     HF_TRY(key_find(tool, &session, &key));
+    HF_TRY(key_alone_check(tool, &session, key));
     if (strcmp(key->label, TOKEN_NAME_CANARY) == 0) {
         return tool_fail(tool, HF_E_DENIED,
                          "the canary stays: by it the service knows that the "

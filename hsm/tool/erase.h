@@ -8,7 +8,8 @@
 
 /* erase_key: destroys the customer key of --id (and of --name, where it is
  * given), and looks whether it is gone.
- * Returns   HF_OK; told: HF_E_NOT_FOUND; HF_E_UNSUPPORTED where the token
+ * Returns   HF_OK; told: HF_E_NOT_FOUND; HF_E_CONFLICT when another key has
+ *           its id, which would go with it; HF_E_UNSUPPORTED where the token
  *           forbids it (R-15.13: CKA_DESTROYABLE is false); as in_use_refuse;
  *           else as the token. */
 HF_STATUS erase_key(struct tool *tool, const char *doing);

@@ -73,6 +73,28 @@ const struct token_key_report *key_with_id(const struct session *session,
     return NULL;
 }
 
+size_t key_count_with_id(const struct session *session, struct bytes id)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < session->key_count; i++) {
+        count += bytes_equal(key_id_of(&session->keys[i].key), id) ? 1 : 0;
+    }
+    return count;
+}
+
+HF_STATUS key_alone_check(struct tool *tool, const struct session *session,
+                          const struct token_key_report *key)
+{
+    size_t count = key_count_with_id(session, key_id_of(&key->key));
+    return count <= 1
+               ? HF_OK
+               : tool_fail(tool, HF_E_CONFLICT,
+                           "%zu keys of this token have the id of %s: all of "
+                           "them would go; nothing was changed (give one "
+                           "another id by the vendor's tool)",
+                           count, key->label);
+}
+
 /* R-15.5: a token of the service holds nothing of the customers', and the other
  * way round. */
 HF_STATUS key_token_check(struct tool *tool, const struct session *session)

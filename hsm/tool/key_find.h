@@ -24,6 +24,11 @@ const struct token_key_report *key_newest(const struct session *session,
                                           const char *name);
 const struct token_key_report *key_with_id(const struct session *session,
                                            struct bytes id);
+/* key_alone_check: a token finds what it destroys or renames by its id alone:
+ * has no other key this one's? told: HF_E_CONFLICT. */
+size_t key_count_with_id(const struct session *session, struct bytes id);
+HF_STATUS key_alone_check(struct tool *tool, const struct session *session,
+                          const struct token_key_report *key);
 /* key_name_check: told: HF_E_INVALID; HF_E_DENIED for one of Holdfast's own. */
 HF_STATUS key_name_check(struct tool *tool, const char *name);
 /* key_token_check: is the token a customer's? told. */

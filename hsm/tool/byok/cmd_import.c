@@ -346,8 +346,22 @@ static enum hf_status check_locked(struct tool *tool,
                            "not register it");
 }
 
+static enum hf_status drop_half(struct tool *tool,
+                                const struct session *session, struct bytes id)
+{
+    struct pkcs11_refusal refusal = {0};
+    struct pkcs11_token_info info = {0};
+    const struct pkcs11_import_token token = {.module_path = session->module,
+                                              .profile = &session->profile};
+    HF_TRY(told(tool, pkcs11_transport_drop_half(&token, id, &refusal),
+                "the key is in the token", &refusal));
+    HF_TRY(session_find(tool, session->module, &info));
+    return session_sync(tool, &info);
+}
+
 /* The transport key has done its work; another key needs another one. Its
- * public half may be there alone, after an interruption. */
+ * public half may be there alone, after an interruption. Whatever a package
+ * says, no key of anybody's ends, nor one that has the same id. */
 static enum hf_status drop_transport(struct tool *tool,
                                      const struct session *session,
                                      const struct wanted *want)
@@ -357,14 +371,17 @@ static enum hf_status drop_transport(struct tool *tool,
         .attempt_ms = 30000,
         .u.destroy = {.key = {.type = TOKEN_KEY_RSA,
                               .id_len = want->package.transport_id_len}}};
-    const struct token_key_report *key =
-        key_with_id(session, (struct bytes){want->package.transport_id,
-                                            want->package.transport_id_len});
-    if (key != NULL && strcmp(key->label, TOKEN_NAME_IMPORT) != 0) {
-        return HF_OK; /* whatever a package says, no key of anybody's ends */
+    struct bytes id = {want->package.transport_id,
+                       want->package.transport_id_len};
+    const struct token_key_report *key = key_with_id(session, id);
+    if (key == NULL) {
+        return drop_half(tool, session, id);
     }
-    memcpy(request.u.destroy.key.id, want->package.transport_id,
-           want->package.transport_id_len);
+    if (strcmp(key->label, TOKEN_NAME_IMPORT) != 0 ||
+        key_count_with_id(session, id) != 1) {
+        return HF_OK;
+    }
+    memcpy(request.u.destroy.key.id, id.data, id.len);
     return session_call(tool, session, &request, "destroy the transport key");
 }
 

@@ -157,7 +157,8 @@ static void look_at_pairs(const struct session *session, struct diagnosis *out)
             if (j > i && bytes_equal(key_id_of(&a->key), key_id_of(&b->key))) {
                 diagnosis_add(out, FINDING_SAME_ID, "holdfast-hsm key list",
                               "the keys %.48s and %.48s have one CKA_ID: "
-                              "neither can be singled out, and neither is used",
+                              "by it alone neither can be singled out; the "
+                              "service tells them by fingerprint",
                               a->label, b->label);
             }
         }

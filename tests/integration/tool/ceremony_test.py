@@ -12,7 +12,8 @@ import subprocess
 import sys
 import unittest
 
-from hsm import (CONFLICT, HsmTest, MISSING, MODULE, OK, REFUSED, USAGE)
+from hsm import (CONFLICT, HALVES, HsmTest, MISSING, MODULE, OK, REFUSED,
+                 USAGE)
 
 POINTS_MAX = 200
 
@@ -496,6 +497,21 @@ class Dangerous(CeremonyTest):
         self.problem("key", "rename", "--name", "a", "--new-name", "b",
                      *self.token("ck1"), expect=REFUSED)
         self.assertEqual(self.keys("ck1"), self.before)
+
+    def test_keys_of_one_id_would_go_together(self):
+        """A token destroys and renames by the id alone."""
+        subprocess.run(
+            ["pkcs11-tool", "--module", MODULE, "--token-label", "ck1",
+             "--login", "--pin", "".join(HALVES["pin"]), "--keypairgen",
+             "--key-type", "rsa:2048", "--label", "twin", "--id", self.id],
+            env=self.env, check=True, capture_output=True)
+        before = self.keys("ck1")
+        self.assertEqual(len(before), 2)
+        for words in (("key", "destroy", "--id", self.id, *self.in_use()),
+                      ("key", "rename", "--name", "twin", "--new-name", "b")):
+            why = self.problem(*words, *self.token("ck1"), expect=CONFLICT)
+            self.assertIn("2 keys", why)
+        self.assertEqual(self.keys("ck1"), before)
 
     def test_an_undo_leaves_what_it_did_not_make(self):
         """A ceremony in a token that was there before: its key cannot be
