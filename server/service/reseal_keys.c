@@ -2,7 +2,9 @@
  * prove the customers' public keys, every wrapped copy opens to the key that
  * sealed the commitment of its generation, and every stored key opens under it.
  */
+#include "server/service/ak_tokens.h"
 #include "server/service/attempt.h"
+#include "server/service/availability_key.h"
 #include "server/service/leases.h"
 #include "server/service/reseal_inside.h"
 #include "server/service/resources.h"
@@ -88,6 +90,85 @@ static HF_STATUS look_at_roots(struct reseal *reseal)
         for (uint32_t i = 0; i < key->record.current_version; i++) {
             HF_TRY(look_at_version(reseal, key, &key->versions[i]->record));
         }
+    }
+    return HF_OK;
+}
+
+/* --- tokens of availability keys ------------------------------------------ */
+
+static HF_STATUS declare_retirement(struct reseal *reseal, const char *name,
+                                    const struct ak_token_record *record)
+{
+    return reseal_declared(
+        reseal,
+        record->state == AK_TOKEN_RETIRED ? "retired availability token"
+                                          : "retirement asked for",
+        name,
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "serial", record->serial,
+                  "disposal", record->disposal, "requested_by",
+                  record->requested_by, "approved_by_1", record->approved_by[0],
+                  "approved_by_2", record->approved_by[1]));
+}
+
+static const char *why_not_ak_token(const struct reseal *reseal,
+                                    const struct ak_token_record *record)
+{
+    struct ak_token_config configured;
+    struct token_profile profile = {.label = ""};
+    struct token_key_report pair = {.spki_len = 0};
+    struct ak_token_ref ref = {.transport_len = record->transport_len};
+    if (!ak_token_configured(reseal->service, record->name, &configured) ||
+        configured.sharepoint != record->sharepoint) {
+        return "the configuration names no such token of this kind";
+    }
+    token_profile_get(configured.token, &profile);
+    if (!token_profile_is_known(&profile)) {
+        return "the token does not answer";
+    }
+    if (strcmp(profile.serial, record->serial) != 0) {
+        return "the token is another than the enrolled one";
+    }
+    memcpy(ref.transport, record->transport, record->transport_len);
+    struct token_request find = {
+        .op = TOKEN_OP_FIND,
+        .u.find = {.key = ak_transport_key(&ref),
+                   .tentative = true,
+                   .report = &pair},
+    };
+    if (token_call(configured.token, &find) != HF_OK) {
+        return "the token shows no transport pair of this public key";
+    }
+    return bytes_equal((struct bytes){pair.spki, pair.spki_len},
+                       (struct bytes){record->transport, record->transport_len})
+               ? NULL
+               : "the transport pair of the record is another than the token's";
+}
+
+/* A purge ends without asking a token that is retired, and three people said
+ * that it is: who can write to the store could have said so for them. */
+static HF_STATUS look_at_ak_token(struct reseal *reseal,
+                                  const struct ak_token_record *record)
+{
+    char name[RESEAL_NAME_BYTES];
+    snprintf(name, sizeof name, "availabilityTokens/%s", record->name);
+    if (record->state == AK_TOKEN_RETIRED || record->requested_by[0] != '\0') {
+        HF_TRY(declare_retirement(reseal, name, record));
+    }
+    if (record->state == AK_TOKEN_RETIRED) {
+        return HF_OK;
+    }
+    const char *why = why_not_ak_token(reseal, record);
+    return why == NULL
+               ? reseal_verified(reseal, "availability tokens, with their "
+                                         "transport pair")
+               : reseal_bad(reseal, name, why);
+}
+
+static HF_STATUS look_at_ak_tokens(struct reseal *reseal)
+{
+    struct ak_token_entry *entry = NULL;
+    while ((entry = ak_token_visit(reseal->service, entry)) != NULL) {
+        HF_TRY(look_at_ak_token(reseal, &entry->record));
     }
     return HF_OK;
 }
@@ -335,6 +416,7 @@ HF_STATUS reseal_keys(struct reseal *reseal)
 {
     struct opened opened = {.count = 0};
     HF_TRY(look_at_roots(reseal));
+    HF_TRY(look_at_ak_tokens(reseal));
     enum hf_status status = look_at_copies(reseal, &opened);
     if (status == HF_OK) {
         status = look_at_stored(reseal, &opened);

@@ -11,7 +11,7 @@
 #include "server/service/reseal.h"
 #include "server/service/sign.h"
 
-#include "tests/unit/service/purge_world.h"
+#include "tests/unit/service/mirror_world.h"
 
 #include <openssl/ec.h>
 #include <openssl/evp.h>
@@ -227,6 +227,46 @@ static void a_tombstone_that_is_gone_is_named(void **state)
     assert_non_null(strstr(report.json, "not every resource"));
 }
 
+static int start_mirrored(void **state)
+{
+    (void)state;
+    mirror_world_start(&world);
+    mirror_enroll(&world, "m1");
+    world_ready(&world, 0, RESIDENCY_TOKEN);
+    return 0;
+}
+
+static void tokens_of_availability_keys_are_looked_at(void **state)
+{
+    (void)state;
+    lose_token();
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 0);
+    assert_non_null(strstr(report.json, "with their transport pair\": 2"));
+    /* another token under the name, and one that nobody configured */
+    world.mirrors[M1].token = &world.mirror[M2];
+    assert_ok(inspect(NULL, 0));
+    assert_true(report.left > 0);
+    assert_non_null(strstr(report.json, "another than the enrolled one"));
+    world.settings.ak_mirror_count = 0;
+    assert_ok(inspect(NULL, 0));
+    assert_non_null(strstr(report.json, "names no such token"));
+}
+
+/* Who can write to the store could have made this up: it is for people. */
+static void a_retirement_is_declared(void **state)
+{
+    (void)state;
+    for (unsigned who = 1; who <= 3; who++) {
+        assert_ok(mirror_try_retire(&world, "m1", who, "shredded, 4711"));
+    }
+    lose_token();
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 0);
+    assert_non_null(strstr(report.json, "retired availability token"));
+    assert_non_null(strstr(report.json, "shredded, 4711"));
+}
+
 static void what_was_not_signed_is_not_sealed(void **state)
 {
     struct reseal_outcome outcome;
@@ -356,6 +396,10 @@ int main(void)
         TEST(a_token_in_use_takes_no_other_store),
         TEST(whichever_call_of_the_store_fails),
         TEST(whichever_call_of_the_token_fails),
+#undef TEST
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start_mirrored, stop)
+        TEST(tokens_of_availability_keys_are_looked_at),
+        TEST(a_retirement_is_declared),
 #undef TEST
     };
     log_level_set(LOG_ERROR);
