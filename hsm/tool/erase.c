@@ -19,7 +19,7 @@ static enum hf_status not_the_services(struct tool *tool,
                                        const struct session *session)
 {
     for (size_t i = 0; i < session->key_count; i++) {
-        if (session->keys[i].key.type != TOKEN_KEY_RSA) {
+        if (key_is_services(&session->keys[i])) {
             return tool_fail(tool, HF_E_DENIED,
                              "the token %s holds keys of the service: they end "
                              "by a purge, never here",

@@ -2,6 +2,8 @@
 
 #include "hsm/base/text.h"
 
+#include "hsm/token/names.h"
+
 #include <string.h>
 
 struct bytes key_id_of(const struct token_key *key)
@@ -97,6 +99,13 @@ HF_STATUS key_alone_check(struct tool *tool, const struct session *session,
 
 /* R-15.5: a token of the service holds nothing of the customers', and the other
  * way round. */
+bool key_is_services(const struct token_key_report *key)
+{
+    return key->key.type != TOKEN_KEY_RSA ||
+           strncmp(key->label, TOKEN_NAME_AVAILABILITY,
+                   strlen(TOKEN_NAME_AVAILABILITY)) == 0;
+}
+
 HF_STATUS key_token_check(struct tool *tool, const struct session *session)
 {
     if (!session->has_custody) {
@@ -106,7 +115,7 @@ HF_STATUS key_token_check(struct tool *tool, const struct session *session)
                          session->profile.label);
     }
     for (size_t i = 0; i < session->key_count; i++) {
-        if (session->keys[i].key.type != TOKEN_KEY_RSA) {
+        if (key_is_services(&session->keys[i])) {
             return tool_fail(tool, HF_E_DENIED,
                              "the token %s holds keys of the service: customer "
                              "keys live in tokens of their own",

@@ -31,5 +31,8 @@ HF_STATUS key_alone_check(struct tool *tool, const struct session *session,
                           const struct token_key_report *key);
 /* key_name_check: told: HF_E_INVALID; HF_E_DENIED for one of Holdfast's own. */
 HF_STATUS key_name_check(struct tool *tool, const char *name);
+/* key_is_services: one that the service itself lives on. A pair can be one:
+ * customers' names never begin with TOKEN_NAME_AVAILABILITY. */
+bool key_is_services(const struct token_key_report *key);
 /* key_token_check: is the token a customer's? told. */
 HF_STATUS key_token_check(struct tool *tool, const struct session *session);

@@ -498,6 +498,20 @@ class Dangerous(CeremonyTest):
                      *self.token("ck1"), expect=REFUSED)
         self.assertEqual(self.keys("ck1"), self.before)
 
+    def test_a_token_of_availability_keys_is_the_services(self):
+        """R-15.5: also where all its keys are pairs, as SharePoint's are."""
+        self.init("files-ak")
+        self.ask("ak", "init", *self.token("files-ak"))
+        before = self.keys("files-ak")
+        self.assertTrue(before)
+        for words in (("token", "erase", *self.halves("so-pin"), *self.in_use()),
+                      ("key", "generate", "--name", "mail")):
+            for more in ((), ("--dry-run",)):
+                why = self.problem(*words, *self.token("files-ak"), *more,
+                                   expect=REFUSED)
+                self.assertIn("keys of the service", why)
+        self.assertEqual(self.keys("files-ak"), before)
+
     def test_keys_of_one_id_would_go_together(self):
         """A token destroys and renames by the id alone."""
         subprocess.run(
