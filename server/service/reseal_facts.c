@@ -43,10 +43,10 @@ static HF_STATUS look_at_grant(struct reseal *reseal,
         return reseal_bad(reseal, name,
                           "the audit chain tells of other permissions");
     }
-    if (index_of(said) <= reseal->signed_until) {
-        HF_TRY(reseal_verified(reseal, "grants as the audit chain tells"));
-    }
-    return reseal_declared(reseal, "grant", name, permissions(grant->granted));
+    return index_of(said) <= reseal->signed_until
+               ? reseal_verified(reseal, "grants as the audit chain tells")
+               : reseal_declared(reseal, "grant", name,
+                                 permissions(grant->granted));
 }
 
 static HF_STATUS look_at_grants(struct reseal *reseal)
@@ -102,12 +102,14 @@ static HF_STATUS look_at_dep(struct reseal *reseal, const struct dep_entry *dep)
                           "the audit chain tells of another name, residency, "
                           "lease or limit");
     }
-    if (told && index_of(said) <= reseal->signed_until) {
+    bool is_signed = told && index_of(said) <= reseal->signed_until;
+    if (is_signed) {
         HF_TRY(reseal_verified(reseal, "DEPs as the audit chain tells"));
     }
     return reseal_declared(reseal, "DEP", name,
-                           json_pack("{s:s, s:s, s:s, s:i}", "called",
-                                     record->name, "state",
+                           json_pack("{s:s, s:s, s:s, s:s, s:i}", "audit",
+                                     is_signed ? "signed" : "unsigned",
+                                     "called", record->name, "state",
                                      dep_state_text(record->state), "residency",
                                      residency_word(record->residency),
                                      "generation", (int)record->generation));

@@ -7,6 +7,7 @@
 
 #include "hsm/token/names.h"
 
+#include "server/service/checkpoints.h"
 #include "server/service/core.h"
 #include "server/service/reseal.h"
 #include "server/service/sign.h"
@@ -16,13 +17,16 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PEM_BYTES 512
+#define LIST_MAX  4
 
 static struct world world;
+static struct bytes audit_keys;     /* none */
 static struct store_memory *before; /* as the loss left it */
 static struct reseal_report report;
 static char pems[2][PEM_BYTES];
@@ -91,6 +95,7 @@ static struct reseal_settings settings_of(const char *const *accepted,
 {
     struct reseal_settings settings = {
         .service = world.settings,
+        .audit_keys = audit_keys,
         .accepted = accepted,
         .accepted_count = count,
     };
@@ -103,6 +108,16 @@ static enum hf_status inspect(const char *const *accepted, size_t count)
     const struct reseal_settings settings = settings_of(accepted, count);
     reseal_report_clear(&report);
     return reseal_inspect(&settings, &report, &world.problem);
+}
+
+static void put_pem(EVP_PKEY *key, char out[PEM_BYTES])
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
+    int len = BIO_read(bio, out, PEM_BYTES - 1);
+    assert_true(len > 0);
+    out[len] = '\0';
+    BIO_free(bio);
 }
 
 static void sign_report(void)
@@ -118,12 +133,7 @@ static void sign_report(void)
                            (const uint8_t *)report.json, strlen(report.json)),
             1);
         EVP_MD_CTX_free(digest);
-        BIO *bio = BIO_new(BIO_s_mem());
-        assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
-        int len = BIO_read(bio, pems[i], PEM_BYTES - 1);
-        assert_true(len > 0);
-        pems[i][len] = '\0';
-        BIO_free(bio);
+        put_pem(key, pems[i]);
     }
 }
 
@@ -225,6 +235,35 @@ static void a_tombstone_that_is_gone_is_named(void **state)
     assert_ok(inspect(NULL, 0));
     assert_int_equal(report.left, 1);
     assert_non_null(strstr(report.json, "not every resource"));
+}
+
+/* What was signed is not among what people have to believe. */
+static void what_was_signed_is_told_from_what_is_not(void **state)
+{
+    static struct checkpoint_view views[LIST_MAX];
+    static char pem[PEM_BYTES];
+    struct checkpoint_list list = {.views = views, .cap = LIST_MAX};
+    const struct page_request page = {.size = LIST_MAX};
+    (void)state;
+    assert_ok(checkpoints_make(world.service));
+    assert_ok(checkpoints_list(world.service, &world.auditor, WORLD_TENANT,
+                               &page, &list, &world.problem));
+    const uint8_t *der = list.keys[0].public_key;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &der, (long)list.keys[0].public_key_len);
+    put_pem(key, pem);
+    EVP_PKEY_free(key);
+    lose_token();
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 0);
+    assert_non_null(strstr(report.json, "\"what\": \"grant\""));
+    assert_non_null(strstr(report.json, "\"audit\": \"unsigned\""));
+    assert_null(strstr(report.json, "\"audit\": \"signed\""));
+    audit_keys = bytes_of_text(pem);
+    assert_ok(inspect(NULL, 0));
+    audit_keys = (struct bytes){.len = 0};
+    assert_int_equal(report.left, 0);
+    assert_null(strstr(report.json, "\"what\": \"grant\""));
+    assert_non_null(strstr(report.json, "\"audit\": \"signed\""));
 }
 
 static int start_mirrored(void **state)
@@ -392,6 +431,7 @@ int main(void)
         TEST(everything_is_verified_and_sealed),
         TEST(a_purge_still_vouches_for_its_tombstones),
         TEST(a_tombstone_that_is_gone_is_named),
+        TEST(what_was_signed_is_told_from_what_is_not),
         TEST(what_was_not_signed_is_not_sealed),
         TEST(a_token_in_use_takes_no_other_store),
         TEST(whichever_call_of_the_store_fails),
