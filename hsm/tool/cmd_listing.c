@@ -32,6 +32,7 @@
 
 struct listing {
     const char *module;
+    PKCS11_CTX *context;
     PKCS11_SLOT *slots;
     unsigned int count;
 };
@@ -63,25 +64,27 @@ static int load_quietly(PKCS11_CTX *context, const char *module)
     return failed;
 }
 
-/* Lives until the program ends. */
-static HF_STATUS listing_open(struct tool *tool, struct listing *out)
+/* What it holds lives until the program ends: libp11 0.4.12 does not give back
+ * all of it. */
+static HF_STATUS listing_open(struct tool *tool, const struct listing **out)
 {
+    static struct listing listing;
     struct sigaction on_alarm = {.sa_handler = give_up};
-    *out = (struct listing){.count = 0};
-    HF_TRY(session_module(tool, &out->module));
+    HF_TRY(session_module(tool, &listing.module));
     sigaction(SIGALRM, &on_alarm, NULL);
     alarm(ANSWER_S);
-    static PKCS11_CTX *context; /* never unloaded */
-    context = PKCS11_CTX_new();
-    if (context == NULL) {
+    listing.context = PKCS11_CTX_new();
+    if (listing.context == NULL) {
         return tool_fail(tool, HF_E_NO_MEMORY, "out of memory");
     }
-    if (load_quietly(context, out->module) != 0 ||
-        PKCS11_enumerate_slots(context, &out->slots, &out->count) != 0) {
+    if (load_quietly(listing.context, listing.module) != 0 ||
+        PKCS11_enumerate_slots(listing.context, &listing.slots,
+                               &listing.count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the module %s cannot be loaded, or shows no slots",
-                         out->module);
+                         listing.module);
     }
+    *out = &listing;
     return HF_OK;
 }
 
@@ -155,16 +158,17 @@ HF_STATUS cmd_token_list(struct tool *tool)
         {"model",        "MODEL"       },
         {"state",        "STATE"       },
     };
-    struct listing listing;
+    const struct listing *listing = NULL;
     HF_TRY(listing_open(tool, &listing));
     HF_OWNED(list_free) json_t *list = json_array();
-    for (unsigned int i = 0; i < listing.count; i++) {
-        if (listing.slots[i].token != NULL) {
-            HF_TRY(append(tool, list, token_row(listing.slots[i].token)));
+    for (unsigned int i = 0; i < listing->count; i++) {
+        if (listing->slots[i].token != NULL) {
+            HF_TRY(append(tool, list, token_row(listing->slots[i].token)));
         }
     }
     return output_list(
-        tool, json_pack("{s:s, s:O}", "module", listing.module, "tokens", list),
+        tool,
+        json_pack("{s:s, s:O}", "module", listing->module, "tokens", list),
         "tokens", columns, HF_COUNT(columns));
 }
 
@@ -229,12 +233,12 @@ HF_STATUS cmd_cert_list(struct tool *tool)
         {"issuer",    "ISSUER" },
         {"not_after", "EXPIRES"},
     };
-    struct listing listing;
+    const struct listing *listing = NULL;
     PKCS11_TOKEN *token = NULL;
     PKCS11_CERT *found = NULL;
     unsigned int count = 0;
     HF_TRY(listing_open(tool, &listing));
-    HF_TRY(listing_token(tool, &listing, &token));
+    HF_TRY(listing_token(tool, listing, &token));
     if (PKCS11_enumerate_certs(token, &found, &count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the token does not list its certificates");
@@ -275,12 +279,12 @@ HF_STATUS cmd_key_public(struct tool *tool)
         {"bits", "BITS"},
         {"id",   "ID"  },
     };
-    struct listing listing;
+    const struct listing *listing = NULL;
     PKCS11_TOKEN *token = NULL;
     PKCS11_KEY *found = NULL;
     unsigned int count = 0;
     HF_TRY(listing_open(tool, &listing));
-    HF_TRY(listing_token(tool, &listing, &token));
+    HF_TRY(listing_token(tool, listing, &token));
     if (PKCS11_enumerate_public_keys(token, &found, &count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the token does not list its public keys");

@@ -182,7 +182,8 @@ class MainJob(unittest.TestCase):
                           "--hex").stdout
         self.assertEqual(bytes.fromhex(out.strip()), key.read_bytes())
         blob = pathlib.Path(second)
-        blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         self.assertIn("BLOB_INVALID", self.run_as(
             "exchange", "unwrap", "alice", "--wrapped", second, "--raw",
             code=7).stderr)
