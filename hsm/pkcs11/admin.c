@@ -71,6 +71,8 @@ static void info_read(const CK_TOKEN_INFO *from, const CK_SLOT_INFO *slot,
         .pin_count_low = (from->flags & CKF_USER_PIN_COUNT_LOW) != 0,
         .pin_final_try = (from->flags & CKF_USER_PIN_FINAL_TRY) != 0,
         .pin_locked = (from->flags & CKF_USER_PIN_LOCKED) != 0,
+        .so_pin_count_low = (from->flags & CKF_SO_PIN_COUNT_LOW) != 0,
+        .so_pin_final_try = (from->flags & CKF_SO_PIN_FINAL_TRY) != 0,
         .so_pin_locked = (from->flags & CKF_SO_PIN_LOCKED) != 0,
         .write_protected = (from->flags & CKF_WRITE_PROTECTED) != 0,
         .own_path = (from->flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0,
@@ -199,6 +201,24 @@ CK_ULONG admin_pin_len(const struct secret *pin)
     return pin == NULL ? 0 : secret_len(pin);
 }
 
+HF_STATUS admin_so_pin_tries(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
+                             struct pkcs11_refusal *refusal)
+{
+    CK_TOKEN_INFO token = {0};
+    CK_RV rv = calls->C_GetTokenInfo(slot, &token);
+    if (rv != CKR_OK) {
+        admin_refuse(refusal, rv, "the token does not answer");
+        return rv_meaning(rv).status;
+    }
+    if ((token.flags & (CKF_SO_PIN_LOCKED | CKF_SO_PIN_FINAL_TRY)) != 0) {
+        admin_refuse(refusal, CKR_OK,
+                     "the security officer's PIN is locked, or a wrong one "
+                     "more locks it: none was tried");
+        return HF_E_DENIED;
+    }
+    return HF_OK;
+}
+
 static HF_STATUS token_name(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
                             const struct pkcs11_token_init *how,
                             struct pkcs11_refusal *refusal)
@@ -240,6 +260,7 @@ static HF_STATUS pin_set(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
                          const struct pkcs11_token_init *how,
                          struct pkcs11_refusal *refusal)
 {
+    HF_TRY(admin_so_pin_tries(calls, slot, refusal));
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     CK_RV rv = calls->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION,
                                     NULL, NULL, &session);

@@ -25,6 +25,8 @@ struct pkcs11_token_info {
     bool pin_count_low;
     bool pin_final_try;
     bool pin_locked;
+    bool so_pin_count_low; /* the security officer's */
+    bool so_pin_final_try;
     bool so_pin_locked;
     bool write_protected;
     bool own_path;      /* CKF_PROTECTED_AUTHENTICATION_PATH: no PIN is given */
@@ -53,7 +55,8 @@ struct pkcs11_token_init {
 /* pkcs11_token_initialise: takes a free slot, names its token, sets both PINs;
  * or sets the user PIN of a token with this label that has none: an earlier
  * call was interrupted there. The lengths of the PINs are checked before
- * anything is changed. A wrong SO PIN is offered once.
+ * anything is changed. A wrong SO PIN is offered once, and none where the token
+ * says that it is locked, or has one try left.
  *
  * Gives     *out_info of the token; *out_refusal on failure.
  * Returns   HF_OK; HF_E_EXISTS when a token with this label is ready already;

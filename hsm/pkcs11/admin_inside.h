@@ -20,6 +20,12 @@ HF_STATUS admin_module(const char *path, struct p11_module **out_module,
 HF_STATUS admin_slot(CK_FUNCTION_LIST *calls, const char *label,
                      const char *serial, CK_SLOT_ID *out_slot);
 
+/* admin_so_pin_tries: may the officer's PIN be offered to this token at all?
+ * Not where it is locked, or where a wrong one would lock it. HF_OK;
+ * HF_E_DENIED, HF_E_UNREACHABLE, refused. */
+HF_STATUS admin_so_pin_tries(CK_FUNCTION_LIST *calls, CK_SLOT_ID slot,
+                             struct pkcs11_refusal *refusal);
+
 /* The module's functions take what they only read without const. NULL, 0 for
  * a token that asks for the PIN itself. */
 CK_UTF8CHAR *admin_pin(const struct secret *pin);

@@ -24,6 +24,7 @@ HF_STATUS pkcs11_token_erase(const struct pkcs11_token_erase *how,
         admin_refuse(out_refusal, CKR_OK, "the token is not there any more");
         return status;
     }
+    HF_TRY(admin_so_pin_tries(calls, slot, out_refusal));
     memset(label, ' ', sizeof label);
     memcpy(label, how->label, label_len);
     CK_RV rv = calls->C_InitToken(slot, admin_pin(how->so_pin),

@@ -17,7 +17,8 @@ struct pkcs11_token_erase {
 
 /* pkcs11_token_erase: initialises the token again under its own label: every
  * object of it is gone, also what C_DestroyObject may not take, and it has no
- * user PIN. The officer's PIN is offered once.
+ * user PIN. The officer's PIN is offered once, and not where the token says
+ * that it is locked or has one try left.
  *
  * Takes     a token that nobody of this process has open.
  * Returns   HF_OK; refused: HF_E_DENIED; HF_E_NOT_FOUND; HF_E_UNREACHABLE.

@@ -125,6 +125,8 @@ static json_t *token_row(const PKCS11_TOKEN *token)
         .pin_count_low = token->userPinCountLow != 0,
         .pin_final_try = token->userPinFinalTry != 0,
         .pin_locked = token->userPinLocked != 0,
+        .so_pin_count_low = token->soPinCountLow != 0,
+        .so_pin_final_try = token->soPinFinalTry != 0,
         .so_pin_locked = token->soPinLocked != 0,
         .write_protected = token->readOnly != 0,
         .own_path = token->secureLogin != 0,

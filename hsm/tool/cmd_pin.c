@@ -3,7 +3,9 @@
  * The new PIN is proved by one fresh log-in. Where a ceremony was interrupted
  * in this step, which PIN is right is not known: the new one is tried once
  * first, and then the old one once. A PIN that was refused is never tried
- * again, and none is tried on a token that says that few tries are left. */
+ * again, and none is tried on a token that says that few tries are left. The
+ * first of the two, refused, makes them few: there the second is still tried,
+ * but never where it would be the last. */
 #include "hsm/base/own.h"
 
 #include "hsm/pkcs11/admin_pin.h"
@@ -34,11 +36,15 @@ static enum hf_status may_be_tried(struct tool *tool,
                          "the PIN is locked: only the vendor's own means bring "
                          "it back; holdfast-hsm token doctor says more");
     }
-    if (!officer && (info->pin_final_try || info->pin_count_low)) {
+    bool resumed = tool->pins != NULL && tool->pins->resumed;
+    bool last = officer ? info->so_pin_final_try : info->pin_final_try;
+    bool few = officer ? info->so_pin_count_low : info->pin_count_low;
+    if (last || (few && !resumed)) {
         return tool_fail(tool, HF_E_DENIED,
-                         "a wrong user PIN was tried before, and few tries are "
+                         "a wrong %s PIN was tried before, and few tries are "
                          "left: log in by hand once, which sets the count "
-                         "back");
+                         "back",
+                         officer ? "officer's" : "user");
     }
     if (!officer && !info->pin_set) {
         return tool_fail(tool, HF_E_PRECONDITION,
@@ -46,6 +52,23 @@ static enum hf_status may_be_tried(struct tool *tool,
                          "init sets it");
     }
     return HF_OK;
+}
+
+/* Was it changed before the interruption? Where the new PIN is refused, the old
+ * one may be tried only if it would not be the last. */
+static enum hf_status changed_before(struct tool *tool,
+                                     const struct pkcs11_pin_owner *whose,
+                                     const struct secret *new_pin,
+                                     bool *out_changed)
+{
+    struct pkcs11_token_info now = {0};
+    struct pkcs11_refusal refusal = {0};
+    *out_changed = pkcs11_pin_prove(whose, new_pin, &refusal) == HF_OK;
+    if (*out_changed) {
+        return HF_OK;
+    }
+    HF_TRY(session_find(tool, whose->module_path, &now));
+    return may_be_tried(tool, &now, whose->officer);
 }
 
 static enum hf_status change(struct tool *tool,
@@ -64,9 +87,12 @@ static enum hf_status change(struct tool *tool,
                              "the new PIN is the old one; nothing was changed");
         }
     }
-    if (tool->pins != NULL && tool->pins->resumed &&
-        pkcs11_pin_prove(whose, new_pin, &refusal) == HF_OK) {
-        return HF_OK; /* it was changed before the interruption */
+    if (tool->pins != NULL && tool->pins->resumed) {
+        bool changed = false;
+        HF_TRY(changed_before(tool, whose, new_pin, &changed));
+        if (changed) {
+            return HF_OK;
+        }
     }
     enum hf_status status =
         pkcs11_pin_change(whose, old_pin, new_pin, &refusal);

@@ -34,6 +34,7 @@ enum severity {
     X(FINDING_PIN_LOCKED, "pin_locked", FAULT, HF_E_DENIED)                    \
     X(FINDING_PIN_FINAL_TRY, "pin_final_try", FAULT, HF_E_DENIED)              \
     X(FINDING_PIN_COUNT_LOW, "pin_count_low", WARNING, HF_OK)                  \
+    X(FINDING_SO_PIN, "officer_pin", WARNING, HF_OK)                           \
     X(FINDING_PIN_NOT_TRIED, "pin_not_tried", NOTE, HF_OK)                     \
     X(FINDING_PIN_REFUSED, "pin_refused", FAULT, HF_E_DENIED)                  \
     X(FINDING_WRITE_PROTECTED, "write_protected", WARNING, HF_OK)              \

@@ -102,6 +102,15 @@ static void look_at_flags(const struct pkcs11_token_info *info,
                       "a wrong user PIN was tried since the last log-in: look "
                       "for an old PIN file before anything else");
     }
+    if (info->so_pin_locked || info->so_pin_final_try ||
+        info->so_pin_count_low) {
+        diagnosis_add(out, FINDING_SO_PIN, NULL,
+                      "the security officer's PIN %s",
+                      info->so_pin_locked ? "is locked: too many wrong ones"
+                      : info->so_pin_final_try
+                          ? "has one try left: nothing here tries one"
+                          : "was tried wrong since the last log-in");
+    }
     if (info->write_protected) {
         diagnosis_add(out, FINDING_WRITE_PROTECTED, NULL,
                       "the token is write-protected: it serves, but no key can "

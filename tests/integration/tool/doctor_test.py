@@ -2,7 +2,7 @@
 """doctor_test: is a person at three in the morning told what is wrong, and what
 to type next? (R-15.9, R-15.13)
 
-usage: doctor_test.py HOLDFAST-HSM [UNITTEST OPTION...]
+usage: doctor_test.py HOLDFAST-HSM FAULT-SHIM [UNITTEST OPTION...]
 """
 import json
 import os
@@ -15,6 +15,19 @@ from hsm import (HALVES, HsmTest, MISSING, MODULE, OK, REFUSED, UNREACHABLE,
 
 
 class DoctorTest(HsmTest):
+    shim = None
+
+    def through_shim(self, rules):
+        """The tool's options and environment for SoftHSM with faults."""
+        self.write("faults", 0o600, rules)
+        return ("--module", self.shim), {
+            "HF_FAULT_MODULE": MODULE,
+            "HF_FAULT_CONTROL": str(self.dir / "faults")}
+
+    def calls(self):
+        path = self.dir / "faults.log"
+        return path.read_text().splitlines() if path.exists() else []
+
     def findings(self, *args, expect=OK, token="ck1", **options):
         done = self.run_tool("token", "doctor", "--token", token, *args,
                              "--json", expect=expect, **options)
@@ -116,6 +129,44 @@ class Doctor(DoctorTest):
         self.assertEqual(self.faults(found), {"pin_never_set"})
         self.assertIn("token init", found["pin_never_set"]["next"])
 
+    def test_the_officers_pin(self):
+        self.init("ck1")
+        wrong = self.write("wrong", 0o600, "quite-wrong")
+        change = ("token", "change-pin", "--who", "officer", "--token", "ck1",
+                  *self.halves("new-pin"))
+        self.problem(*change, "--so-pin-file", wrong, expect=REFUSED)
+        # known for wrong once: the right one is not tried either
+        found = self.findings()
+        self.assertIn("tried wrong", found["officer_pin"]["text"])
+        self.assertIn("officer's", self.problem(
+            *change, *self.halves("so-pin"), expect=REFUSED))
+        # that a wrong one would lock it is known, and none is offered
+        for flags in (0x200000, 0x400000):
+            options, env = self.through_shim(
+                f"token=ck1 function=C_GetTokenInfo flags={flags:#x}\n"
+                "function=C_Login log=1\nfunction=C_InitToken log=1\n")
+            self.assertIn("officer_pin", self.findings(*options, env=env))
+            self.problem(*change, *self.halves("so-pin"), *options, env=env,
+                         expect=REFUSED)
+            self.assertEqual(self.calls(), [])
+            self.assertIn("none was tried", self.problem(
+                "token", "erase", *self.token("ck1"), *self.halves("so-pin"),
+                *self.in_use(), *options, env=env, expect=REFUSED))
+            self.assertEqual(self.calls(), ["ck1 C_Login"])  # the user's
+            (self.dir / "faults.log").unlink()
+        # emptying it is the one way back here, and the user PIN is set anew
+        self.ask("token", "erase", *self.token("ck1"), *self.halves("so-pin"),
+                 *self.in_use())
+        options, env = self.through_shim(
+            "token=ck1 function=C_GetTokenInfo flags=0x200000\n"
+            "function=C_Login log=1\n")
+        self.assertIn("none was tried", self.problem(
+            "token", "init", "--label", "ck1", "--domain", "hq",
+            *self.halves("pin", "so-pin"), *options, env=env, expect=REFUSED))
+        self.assertEqual(self.calls(), [])
+        self.init("ck1")
+        self.assertEqual(set(self.inside()), set())
+
     def test_what_is_missing_inside(self):
         self.init("ck1")
         self.opensc("--delete-object", "--type", "data", "--label",
@@ -154,7 +205,8 @@ class Doctor(DoctorTest):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     HsmTest.tool = os.path.abspath(sys.argv.pop(1))
+    DoctorTest.shim = os.path.abspath(sys.argv.pop(1))
     unittest.main()
