@@ -1,5 +1,6 @@
 #include "server/service/dep_refresh.h"
 
+#include "server/service/ak_tokens.h"
 #include "server/service/customer_key_view.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
@@ -172,6 +173,8 @@ static HF_STATUS order_update(struct update *update,
         HF_TRY(take_new_pair(update, replace));
     }
     HF_TRY(dep_validate(admin, &update->keys));
+    HF_TRY(ak_tokens_check(admin->service, update->dep->record.type,
+                           admin->problem));
     if (admin->mutation->validate_only) {
         const struct operation_order order = order_of(update);
         operation_preview(admin, &order, out);

@@ -1,6 +1,7 @@
 /* geo_register: a geo gets a DEP: S1, and S8 after a loss. The DEP's key is the
  * TIK; the operation that begins with it brings the site keys under it. */
 #include "server/service/ak_copies.h"
+#include "server/service/ak_tokens.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/geo_inside.h"
@@ -86,7 +87,9 @@ static HF_STATUS validate(const struct admin *admin,
                                 &keys->versions[slot]));
         keys->exact[slot] = request->keys[slot].version;
     }
-    return dep_validate(admin, keys);
+    HF_TRY(dep_validate(admin, keys));
+    return ak_tokens_check(admin->service, DEP_TYPE_SHAREPOINT_GEO,
+                           admin->problem);
 }
 
 /* --- making ------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* geo_roll: S3: one customer key of a geo is exchanged for another key or
  * version. The next generation of the geo's DEP is a new TIK under the new key,
  * the other one, and the unchanged availability key. */
+#include "server/service/ak_tokens.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
 #include "server/service/geo_inside.h"
@@ -254,6 +255,7 @@ HF_STATUS geos_roll(struct service *service, const struct caller *caller,
     }
     HF_TRY(look(&admin, request, &rolling));
     HF_TRY(validate(&admin, request, &rolling));
+    HF_TRY(ak_tokens_check(service, DEP_TYPE_SHAREPOINT_GEO, problem));
     if (request->mutation.validate_only) {
         const struct operation_order order = {
             .kind = OPERATION_ROLL_GEO,

@@ -5,6 +5,7 @@
 #include "server/domain/availability.h"
 
 #include "server/service/ak_copies.h"
+#include "server/service/ak_tokens.h"
 #include "server/service/availability_key.h"
 #include "server/service/dep_generation.h"
 #include "server/service/dep_view.h"
@@ -121,6 +122,7 @@ HF_STATUS tenants_roll_managed(struct service *service,
         return problem_of_status(problem, HF_E_CORRUPT);
     }
     HF_TRY(dep_decide(&admin, DEP_EV_REFRESH, dep, &step));
+    HF_TRY(ak_tokens_check(service, DEP_TYPE_SERVICE_MANAGED, problem));
     if (request->mutation.validate_only) {
         const struct operation_order order = {
             .kind = OPERATION_ROLL_SERVICE_MANAGED,

@@ -113,11 +113,16 @@ static void a_geo_is_in_both(void **state)
     };
     assert_true(geo_register_by(&world.admin, false, &keys, false,
                                 &operation) != HF_OK);
+    mirror_is_blamed(&world, "g1");
     mirror_away(world.mirror_fake[G1], false);
     geo_register(&operation);
     geo_wait(&operation);
     struct hf_id dep = dep_of_geo();
     assert_int_equal(mirror_copies(&world, &dep, 1), 2);
+    mirror_away(world.mirror_fake[G1], true);
+    assert_true(geo_roll_to(ROOT_CK1, "new1", 1, &operation) != HF_OK);
+    mirror_is_blamed(&world, "g1");
+    mirror_away(world.mirror_fake[G1], false);
     assert_ok(geo_roll_to(ROOT_CK1, "new1", 1, &operation));
     geo_wait(&operation);
     assert_int_equal(mirror_copies(&world, &dep, 2), 2);

@@ -94,6 +94,13 @@ void mirror_away(struct token_fake *fake, bool away)
     }
 }
 
+void mirror_is_blamed(struct world *world, const char *name)
+{
+    assert_string_equal(reason_word(world->problem.reason),
+                        "SERVICE_UNAVAILABLE");
+    assert_non_null(strstr(world->problem.text, name));
+}
+
 void mirror_customers_away(struct world *world, bool away)
 {
     for (size_t i = 0; i < 2; i++) {

@@ -24,6 +24,8 @@ void mirror_view(struct world *world, const char *name,
                  struct ak_token_view *out);
 /* Every operation of the token is answered that it is away. */
 void mirror_away(struct token_fake *fake, bool away);
+/* The refusal names the token, and is not of the customers' keys. */
+void mirror_is_blamed(struct world *world, const char *name);
 /* Both tokens of customers answer nothing. */
 void mirror_customers_away(struct world *world, bool away);
 /* how many objects a token holds of a DEP */
