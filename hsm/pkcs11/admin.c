@@ -127,8 +127,10 @@ HF_STATUS pkcs11_tokens(const char *module_path,
     return HF_OK;
 }
 
-/* The slot to work on: one whose token has the label, else a free one. */
-static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls, const char *label,
+/* The slot to work on: one whose token has the label, and the serial where one
+ * is given; else a free one, where none is. */
+static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls,
+                             const struct pkcs11_token_init *how,
                              CK_SLOT_ID *out_slot, CK_TOKEN_INFO *out_token,
                              struct pkcs11_refusal *refusal)
 {
@@ -142,8 +144,11 @@ static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls, const char *label,
         if (!slot_info(calls, slots[i], &token, &info)) {
             continue;
         }
-        bool named = info.initialised && strcmp(info.label, label) == 0;
-        if (named || (!info.initialised && !free_found)) {
+        bool named =
+            info.initialised && strcmp(info.label, how->label) == 0 &&
+            (how->serial == NULL || strcmp(info.serial, how->serial) == 0);
+        bool free = !info.initialised && how->serial == NULL;
+        if (named || (free && !free_found)) {
             *out_slot = slots[i];
             *out_token = token;
             free_found = true;
@@ -153,9 +158,11 @@ static HF_STATUS slot_choose(CK_FUNCTION_LIST *calls, const char *label,
         }
     }
     if (!free_found) {
-        admin_refuse(
-            refusal, CKR_OK,
-            "the module has no free slot: add one with the vendor's tool");
+        admin_refuse(refusal, CKR_OK,
+                     how->serial != NULL
+                         ? "the token is not there any more"
+                         : "the module has no free slot: add one with the "
+                           "vendor's tool");
         return HF_E_NOT_FOUND;
     }
     return HF_OK;
@@ -286,7 +293,7 @@ HF_STATUS pkcs11_token_initialise(const struct pkcs11_token_init *how,
     CK_TOKEN_INFO token = {0};
     HF_TRY(admin_module(how->module_path, &module, out_refusal));
     CK_FUNCTION_LIST *calls = p11_module_calls(module);
-    HF_TRY(slot_choose(calls, how->label, &slot, &token, out_refusal));
+    HF_TRY(slot_choose(calls, how, &slot, &token, out_refusal));
     HF_TRY(inputs_check(how, &token, out_refusal));
     if ((token.flags & CKF_TOKEN_INITIALIZED) == 0) {
         HF_TRY(token_name(calls, slot, how, out_refusal));

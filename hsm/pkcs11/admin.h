@@ -48,19 +48,22 @@ HF_STATUS pkcs11_tokens(const char *module_path,
 struct pkcs11_token_init {
     const char *module_path;
     const char *label;           /* 1 to 32 bytes */
+    const char *serial;          /* of the token that is there; NULL: any */
     const struct secret *so_pin; /* borrowed */
     const struct secret *pin;    /* the user's; borrowed */
 };
 
 /* pkcs11_token_initialise: takes a free slot, names its token, sets both PINs;
  * or sets the user PIN of a token with this label that has none: an earlier
- * call was interrupted there. The lengths of the PINs are checked before
- * anything is changed. A wrong SO PIN is offered once, and none where the token
- * says that it is locked, or has one try left.
+ * call was interrupted there. With a serial it is that token or none. The
+ * lengths of the PINs are checked before anything is changed. A wrong SO PIN is
+ * offered once, and none where the token says that it is locked, or has one try
+ * left.
  *
  * Gives     *out_info of the token; *out_refusal on failure.
  * Returns   HF_OK; HF_E_EXISTS when a token with this label is ready already;
- *           HF_E_NOT_FOUND when no slot is free; HF_E_INVALID for a label or
+ *           HF_E_NOT_FOUND when no slot is free, or no token has the label
+ *           and the serial; HF_E_INVALID for a label or
  *           PIN that is too long or too short; HF_E_DENIED when the SO PIN is
  *           refused; HF_E_UNREACHABLE.
  * Blocks    as long as the module does.

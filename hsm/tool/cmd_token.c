@@ -131,22 +131,25 @@ static enum hf_status fill(struct tool *tool, struct session *session,
     return HF_OK;
 }
 
+/* there: the token as it was found, without a user PIN; empty: none was. */
 static enum hf_status initialise(struct tool *tool, const char *module,
-                                 bool own_path, struct secret **out_pin)
+                                 const struct pkcs11_token_info *there,
+                                 struct secret **out_pin)
 {
     HF_OWNED(secret_freep) struct secret *so_pin = NULL;
     HF_OWNED(secret_freep) struct secret *pin = NULL;
     struct pkcs11_token_info info;
     struct pkcs11_refusal refusal = {0};
-    if (!own_path) {
+    if (!there->own_path) {
         HF_TRY(pin_get(tool, PIN_OFFICER, true, &so_pin));
         HF_TRY(pin_get(tool, PIN_USER, true, &pin));
     }
-    const struct pkcs11_token_init how = {.module_path = module,
-                                          .label =
-                                              tool_value(tool, OPTION_TOKEN),
-                                          .so_pin = so_pin,
-                                          .pin = pin};
+    const struct pkcs11_token_init how = {
+        .module_path = module,
+        .label = tool_value(tool, OPTION_TOKEN),
+        .serial = there->initialised ? there->serial : NULL,
+        .so_pin = so_pin,
+        .pin = pin};
     enum hf_status status = pkcs11_token_initialise(&how, &info, &refusal);
     if (status != HF_OK) {
         return tool_fail(tool, status, "token %s is not initialised: %s",
@@ -175,7 +178,7 @@ static enum hf_status find_or_make(struct tool *tool, bool *out_made,
     }
     return tool_has(tool, OPTION_DRY_RUN)
                ? HF_OK
-               : initialise(tool, module, info.own_path, out_pin);
+               : initialise(tool, module, &info, out_pin);
 }
 
 static enum hf_status dry_fill(struct tool *tool, const struct session *session,
