@@ -255,7 +255,37 @@ struct numbers {
     size_t exponent_len;
 };
 
-/* Is it the key that its owner named? */
+static bool flag_is(const struct admin_desk *desk, CK_OBJECT_HANDLE key,
+                    CK_ATTRIBUTE_TYPE type, bool wanted)
+{
+    CK_BBOOL flag = wanted ? CK_FALSE : CK_TRUE;
+    CK_ATTRIBUTE attribute = {type, &flag, sizeof flag};
+    return desk->calls->C_GetAttributeValue(desk->session, key, &attribute,
+                                            1) == CKR_OK &&
+           (flag != CK_FALSE) == wanted;
+}
+
+/* opencryptoki 3.8.1 gives an unwrapped key other attributes than were asked
+ * for. In the token there would be no way back (CKA_DESTROYABLE, R-15.13). */
+static enum hf_status prove_locked(const struct admin_desk *desk,
+                                   CK_OBJECT_HANDLE key,
+                                   struct pkcs11_refusal *refusal)
+{
+    uint8_t out[HF_RSA_MAX_BYTES];
+    size_t len = sizeof out;
+    CK_RV rv = number_of(desk, key, CKA_PRIVATE_EXPONENT, out, &len);
+    wipe(out, sizeof out);
+    if ((rv == CKR_OK && len > 0) || !flag_is(desk, key, CKA_SENSITIVE, true) ||
+        !flag_is(desk, key, CKA_EXTRACTABLE, false)) {
+        admin_refuse(refusal, CKR_OK,
+                     "the token does not lock a key that comes in this way: "
+                     "nothing was kept");
+        return HF_E_UNSUPPORTED;
+    }
+    return HF_OK;
+}
+
+/* Is it the key that its owner named, and can it no more be read? */
 static enum hf_status prove(const struct admin_desk *desk,
                             const struct pkcs11_import *import,
                             CK_OBJECT_HANDLE key, struct numbers *out,
@@ -286,7 +316,7 @@ static enum hf_status prove(const struct admin_desk *desk,
                      "fingerprint");
         return HF_E_BAD_BLOB;
     }
-    return HF_OK;
+    return prove_locked(desk, key, refusal);
 }
 
 /* Opened as a session object, it is known for the right one and dies with the

@@ -3,7 +3,6 @@
 #include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
-#include "hsm/token/ability.h"
 #include "hsm/tool/commands.h"
 #include "hsm/tool/dry.h"
 #include "hsm/tool/facts.h"
@@ -73,29 +72,6 @@ static enum hf_status wanted(struct tool *tool, struct token_generate *out)
     HF_TRY(key_name_check(tool, name));
     HF_TRY(text_copy(out->label, sizeof out->label, name));
     return key_id_wanted(tool, out->id, sizeof out->id, &out->id_len);
-}
-
-/* A token without C_UnwrapKey or AES-GCM serves residency MEMORY only. */
-static enum hf_status must_serve(struct tool *tool,
-                                 const struct session *session,
-                                 enum token_purpose purpose)
-{
-    char lacks[256];
-    bool memory = purpose == TOKEN_FOR_CUSTOMER_KEY_MEMORY;
-    token_profile_lacks(&session->profile,
-                        memory ? TOKEN_ROLE_CUSTOMER_MEMORY
-                               : TOKEN_ROLE_CUSTOMER_TOKEN,
-                        lacks, sizeof lacks);
-    if (lacks[0] == '\0') {
-        return HF_OK;
-    }
-    return tool_fail(tool, HF_E_UNSUPPORTED,
-                     "the token %s cannot serve a key of residency %s; it "
-                     "lacks: %s%s",
-                     session->profile.label, memory ? "memory" : "token", lacks,
-                     memory ? ""
-                            : ". --residency memory may be possible: "
-                              "holdfast-hsm token test says");
 }
 
 /* The key that is there already and is what was asked for, or NULL; a conflict
@@ -189,7 +165,8 @@ HF_STATUS cmd_key_generate(struct tool *tool)
     HF_TRY(wanted(tool, &how));
     HF_TRY(session_open(tool, &session));
     HF_TRY(key_token_check(tool, &session));
-    HF_TRY(must_serve(tool, &session, how.purpose));
+    HF_TRY(key_serve_check(tool, &session,
+                           how.purpose == TOKEN_FOR_CUSTOMER_KEY_MEMORY));
     HF_TRY(existing(tool, &session, &how, tool_has(tool, OPTION_NEW_VERSION),
                     &there));
     if (there != NULL) {
@@ -227,7 +204,8 @@ HF_STATUS cmd_key_roll(struct tool *tool)
         how.purpose = before->can_decrypt ? TOKEN_FOR_CUSTOMER_KEY_MEMORY
                                           : TOKEN_FOR_CUSTOMER_KEY_TOKEN;
     }
-    HF_TRY(must_serve(tool, &session, how.purpose));
+    HF_TRY(key_serve_check(tool, &session,
+                           how.purpose == TOKEN_FOR_CUSTOMER_KEY_MEMORY));
     HF_TRY(existing(tool, &session, &how, true, &there));
     if (there != NULL) {
         return print_key(tool, &session, there, false,

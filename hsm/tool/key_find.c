@@ -2,6 +2,7 @@
 
 #include "hsm/base/text.h"
 
+#include "hsm/token/ability.h"
 #include "hsm/token/names.h"
 
 #include <string.h>
@@ -154,4 +155,24 @@ HF_STATUS key_find(struct tool *tool, const struct session *session,
     }
     *out_key = key;
     return HF_OK;
+}
+
+HF_STATUS key_serve_check(struct tool *tool, const struct session *session,
+                          bool memory)
+{
+    char lacks[256];
+    token_profile_lacks(&session->profile,
+                        memory ? TOKEN_ROLE_CUSTOMER_MEMORY
+                               : TOKEN_ROLE_CUSTOMER_TOKEN,
+                        lacks, sizeof lacks);
+    if (lacks[0] == '\0') {
+        return HF_OK;
+    }
+    return tool_fail(tool, HF_E_UNSUPPORTED,
+                     "the token %s cannot serve a key of residency %s; it "
+                     "lacks: %s%s",
+                     session->profile.label, memory ? "memory" : "token", lacks,
+                     memory ? ""
+                            : ". --residency memory may be possible: "
+                              "holdfast-hsm token test says");
 }

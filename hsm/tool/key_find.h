@@ -36,3 +36,8 @@ HF_STATUS key_name_check(struct tool *tool, const char *name);
 bool key_is_services(const struct token_key_report *key);
 /* key_token_check: is the token a customer's? told. */
 HF_STATUS key_token_check(struct tool *tool, const struct session *session);
+/* key_serve_check: can it serve a key of this residency? A token without
+ * C_UnwrapKey or AES-GCM serves residency MEMORY only. told: HF_E_UNSUPPORTED.
+ */
+HF_STATUS key_serve_check(struct tool *tool, const struct session *session,
+                          bool memory);

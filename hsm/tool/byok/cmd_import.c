@@ -395,6 +395,9 @@ HF_STATUS cmd_key_import(struct tool *tool)
     HF_TRY(session_open(tool, &session));
     HF_TRY(key_token_check(tool, &session));
     HF_TRY(is_there(tool, &session, &want, &there));
+    if (!there) {
+        HF_TRY(key_serve_check(tool, &session, want.memory));
+    }
     if (tool_has(tool, OPTION_DRY_RUN)) {
         return dry_answer(tool, there ? "do nothing: the key is there"
                                       : "unwrap the key inside the token, and "

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """import_test: a customer's own key comes into a token (R-4.13, R-15.13).
 
-usage: import_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY [UNITTEST OPTION...]
+usage: import_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY FAULT-SHIM
+                      [UNITTEST OPTION...]
 """
 import base64
 import hashlib
@@ -58,6 +59,33 @@ class ImportTest(CeremonyTest):
 
 
 class Import(ImportTest):
+    shim = None
+
+    def test_a_key_that_would_not_be_locked_is_not_kept(self):
+        self.prepare()
+        self.wrap()
+        before = self.fingerprint()
+        control = self.dir / "faults"
+        env = {"HF_FAULT_MODULE": MODULE, "HF_FAULT_CONTROL": str(control)}
+        through = ("--module", self.shim)
+        # the token's self-test unwraps as well, and passes
+        control.write_text("function=C_UnwrapKey log=1\n")
+        self.bring("--dry-run", *through, env=env)
+        count = len((self.dir / "faults.log").read_text().splitlines())
+        control.write_text(
+            f"function=C_UnwrapKey after={count + 1} lie=loose\n")
+        self.assertIn("nothing was kept", self.bring(
+            *through, env=env, expect=REFUSED))
+        self.assertEqual(self.fingerprint(), before)
+        # nor one that the token cannot serve
+        control.write_text(
+            "function=C_EncryptInit rv=CKR_MECHANISM_INVALID\n")
+        for more in ((), ("--dry-run",)):
+            self.assertIn("it lacks", self.bring(
+                *through, *more, env=env, expect=REFUSED))
+        self.assertEqual(self.fingerprint(), before)
+        self.bring()
+
     def test_a_key_comes_in_and_works(self):
         for bits, residency in ((2048, "token"), (3072, "memory"),
                                 (4096, "token")):
@@ -255,8 +283,9 @@ class InterruptedImport(ImportTest):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     HsmTest.tool = os.path.abspath(sys.argv.pop(1))
     CeremonyTest.kill_points = os.path.abspath(sys.argv.pop(1))
+    Import.shim = os.path.abspath(sys.argv.pop(1))
     unittest.main()
