@@ -14,6 +14,8 @@
 
 /* What is waited for beside the workers. */
 #define OTHERS 5
+/* What one peer may have to say at once. */
+#define HEARD_MAX 16
 /* What those that end may take for it. */
 #define LEAVE_MS 3000
 
@@ -49,17 +51,29 @@ static void take_signals(struct parent *parent)
 
 static void hear_peer(struct parent *parent)
 {
-    switch (peer_read(&parent->peer)) {
-    case PEER_NOTHING:
-        return;
-    case PEER_LOOK:
-        parent_look(parent, true);
-        return;
-    case PEER_GONE:
-        if (parent->options->listen == NULL) {
-            leave(parent);
+    bool look = false;
+    bool more = true;
+    for (int i = 0; more && i < HEARD_MAX; i++) {
+        uint32_t worker = 0;
+        switch (peer_read(&parent->peer, &worker)) {
+        case PEER_LOOK:
+            look = true;
+            break;
+        case PEER_KILL:
+            parent_kill(parent, worker);
+            break;
+        case PEER_GONE:
+            if (parent->options->listen == NULL) {
+                leave(parent);
+            }
+            return;
+        case PEER_NOTHING:
+            more = false;
+            break;
         }
-        return;
+    }
+    if (look) {
+        parent_look(parent, true);
     }
 }
 

@@ -215,6 +215,21 @@ void parent_happened(void *self, struct child *child, enum child_event event,
     }
 }
 
+/* One that was given away, and may have ended since. */
+void parent_kill(struct parent *parent, uint32_t worker)
+{
+    for (size_t i = 0; i < CHILDREN_MAX; i++) {
+        struct child *child = &parent->children.at[i];
+        bool given =
+            child->role == CHILD_SERVING || child->role == CHILD_DRAINING;
+        if (given && child->number == worker && child->link < 0) {
+            children_kill(&parent->children, child,
+                          "holdfastd cannot work with it, or has let go of it "
+                          "and it goes on");
+        }
+    }
+}
+
 /* --- the PIN ------------------------------------------------------------- */
 
 void parent_look(struct parent *parent, bool at_once)

@@ -34,10 +34,12 @@ void parent_note(struct parent *parent, enum hf_status failure,
 void parent_tell(struct parent *parent);
 
 /* What happens: to the supervisor, to a worker, to the PIN file, at the door of
- * those that bring PINs, and as time goes by. */
+ * those that bring PINs, when holdfastd wants a worker's end, and as time goes
+ * by. */
 void parent_happen(struct parent *parent, enum supervisor_event event);
 void parent_happened(void *self, struct child *child, enum child_event event,
                      const struct beat *beat, const char *why);
 void parent_look(struct parent *parent, bool at_once);
 void parent_take_pin(struct parent *parent);
+void parent_kill(struct parent *parent, uint32_t worker);
 void parent_turn(struct parent *parent, int64_t now_ms);

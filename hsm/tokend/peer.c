@@ -10,9 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What one peer may have to say at once. */
-#define READ_MAX 16
-
 HF_STATUS peer_open(struct peer *peer, const struct tokend_options *options)
 {
     *peer = (struct peer){.options = options, .listener = -1, .control = -1};
@@ -67,27 +64,27 @@ void peer_accept(struct peer *peer)
     peer->told = false;
 }
 
-enum peer_news peer_read(struct peer *peer)
+enum peer_news peer_read(struct peer *peer, uint32_t *out_worker)
 {
-    enum peer_news news = PEER_NOTHING;
-    for (int i = 0; i < READ_MAX; i++) {
-        struct control_message message;
-        int descriptor = -1;
-        enum hf_status status =
-            control_receive(peer->control, &message, &descriptor);
-        if (status == HF_E_OVERLOAD) {
-            return news;
-        }
-        if (descriptor >= 0) {
-            close(descriptor);
-        }
-        if (status != HF_OK || message.kind != CONTROL_LOOK) {
-            hang_up(peer);
-            return PEER_GONE;
-        }
-        news = PEER_LOOK;
+    struct control_message message;
+    int descriptor = -1;
+    enum hf_status status =
+        control_receive(peer->control, &message, &descriptor);
+    if (status == HF_E_OVERLOAD) {
+        return PEER_NOTHING;
     }
-    return news;
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    if (status == HF_OK && message.kind == CONTROL_LOOK) {
+        return PEER_LOOK;
+    }
+    if (status == HF_OK && message.kind == CONTROL_KILL) {
+        *out_worker = message.state.worker;
+        return PEER_KILL;
+    }
+    hang_up(peer);
+    return PEER_GONE;
 }
 
 void peer_tell(struct peer *peer, const struct control_message *state)

@@ -80,14 +80,15 @@ static int descriptor_of(const struct msghdr *head)
 static bool is_sound(const struct packet *packet, size_t len, int descriptor)
 {
     if (len != sizeof *packet || packet->magic != MAGIC_AND_VERSION ||
-        packet->kind < CONTROL_STATE || packet->kind > CONTROL_LOOK ||
+        packet->kind < CONTROL_STATE || packet->kind > CONTROL_KILL ||
         packet->condition >= TOKEN_CONDITION_COUNT ||
         packet->status >= HF_STATUS_COUNT ||
         memchr(packet->why, 0, sizeof packet->why) == NULL) {
         return false;
     }
     bool worker = packet->kind == CONTROL_WORKER;
-    return worker == (descriptor >= 0) && (!worker || packet->worker > 0);
+    bool one = worker || packet->kind == CONTROL_KILL;
+    return worker == (descriptor >= 0) && (!one || packet->worker > 0);
 }
 
 HF_STATUS control_receive(int socket, struct control_message *out,

@@ -5,6 +5,9 @@
  *                         WORKER  a worker that is open: its number, and with
  *                                 it the near end of its link (link.h)
  *   holdfastd -> parent   LOOK    look at the PIN file now
+ *                         KILL    a worker, by its number, that holdfastd
+ *                                 cannot work with, or whose link is closed
+ *                                 and which may not have ended by that
  *
  * The newest WORKER is for new work; those before it end when holdfastd closes
  * their links. The end of the socket ends the parent, or, when it listens, the
@@ -22,11 +25,12 @@ enum control_kind {
     CONTROL_STATE = 1,
     CONTROL_WORKER = 2,
     CONTROL_LOOK = 3,
+    CONTROL_KILL = 4,
 };
 
 struct control_message {
     enum control_kind kind;
-    struct token_state state; /* of WORKER only its number */
+    struct token_state state; /* of WORKER and KILL only the number */
     enum hf_status status;    /* STATE: why it cannot be opened; HF_OK: it is,
                                  or it was not tried */
     uint64_t refused_pin;     /* STATE: which PIN file was refused (pins.h), so

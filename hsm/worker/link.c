@@ -16,6 +16,8 @@
 
 #define QUEUE_DEFAULT    1024
 #define GRACE_DEFAULT_MS 1000
+/* So many late ones in a row are no bad luck of a busy machine. */
+#define LATE_STUCK_MIN 3
 
 /* --- answers -------------------------------------------------------------- */
 
@@ -147,6 +149,15 @@ uint64_t worker_link_late(struct worker_link *link)
     uint64_t late = link->late;
     pthread_mutex_unlock(&link->lock);
     return late;
+}
+
+bool worker_link_is_stuck(struct worker_link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    bool stuck =
+        !link->lost && link->late - link->late_before >= LATE_STUCK_MIN;
+    pthread_mutex_unlock(&link->lock);
+    return stuck;
 }
 
 /* --- life ----------------------------------------------------------------- */

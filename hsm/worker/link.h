@@ -97,14 +97,16 @@ bool worker_link_owns(const struct worker_link *link, uint64_t generation);
  *                       link's refusals; objects: alive there, 0 once lost.
  * worker_link_outstanding: requests not answered yet, of both lanes.
  * worker_link_late:     requests that the link had to answer HF_E_TIMEOUT
- *                       itself: the worker does not keep its own time, which
- *                       is reason enough to replace it.
+ *                       itself: the worker does not keep its own time.
+ * worker_link_is_stuck: there were several of those since it last answered
+ *                       anything: its heart may beat, and nobody serves.
  * Threads   safe from any thread. */
 void worker_link_profile(struct worker_link *link, struct token_profile *out);
 void worker_link_counters(struct worker_link *link, struct token_counters *out);
 size_t worker_link_objects(struct worker_link *link);
 size_t worker_link_outstanding(struct worker_link *link);
 uint64_t worker_link_late(struct worker_link *link);
+bool worker_link_is_stuck(struct worker_link *link);
 
 /* worker_link_free: closes the socket (the worker then ends), answers what is
  * still in flight HF_E_CANCELLED. Not on the link's own thread. NULL-safe. */

@@ -36,6 +36,7 @@ struct worker_link {
     struct token_counters counters; /* the worker's own */
     uint64_t refused;
     uint64_t late;
+    uint64_t late_before; /* when the last packet came */
 
     uint8_t *out; /* the sender's: FRAME_PACKET_MAX bytes */
     size_t out_len;

@@ -109,6 +109,7 @@ static HF_STATUS take_packet(struct worker_link *link, struct bytes packet,
     HF_TRY(frame_close(&reader));
     pthread_mutex_lock(&link->lock);
     link->counters = counters;
+    link->late_before = link->late;
     pthread_mutex_unlock(&link->lock);
     return HF_OK;
 }

@@ -24,7 +24,17 @@ struct worker_place {
     uint32_t number;
     size_t users; /* of link, outside of the lock */
     bool lost;
+    bool stuck;             /* its end was asked for */
     int64_t drain_until_ms; /* 0: it is the newest */
+};
+
+/* More than these are asked for at once. */
+#define WORKER_ENDS_MAX 16
+
+/* A worker of which nothing is wanted any more. */
+struct worker_end {
+    uint32_t number; /* 0: free */
+    int64_t kill_ms; /* when its supervisor is told to end it */
 };
 
 /* Requests that would be asked again. */
@@ -45,8 +55,9 @@ struct waiting {
 
 struct worker {
     struct worker_settings settings;
-    struct worker_process process; /* the thread's own */
-    int wake;                      /* an eventfd, for the thread */
+    struct worker_process process; /* the thread's own, as the ends */
+    struct worker_end ends[WORKER_ENDS_MAX];
+    int wake; /* an eventfd, for the thread */
     pthread_t thread;
 
     pthread_mutex_t lock; /* of all that follows */

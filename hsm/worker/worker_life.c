@@ -18,6 +18,10 @@
 #define DRAIN_MS (HF_KEY_LEASE_MAX_MS + 30000)
 /* How long a supervisor may take to end its worker. */
 #define END_MS 8000
+/* How long a worker may take to end when its link was lost, and when it was
+ * closed as planned: a token is logged out and its module taken down. */
+#define LOST_END_MS    1000
+#define DRAINED_END_MS END_MS
 /* Between two looks at what tells nobody when it changes. */
 #define IDLE_MS 300
 #define BUSY_MS 25
@@ -68,12 +72,56 @@ static void take_state(struct worker *worker,
     }
 }
 
+/* --- ends ---------------------------------------------------------------- */
+
+/* False: not now. */
+static bool send_kill(struct worker *worker, uint32_t number)
+{
+    const struct control_message message = {
+        .kind = CONTROL_KILL,
+        .state = {.worker = number},
+    };
+    return worker->process.control < 0 ||
+           control_send(worker->process.control, &message, -1) != HF_E_OVERLOAD;
+}
+
+/* A worker ends when its link is closed, but one that cannot be trusted may not
+ * do so, and its supervisor sees nothing but a heart that beats. It is told at
+ * kill_ms; a worker that is gone by then is nothing to it. */
+static void expect_end(struct worker *worker, uint32_t number, int64_t kill_ms)
+{
+    struct worker_end *place = &worker->ends[0];
+    for (size_t i = 0; i < WORKER_ENDS_MAX; i++) {
+        struct worker_end *one = &worker->ends[i];
+        place = one->kill_ms < place->kill_ms ? one : place; /* free: 0 */
+    }
+    if (place->number != 0) {
+        bool sent = send_kill(worker, place->number);
+        (void)sent; /* its supervisor has not read sixteen of them */
+    }
+    *place = (struct worker_end){number, kill_ms};
+}
+
+static void look_at_ends(struct worker *worker, int64_t now_ms)
+{
+    for (size_t i = 0; i < WORKER_ENDS_MAX; i++) {
+        struct worker_end *one = &worker->ends[i];
+        if (one->number != 0 && now_ms >= one->kill_ms &&
+            send_kill(worker, one->number)) {
+            *one = (struct worker_end){.number = 0};
+        }
+    }
+}
+
 /* --- links --------------------------------------------------------------- */
 
 /* No user is left, and no new one can come. */
 static void retire(struct worker *worker, struct worker_place *place)
 {
     struct token_counters last;
+    bool lost = worker_link_is_lost(place->link);
+    expect_end(worker, place->number,
+               worker_now_ms() + (lost ? LOST_END_MS : DRAINED_END_MS));
     pthread_mutex_lock(&worker->lock);
     place->lost = true;
     if (worker->newest == place) {
@@ -115,12 +163,34 @@ static bool is_over(struct worker *worker, struct worker_place *place,
     return over;
 }
 
+/* Its heart beats, and nobody serves in it. What it has is answered when its
+ * link breaks. */
+static void look_for_stuck(struct worker *worker, struct worker_place *place,
+                           int64_t now_ms)
+{
+    if (place->stuck || !worker_link_is_stuck(place->link)) {
+        return;
+    }
+    place->stuck = true;
+    log_event(LOG_ERROR, "worker.stuck",
+              LOG_TEXT("name", worker->settings.name),
+              LOG_NUMBER("worker", place->number),
+              LOG_TEXT("why", "it answers nothing any more, not even that its "
+                              "token is late; its end is asked for"));
+    expect_end(worker, place->number, now_ms);
+}
+
 static void look_at_links(struct worker *worker, int64_t now_ms)
 {
     for (size_t i = 0; i < WORKER_PLACES_MAX; i++) {
         struct worker_place *place = &worker->places[i];
-        if (place->link != NULL && is_over(worker, place, now_ms)) {
+        if (place->link == NULL) {
+            continue;
+        }
+        if (is_over(worker, place, now_ms)) {
             retire(worker, place);
+        } else {
+            look_for_stuck(worker, place, now_ms);
         }
     }
 }
@@ -195,6 +265,7 @@ static void take_worker(struct worker *worker, uint32_t number, int socket)
     struct worker_refusal refusal = {.text = ""};
     if (number < process->next_worker) {
         close(socket); /* a number used before could reach another's keys */
+        expect_end(worker, number, worker_now_ms() + LOST_END_MS);
         log_event(LOG_ERROR, "worker.no_link",
                   LOG_TEXT("name", worker->settings.name),
                   LOG_NUMBER("worker", number),
@@ -211,6 +282,8 @@ static void take_worker(struct worker *worker, uint32_t number, int socket)
         status = HF_E_NOT_FOUND;
     }
     if (status != HF_OK) {
+        bool sound = status == HF_E_NOT_FOUND; /* and ends by itself */
+        expect_end(worker, number, worker_now_ms() + (sound ? LOST_END_MS : 0));
         log_event(LOG_ERROR, "worker.no_link",
                   LOG_TEXT("name", worker->settings.name),
                   LOG_NUMBER("worker", number),
@@ -233,6 +306,7 @@ static void begin_again(struct worker *worker)
     log_event(LOG_ERROR, "worker.supervisor_lost",
               LOG_TEXT("name", worker->settings.name));
     process_end(&worker->process, 0);
+    memset(worker->ends, 0, sizeof worker->ends); /* they were its workers */
     pthread_mutex_lock(&worker->lock);
     worker->past_restarts += worker->state.restarts + 1;
     worker->state.restarts = 0;
@@ -261,6 +335,7 @@ static bool listen_to(struct worker *worker)
             take_worker(worker, message.state.worker, descriptor);
             break;
         case CONTROL_LOOK:
+        case CONTROL_KILL:
             return false;
         }
     }
@@ -344,6 +419,7 @@ void *worker_main(void *argument)
         int64_t now_ms = worker_now_ms();
         look_at_process(worker, now_ms);
         look_at_links(worker, now_ms);
+        look_at_ends(worker, now_ms);
         pass_on(worker);
         worker_flush(worker, now_ms);
         go_on = wait_for_something(worker);
