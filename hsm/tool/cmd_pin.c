@@ -87,7 +87,8 @@ static enum hf_status change(struct tool *tool,
                              "the new PIN is the old one; nothing was changed");
         }
     }
-    if (tool->pins != NULL && tool->pins->resumed) {
+    /* on a token's own pad, whether it was changed is the person's to know */
+    if (tool->pins != NULL && tool->pins->resumed && !info->own_path) {
         bool changed = false;
         HF_TRY(changed_before(tool, whose, new_pin, &changed));
         if (changed) {

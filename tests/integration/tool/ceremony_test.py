@@ -2,7 +2,8 @@
 """ceremony_test: two custodians, one token, and every way to be interrupted
 (R-4.11, R-15.13).
 
-usage: ceremony_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY [UNITTEST OPTION...]
+usage: ceremony_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY FAULT-SHIM
+                        [UNITTEST OPTION...]
 """
 import json
 import os
@@ -12,14 +13,15 @@ import subprocess
 import sys
 import unittest
 
-from hsm import (CONFLICT, HALVES, HsmTest, MISSING, MODULE, OK, REFUSED,
-                 USAGE)
+from hsm import (CONFLICT, HALVES, HsmTest, MISSING, MODULE, OK, OTHER,
+                 REFUSED, USAGE)
 
 POINTS_MAX = 200
 
 
 class CeremonyTest(HsmTest):
     kill_points = None
+    shim = None
 
     def plan(self, *lines):
         self.write("plan", 0o600, "".join(line + "\n" for line in lines))
@@ -605,10 +607,31 @@ class Pins(CeremonyTest):
         self.problem("token", "change-pin", "--who", "user", "--token",
                      "none", *self.halves("pin", "new-pin"), expect=MISSING)
 
+    def test_a_change_at_the_tokens_own_pad_is_not_taken_for_done(self):
+        self.init("ck1")
+        self.plan("token change-pin --who user")
+        control = self.dir / "faults"
+        env = {"HF_FAULT_MODULE": MODULE, "HF_FAULT_CONTROL": str(control)}
+        pad = ("token=ck1 function=C_GetTokenInfo flags=0x100\n"
+               "token=ck1 function=C_Login pad=pin")
+        control.write_text(pad + " crash=9\n")
+        done = self.start("--module", self.shim, ask=False, expect=None,
+                          env=env)
+        self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
+        self.assertEqual(self.lines()[-1]["event"], "step")
+        # what opens it now is the old PIN. SoftHSM has no pad for a new one
+        control.write_text(pad + "\n")
+        done = self.run_tool("ceremony", "resume",
+                             *self.common("--module", self.shim), env=env,
+                             expect=OTHER)
+        self.assertIn("the PIN is as it was", done.stderr)
+        self.assertNotIn("done", [line["event"] for line in self.lines()])
+
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     HsmTest.tool = os.path.abspath(sys.argv.pop(1))
     CeremonyTest.kill_points = os.path.abspath(sys.argv.pop(1))
+    CeremonyTest.shim = os.path.abspath(sys.argv.pop(1))
     unittest.main()

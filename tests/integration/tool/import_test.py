@@ -59,8 +59,6 @@ class ImportTest(CeremonyTest):
 
 
 class Import(ImportTest):
-    shim = None
-
     def test_a_key_that_would_not_be_locked_is_not_kept(self):
         self.prepare()
         self.wrap()
@@ -287,5 +285,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     HsmTest.tool = os.path.abspath(sys.argv.pop(1))
     CeremonyTest.kill_points = os.path.abspath(sys.argv.pop(1))
-    Import.shim = os.path.abspath(sys.argv.pop(1))
+    CeremonyTest.shim = os.path.abspath(sys.argv.pop(1))
     unittest.main()
