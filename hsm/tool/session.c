@@ -146,12 +146,15 @@ HF_STATUS session_sync(struct tool *tool, const struct pkcs11_token_info *info)
                             path);
 }
 
-/* What to do about a token that did not open. */
-static const char *advice(enum hf_status status)
+/* What to do about a token that did not open. Without a code of the module's
+ * no PIN was tried at all: it was never set, it is locked. */
+static const char *advice(enum hf_status status, unsigned long rv)
 {
     switch (hf_status_class(status)) {
     case HF_CLASS_DENIED:
-        return "; it was tried once only: check the PIN before you try again";
+        return rv == 0 ? ""
+                       : "; it was tried once only: check the PIN before you "
+                         "try again";
     case HF_CLASS_TRANSIENT:
         return "; check that the module and its token are reachable";
     case HF_CLASS_OK:
@@ -185,7 +188,7 @@ static enum hf_status refused(struct tool *tool, enum hf_status status,
     return tool_fail(tool, status, "token %s is refused: %s%s", info->label,
                      refusal->text[0] == '\0' ? hf_status_text(status)
                                               : refusal->text,
-                     advice(status));
+                     advice(status, refusal->rv));
 }
 
 static enum hf_status open_token(struct tool *tool, const struct secret *pin,

@@ -1,5 +1,6 @@
 /* proof: that a key in the token is the private half of a public one: what is
- * wrapped under that by OpenSSL, the token unwraps and uses. */
+ * wrapped under that by OpenSSL, the token unwraps and uses; or decrypts, where
+ * it serves no more than that. */
 #pragma once
 
 #include "hsm/base/status.h"

@@ -97,11 +97,13 @@ static void look_at_directory(const char *path, struct diagnosis *out)
     struct stat info = {0};
     struct statvfs disk = {0};
     if (stat(path, &info) != 0) {
-        diagnosis_add(
-            out, FINDING_SOFTHSM_DIR, "mkdir -m 0700 the directory",
-            "SoftHSM's token directory %s is not there: was it moved, "
-            "or its file system not mounted?",
-            path);
+        /* an empty one would be taken for it, and new tokens made in it */
+        diagnosis_add(out, FINDING_SOFTHSM_DIR,
+                      "findmnt; ls -ld its parent folder",
+                      "SoftHSM's token directory %s is not there: was it "
+                      "moved, or its file system not mounted? Bring it back or "
+                      "mount it; do not make a new one",
+                      path);
         return;
     }
     if (access(path, R_OK | W_OK | X_OK) != 0) {

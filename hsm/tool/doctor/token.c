@@ -267,6 +267,7 @@ static bool may_try(const struct tool *tool,
 void doctor_token(struct tool *tool, struct diagnosis *out)
 {
     HF_OWNED(session_close) struct session session = {0};
+    HF_OWNED(secret_freep) struct secret *pin = NULL;
     struct pkcs11_token_info info = {0};
     const char *module = NULL;
     if (session_module(tool, &module) != HF_OK ||
@@ -277,7 +278,13 @@ void doctor_token(struct tool *tool, struct diagnosis *out)
     if (!may_try(tool, &info, out)) {
         return;
     }
-    enum hf_status status = session_open(tool, &session);
+    if (session_pin(tool, &info, &pin) != HF_OK) {
+        diagnosis_add(out, FINDING_PIN_NOT_TRIED,
+                      "the same with a PIN file of yours alone",
+                      "no PIN was tried: %.250s", tool->problem);
+        return;
+    }
+    enum hf_status status = session_open_with(tool, pin, &session);
     if (status != HF_OK) {
         add_not_opened(tool, status, out);
         return;

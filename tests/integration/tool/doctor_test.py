@@ -107,6 +107,7 @@ class Doctor(DoctorTest):
         found = self.findings(expect=UNREACHABLE)
         self.assertIn(str(self.dir / "tokens"),
                       found["softhsm_directory"]["text"])
+        self.assertNotIn("mkdir", found["softhsm_directory"]["next"])
         (self.dir / "moved").rename(self.dir / "tokens")
         self.findings()
 
@@ -116,6 +117,14 @@ class Doctor(DoctorTest):
         found = self.findings("--try-pin", "--pin-file", wrong,
                               expect=REFUSED)
         self.assertIn("once", found["pin_refused"]["text"])
+        # that none was tried is what is said of a file that cannot be used
+        self.run_tool("token", "show", *self.token("ck1"))
+        wrong.chmod(0o644)
+        for name, why in ((wrong, "chmod"), ("none", "cannot be read")):
+            found = self.findings("--try-pin", "--pin-file", name)
+            self.assertEqual(set(found), {"pin_not_tried"})
+            self.assertIn(why, found["pin_not_tried"]["text"])
+        wrong.chmod(0o600)
         # emptied: no user PIN any more, and none is tried
         self.ask("token", "change-pin", "--who", "officer", "--token", "ck1",
                  *self.halves("so-pin", "new-pin"))
@@ -128,6 +137,26 @@ class Doctor(DoctorTest):
                               expect=REFUSED)
         self.assertEqual(self.faults(found), {"pin_never_set"})
         self.assertIn("token init", found["pin_never_set"]["next"])
+        why = self.problem("token", "show", "--token", "ck1", "--pin-file",
+                           wrong, expect=REFUSED)
+        self.assertIn("never set", why)
+        self.assertNotIn("tried", why)
+
+    def test_one_that_serves_residency_memory_only(self):
+        self.init("ck1")
+        lacks = "function=C_UnwrapKey rv=CKR_FUNCTION_NOT_SUPPORTED\n"
+        options, env = self.through_shim(lacks +
+                                         "function=C_Decrypt log=1\n")
+        found = self.findings("--try-pin", *self.halves("pin"), *options,
+                              env=env)
+        self.assertEqual(set(found), set())
+        # the canary's is the last, and what it gives is looked at
+        options, env = self.through_shim(
+            lacks + f"function=C_Decrypt after={len(self.calls()) - 1} "
+            "lie=flip\n")
+        found = self.findings("--try-pin", *self.halves("pin"), *options,
+                              env=env, expect=UNREACHABLE)
+        self.assertEqual(self.faults(found), {"canary_silent"})
 
     def test_the_officers_pin(self):
         self.init("ck1")
