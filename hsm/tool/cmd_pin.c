@@ -36,7 +36,7 @@ static enum hf_status may_be_tried(struct tool *tool,
                          "the PIN is locked: only the vendor's own means bring "
                          "it back; holdfast-hsm token doctor says more");
     }
-    bool resumed = tool->pins != NULL && tool->pins->resumed;
+    bool resumed = pins_resumed(tool);
     bool last = officer ? info->so_pin_final_try : info->pin_final_try;
     bool few = officer ? info->so_pin_count_low : info->pin_count_low;
     if (last || (few && !resumed)) {
@@ -88,7 +88,7 @@ static enum hf_status change(struct tool *tool,
         }
     }
     /* on a token's own pad, whether it was changed is the person's to know */
-    if (tool->pins != NULL && tool->pins->resumed && !info->own_path) {
+    if (pins_resumed(tool) && !info->own_path) {
         bool changed = false;
         HF_TRY(changed_before(tool, whose, new_pin, &changed));
         if (changed) {

@@ -44,6 +44,11 @@ void pins_moved(struct pins *pins, enum pin_owner owner)
     }
 }
 
+bool pins_resumed(const struct tool *tool)
+{
+    return tool->pins != NULL && tool->pins->resumed;
+}
+
 static enum hf_status from_file(struct tool *tool, const char *path,
                                 struct secret **out_pin)
 {

@@ -30,11 +30,14 @@ enum pin_owner {
 struct pins {
     struct tool *lender; /* whose options say where PINs come from */
     struct secret *held[PIN_OWNERS];
-    bool resumed; /* what an interrupted step did to a PIN is not known */
+    bool resumed; /* the step was interrupted: what it did is not known */
 };
 /* pins_moved: the new PIN is this owner's from now on. */
 void pins_moved(struct pins *pins, enum pin_owner owner);
 void pins_clear(struct pins *pins);
+/* pins_resumed: is the command the step of a ceremony that was interrupted in
+ * it? Then what it does may be done, which it looks for. */
+bool pins_resumed(const struct tool *tool);
 
 /* pin_get: is_new asks twice on a terminal, and for halves of
  * PIN_NEW_HALF_MIN_BYTES or more.

@@ -54,14 +54,28 @@ static enum hf_status no_availability_keys(struct tool *tool,
     return HF_OK;
 }
 
-/* A step of a ceremony that was interrupted in it: what is there is ours. */
-static bool is_resumed(const struct tool *tool)
+/* Of this token, with the keys it has and no others? */
+static bool is_its_manifest(const char *path, const struct session *session)
 {
-    return tool->pins != NULL && tool->pins->resumed;
+    HF_OWNED(bytes_free) uint8_t *text = NULL;
+    HF_OWNED(json_free) json_t *manifest = NULL;
+    HF_OWNED(json_free) json_t *missing = NULL;
+    HF_OWNED(json_free) json_t *more = NULL;
+    size_t len = 0;
+    if (file_read(path, MANIFEST_MAX_BYTES, &text, &len) != HF_OK ||
+        manifest_read((struct bytes){text, len}, &manifest) != HF_OK) {
+        return false;
+    }
+    const char *serial =
+        json_string_value(json_object_get(manifest, "token_serial"));
+    return serial != NULL && strcmp(serial, session->profile.serial) == 0 &&
+           manifest_compare(manifest, session->keys, session->key_count,
+                            &missing, &more) == HF_OK &&
+           json_array_size(missing) == 0 && json_array_size(more) == 0;
 }
 
-static enum hf_status write_manifest(struct tool *tool,
-                                     const struct session *session)
+static enum hf_status
+write_manifest(struct tool *tool, const struct session *session, bool *out_made)
 {
     HF_OWNED(json_free)
     json_t *manifest =
@@ -72,10 +86,12 @@ static enum hf_status write_manifest(struct tool *tool,
     if (text == NULL) {
         return tool_fail(tool, HF_E_NO_MEMORY, "out of memory");
     }
-    if (is_resumed(tool)) {
-        unlink(path); /* of before the interruption, if it is there */
-    }
     enum hf_status status = file_create_whole(path, 0644, bytes_of_text(text));
+    *out_made = status == HF_OK;
+    if (status == HF_E_EXISTS && pins_resumed(tool) &&
+        is_its_manifest(path, session)) {
+        return HF_OK; /* of before the interruption */
+    }
     return status == HF_OK ? HF_OK
                            : tool_fail(tool, status,
                                        "the manifest %s cannot be written: %s",
@@ -106,14 +122,35 @@ static enum hf_status copy(struct tool *tool, const char *folder,
                            size_t *out_files)
 {
     const char *out = tool_value(tool, OPTION_OUT);
-    enum hf_status status = folder_copy(folder, out, out_files);
-    if (status == HF_E_EXISTS && is_resumed(tool)) {
-        return HF_OK; /* made before the interruption: it is there whole */
+    enum hf_status status =
+        folder_copy(folder, out, pins_resumed(tool), out_files);
+    if (status == HF_E_EXISTS) {
+        return tool_fail(tool, status,
+                         "%s or %s.part is there, and is not what this step "
+                         "made of the token as it is: move it away",
+                         out, out);
     }
     return status == HF_OK
                ? HF_OK
                : tool_fail(tool, status, "%s cannot be copied to %s: %s",
                            folder, out, hf_status_text(status));
+}
+
+/* A manifest without its copy would only be in the way of the next call. */
+static enum hf_status write_both(struct tool *tool,
+                                 const struct session *session,
+                                 const char *folder, size_t *out_files)
+{
+    bool made = false;
+    HF_TRY(write_manifest(tool, session, &made));
+    if (!tool_has(tool, OPTION_OUT)) {
+        return HF_OK;
+    }
+    enum hf_status status = copy(tool, folder, out_files);
+    if (status != HF_OK && made) {
+        unlink(tool_value(tool, OPTION_MANIFEST));
+    }
+    return status;
 }
 
 HF_STATUS cmd_token_backup(struct tool *tool)
@@ -132,10 +169,7 @@ HF_STATUS cmd_token_backup(struct tool *tool)
                                             : "copy the token's folder and "
                                               "write the manifest");
     }
-    HF_TRY(write_manifest(tool, &session));
-    if (out != NULL) {
-        HF_TRY(copy(tool, folder, &files));
-    }
+    HF_TRY(write_both(tool, &session, folder, &files));
     return output_object(
         tool,
         json_pack("{s:o, s:i, s:i, s:b}", "manifest",

@@ -16,6 +16,8 @@
 #define ROUNDS_MAX     8
 #define FILES_MAX      65536
 #define FILE_MAX_BYTES (1u << 20)
+/* SoftHSM begins each file with how often it was written. */
+#define COUNTER_BYTES 8
 
 static void dir_close(DIR **dir)
 {
@@ -134,7 +136,38 @@ static HF_STATUS copy_at_rest(const char *from, const char *to,
     return status;
 }
 
-HF_STATUS folder_copy(const char *from, const char *to, size_t *out_files)
+/* Does it hold the same? A log-in alone counts up in token.object. */
+static HF_STATUS check_same(const char *from, const char *to)
+{
+    HF_OWNED(bytes_free) uint8_t *left = NULL;
+    HF_OWNED(bytes_free) uint8_t *right = NULL;
+    size_t len = 0;
+    size_t right_len = 0;
+    HF_TRY(file_read(from, FILE_MAX_BYTES, &left, &len));
+    HF_TRY(file_read(to, FILE_MAX_BYTES, &right, &right_len));
+    size_t skip = len < COUNTER_BYTES ? len : COUNTER_BYTES;
+    return len == right_len &&
+                   bytes_equal((struct bytes){left + skip, len - skip},
+                               (struct bytes){right + skip, len - skip})
+               ? HF_OK
+               : HF_E_CONFLICT;
+}
+
+/* Is it what an interrupted call gave? Looked at both ways: neither has a file
+ * more. */
+static HF_STATUS check_there(const char *from, const char *to,
+                             size_t *out_files)
+{
+    size_t back = 0;
+    if (each(from, to, check_same, out_files) != HF_OK ||
+        each(to, from, check_same, &back) != HF_OK || back != *out_files) {
+        return HF_E_EXISTS;
+    }
+    return file_sync_folder(to);
+}
+
+HF_STATUS folder_copy(const char *from, const char *to, bool resumed,
+                      size_t *out_files)
 {
     char part[PATH_MAX];
     struct stat info = {0};
@@ -143,9 +176,14 @@ HF_STATUS folder_copy(const char *from, const char *to, size_t *out_files)
         return HF_E_LIMIT;
     }
     if (lstat(to, &info) == 0) {
+        return resumed ? check_there(from, to, out_files) : HF_E_EXISTS;
+    }
+    if (resumed) {
+        remove_copy(part);
+    }
+    if (lstat(part, &info) == 0) {
         return HF_E_EXISTS;
     }
-    remove_copy(part); /* of an earlier attempt */
     HF_TRY(copy_at_rest(from, part, out_files));
     if (rename(part, to) != 0) {
         remove_copy(part);

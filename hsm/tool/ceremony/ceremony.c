@@ -106,16 +106,37 @@ const json_t *ceremony_first(const struct ceremony *ceremony, size_t step)
     return NULL;
 }
 
+static size_t count_of(const struct ceremony *ceremony, const char *event,
+                       size_t step)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(ceremony->lines); i++) {
+        const json_t *line = json_array_get(ceremony->lines, i);
+        count += is_event(line, event) && is_of_step(line, step) ? 1 : 0;
+    }
+    return count;
+}
+
 bool ceremony_has(const struct ceremony *ceremony, const char *event,
                   size_t step)
 {
+    return count_of(ceremony, event, step) > 0;
+}
+
+/* A step that a kill ended has no line that says how it ended, and one that the
+ * token left without an answer none that says it was refused: only of these it
+ * is not known what they did. */
+static bool was_interrupted(const struct ceremony *ceremony, size_t step)
+{
+    size_t refused = 0;
     for (size_t i = 0; i < json_array_size(ceremony->lines); i++) {
         const json_t *line = json_array_get(ceremony->lines, i);
-        if (is_event(line, event) && is_of_step(line, step)) {
-            return true;
-        }
+        refused += is_of_step(line, step) &&
+                           json_is_true(json_object_get(line, "refused"))
+                       ? 1
+                       : 0;
     }
-    return false;
+    return count_of(ceremony, "step", step) > refused;
 }
 
 bool ceremony_has_any(const struct ceremony *ceremony, const char *event)
@@ -162,13 +183,22 @@ static enum hf_status observe(struct ceremony *ceremony, struct tool *step_tool,
                : tool_fail(ceremony->tool, status, "%s", step_tool->problem);
 }
 
+/* Nothing was done, or what was done is undone. */
+static bool is_refusal(enum hf_status status)
+{
+    enum hf_class class = hf_status_class(status);
+    return class == HF_CLASS_CALLER || class == HF_CLASS_DENIED ||
+           class == HF_CLASS_CONFLICT || status == HF_E_NOT_FOUND;
+}
+
 static enum hf_status step_failed(struct ceremony *ceremony, size_t step,
                                   enum hf_status status, const char *problem)
 {
-    HF_TRY(ceremony_append(ceremony, json_pack("{s:s, s:i, s:s, s:s}", "event",
-                                               "failed", "step", (int)step,
-                                               "status", hf_status_name(status),
-                                               "message", problem)));
+    HF_TRY(ceremony_append(
+        ceremony,
+        json_pack("{s:s, s:i, s:s, s:b, s:s}", "event", "failed", "step",
+                  (int)step, "status", hf_status_name(status), "refused",
+                  (int)is_refusal(status), "message", problem)));
     return tool_fail(ceremony->tool, status,
                      "step %zu did not succeed: %.500s. Mend that, then: "
                      "holdfast-hsm ceremony resume; or take back what was "
@@ -183,7 +213,7 @@ static enum hf_status run_step(struct ceremony *ceremony, size_t step)
     HF_OWNED(json_free) json_t *after = NULL;
     struct plan_step planned;
     struct tool tool;
-    bool begun_before = ceremony_first(ceremony, step) != NULL;
+    bool interrupted = was_interrupted(ceremony, step);
     HF_TRY(ceremony_step_tool(ceremony, step, &planned, &tool));
     HF_TRY(observe(ceremony, &tool, &before));
     HF_TRY(ceremony_append(
@@ -191,7 +221,7 @@ static enum hf_status run_step(struct ceremony *ceremony, size_t step)
         json_pack("{s:s, s:i, s:s, s:O}", "event", "step", "step", (int)step,
                   "does", planned.options.command->summary, "before", before)));
     tool.answer = &answer;
-    ceremony->pins.resumed = begun_before;
+    ceremony->pins.resumed = interrupted;
     enum hf_status status = planned.options.command->run(&tool);
     if (status != HF_OK) {
         return step_failed(ceremony, step, status, tool.problem);

@@ -79,6 +79,51 @@ class Backup(CeremonyTest):
         self.assertFalse((self.dir / "m.json").exists())
         self.assertFalse((self.dir / "copy").exists())
 
+    def test_a_refused_step_takes_nothing_for_its_own(self):
+        """What was there before the ceremony is no backup of this token, also
+        when the step runs again; nor does the ceremony overwrite it."""
+        self.plan("token backup --manifest m.json --out copy")
+        (self.dir / "copy").mkdir()
+        self.write("copy/notes", 0o600, "of somebody")
+        self.start(ask=False, expect=CONFLICT)
+        self.assertFalse((self.dir / "m.json").exists())
+        self.problem("ceremony", "resume", *self.common(), expect=CONFLICT)
+        shutil.rmtree(self.dir / "copy")
+        self.write("m.json", 0o600, "of somebody")
+        self.problem("ceremony", "resume", *self.common(), expect=CONFLICT)
+        self.assertEqual((self.dir / "m.json").read_text(), "of somebody")
+        (self.dir / "m.json").unlink()
+        done = self.ask("ceremony", "resume", *self.common())
+        self.assertEqual(done["state"], "completed")
+        self.check()
+
+    def test_a_killed_step_looks_before_it_believes(self):
+        """Between the kill and the resumption somebody put another there."""
+        self.plan("token backup --manifest m.json --out copy")
+        self.keep("prepared")
+        for point in range(1, POINTS_MAX):
+            self.bring_back("prepared")
+            self.start("--module", self.kill_points, ask=False,
+                       expect=-signal.SIGKILL, env=self.lives_to(point))
+            if (self.dir / "copy").exists():
+                break
+            for path in self.dir.glob("m.json*"):
+                path.unlink()
+            shutil.rmtree(self.dir / "copy.part", ignore_errors=True)
+        manifest = (self.dir / "m.json").read_text()
+        self.write("m.json", 0o600, manifest.replace('"a"', '"other"'))
+        self.problem("ceremony", "resume", *self.common(), expect=CONFLICT)
+        self.write("m.json", 0o600, manifest)
+        self.write("copy/more", 0o600, "")
+        why = self.problem("ceremony", "resume", *self.common(),
+                           expect=CONFLICT)
+        self.assertIn("move it away", why)
+        (self.dir / "copy" / "more").unlink()
+        self.assertEqual((self.dir / "m.json").read_text(), manifest)
+        done = self.ask("ceremony", "resume", *self.common())
+        self.assertEqual(done["state"], "completed")
+        self.assertEqual((self.dir / "m.json").read_text(), manifest)
+
     def test_at_every_point(self):
         """Issue 4: interrupted at every step, a ceremony resumes."""
         self.plan("token backup --manifest m.json --out copy",
