@@ -172,6 +172,40 @@ HF_STATUS ceremony_step_tool(struct ceremony *ceremony, size_t step,
     return HF_OK;
 }
 
+/* The token's serial, as it was seen last; NULL where it never was there. */
+static const char *serial_seen(const struct ceremony *ceremony)
+{
+    const char *serial = NULL;
+    for (size_t i = 0; i < json_array_size(ceremony->lines); i++) {
+        const json_t *line = json_array_get(ceremony->lines, i);
+        const json_t *seen = json_object_get(line, "after");
+        seen = seen == NULL ? json_object_get(line, "before") : seen;
+        const char *its = json_string_value(json_object_get(seen, "serial"));
+        serial = its == NULL || its[0] == '\0' ? serial : its;
+    }
+    return serial;
+}
+
+HF_STATUS ceremony_token_check(struct ceremony *ceremony,
+                               struct tool *step_tool)
+{
+    HF_OWNED(json_free) json_t *seen = NULL;
+    const char *wanted = serial_seen(ceremony);
+    enum hf_status status = observe_token(step_tool, true, &seen);
+    if (status != HF_OK) {
+        return tool_fail(ceremony->tool, status, "%s", step_tool->problem);
+    }
+    const char *its = json_string_value(json_object_get(seen, "serial"));
+    if (wanted != NULL && its != NULL && its[0] != '\0' &&
+        strcmp(wanted, its) != 0) {
+        return tool_fail(ceremony->tool, HF_E_CONFLICT,
+                         "this is the token %s, the ceremony is about %s of "
+                         "the same label; nothing was done",
+                         its, wanted);
+    }
+    return HF_OK;
+}
+
 static enum hf_status observe(struct ceremony *ceremony, struct tool *step_tool,
                               json_t **out_seen)
 {
@@ -215,6 +249,7 @@ static enum hf_status run_step(struct ceremony *ceremony, size_t step)
     struct tool tool;
     bool interrupted = was_interrupted(ceremony, step);
     HF_TRY(ceremony_step_tool(ceremony, step, &planned, &tool));
+    HF_TRY(ceremony_token_check(ceremony, &tool));
     HF_TRY(observe(ceremony, &tool, &before));
     HF_TRY(ceremony_append(
         ceremony,
@@ -240,20 +275,6 @@ HF_STATUS ceremony_run(struct ceremony *ceremony)
         }
     }
     return HF_OK;
-}
-
-/* The token's serial, as it was seen last; "none" where it never was there. */
-static const char *serial_seen(const struct ceremony *ceremony)
-{
-    const char *serial = NULL;
-    for (size_t i = 0; i < json_array_size(ceremony->lines); i++) {
-        const json_t *line = json_array_get(ceremony->lines, i);
-        const json_t *seen = json_object_get(line, "after");
-        seen = seen == NULL ? json_object_get(line, "before") : seen;
-        const char *its = json_string_value(json_object_get(seen, "serial"));
-        serial = its == NULL || its[0] == '\0' ? serial : its;
-    }
-    return serial == NULL ? "none" : serial;
 }
 
 static enum hf_status write_beside(struct ceremony *ceremony,
@@ -332,10 +353,12 @@ static enum hf_status sign_all(struct ceremony *ceremony)
 
 HF_STATUS ceremony_end(struct ceremony *ceremony, const char *outcome)
 {
+    const char *serial = serial_seen(ceremony);
     if (!ceremony_has_any(ceremony, "end")) {
-        HF_TRY(ceremony_append(
-            ceremony, json_pack("{s:s, s:s, s:s}", "event", "end", "outcome",
-                                outcome, "serial", serial_seen(ceremony))));
+        HF_TRY(ceremony_append(ceremony,
+                               json_pack("{s:s, s:s, s:s}", "event", "end",
+                                         "outcome", outcome, "serial",
+                                         serial == NULL ? "none" : serial)));
     }
     return sign_all(ceremony);
 }

@@ -68,6 +68,12 @@ bool ceremony_has_any(const struct ceremony *ceremony, const char *event);
 HF_STATUS ceremony_step_tool(struct ceremony *ceremony, size_t step,
                              struct plan_step *out_step, struct tool *out_tool);
 
+/* ceremony_token_check: is this the token that earlier lines saw? Another may
+ * have its label. Looked at from outside, before a PIN is tried on it. told:
+ * HF_E_CONFLICT; as observe_token. */
+HF_STATUS ceremony_token_check(struct ceremony *ceremony,
+                               struct tool *step_tool);
+
 /* ceremony_run: the steps that are not done, from the first on.
  * ceremony_undo: takes back, newest first; *out_outcome for the end.
  * ceremony_end: the last line, if it is missing, and both signatures.

@@ -145,6 +145,7 @@ static enum hf_status undo_step(struct ceremony *ceremony, size_t step)
     struct tool tool;
     const char *result = "";
     HF_TRY(ceremony_step_tool(ceremony, step, &planned, &tool));
+    HF_TRY(ceremony_token_check(ceremony, &tool));
     enum hf_status status = observe_token(&tool, false, &before);
     if (status == HF_OK) {
         HF_TRY(ceremony_append(ceremony,

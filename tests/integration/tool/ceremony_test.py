@@ -558,6 +558,32 @@ class Dangerous(CeremonyTest):
         self.assertIn("theirs", why)
         self.assertEqual(len(self.keys("ck1")), 2)
 
+    def test_another_token_of_the_label_is_another(self):
+        """Whose PIN, steps and keys are not this ceremony's, though it has a
+        key of the very id that the ceremony makes."""
+        self.plan("key generate --name b --bits 2048",
+                  "key generate --name a --bits 4096")
+        self.start(ask=False, expect=CONFLICT)
+        made = self.lines()[2]["answer"]["id"]
+        shutil.rmtree(self.dir / "tokens")
+        (self.dir / "tokens").mkdir()
+        other = self.init("ck1")["serial"]
+        subprocess.run(
+            ["pkcs11-tool", "--module", MODULE, "--token-label", "ck1",
+             "--login", "--pin", "".join(HALVES["pin"]), "--keypairgen",
+             "--key-type", "rsa:2048", "--label", "b", "--id", made],
+            env=self.env, check=True, capture_output=True)
+        before = self.keys("ck1")
+        self.assertEqual(before, [("b", made)])
+        for words in (("resume",), ("undo", *self.in_use())):
+            why = self.problem("ceremony", words[0],
+                               *self.common(*words[1:]), expect=CONFLICT)
+            self.assertIn(other, why)
+            self.assertIn(self.serial, why)
+        self.assertEqual(self.keys("ck1"), before)
+        self.assertEqual([line["event"] for line in self.lines()[-2:]],
+                         ["resume", "resume"])
+
     def test_an_undo_spares_what_came_into_use(self):
         self.forget()
         self.plan("token init --domain hq", "key generate --name a "
