@@ -129,6 +129,7 @@ struct p11_token {
 
     void (*lane_alive)(void *self, const char *lane, bool alive);
     void (*thread_lost)(void *self, bool lost);
+    void (*pin_offered)(void *self, bool under_way);
     void *lane_self;
     struct token_findings *findings; /* while it is examined, else NULL */
     enum pkcs11_sync sync;

@@ -89,6 +89,13 @@ static bool is_refusal(CK_RV rv)
     return rv_meaning(rv).status == HF_E_DENIED;
 }
 
+static void tell_offered(const struct p11_token *token, bool under_way)
+{
+    if (token->pin_offered != NULL) {
+        token->pin_offered(token->lane_self, under_way);
+    }
+}
+
 static HF_STATUS try_pin(struct p11_work *work, CK_FLAGS token_flags)
 {
     struct p11_token *token = work->token;
@@ -99,7 +106,9 @@ static HF_STATUS try_pin(struct p11_work *work, CK_FLAGS token_flags)
         pin = secret_writable(token->pin);
         pin_len = secret_len(token->pin);
     }
+    tell_offered(token, true);
     CK_RV rv = token->calls->C_Login(work->session, CKU_USER, pin, pin_len);
+    tell_offered(token, false);
     if (rv == CKR_USER_ALREADY_LOGGED_IN) {
         return HF_OK;
     }

@@ -100,6 +100,7 @@ static HF_STATUS token_new(const struct pkcs11_settings *settings,
     token->sync = settings->sync;
     token->lane_alive = settings->lane_alive;
     token->thread_lost = settings->thread_lost;
+    token->pin_offered = settings->pin_offered;
     token->lane_self = settings->lane_self;
     token->clock = settings->clock != NULL ? settings->clock : clock_system();
     if (settings->max_sessions > 0 &&

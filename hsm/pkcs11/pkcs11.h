@@ -48,6 +48,10 @@ struct pkcs11_settings {
     /* one call more, or one less, is long past its deadline in the module;
      * NULL: nobody is told; any thread */
     void (*thread_lost)(void *self, bool lost);
+    /* the PIN is about to be given to the token, or the token has answered:
+     * whoever outlives this process knows whether it may have counted a try;
+     * NULL: nobody is told; any thread */
+    void (*pin_offered)(void *self, bool under_way);
     void *lane_self;
 };
 

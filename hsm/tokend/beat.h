@@ -13,6 +13,8 @@ enum beat_kind {
     BEAT_OPENED = 2,
     BEAT_REFUSED = 3, /* the token cannot be opened; the worker ends */
     BEAT_LANE = 4,    /* every thread of a lane is lost in the module */
+    BEAT_OFFERED = 5, /* the token is about to be given its PIN */
+    BEAT_DECIDED = 6, /* and has answered */
 };
 
 struct beat {

@@ -80,6 +80,13 @@ static void thread_lost(void *self, bool lost)
     atomic_fetch_add(&lost_threads, lost ? 1 : -1);
 }
 
+static void pin_offered(void *self, bool under_way)
+{
+    const struct beat beat = {.kind = under_way ? BEAT_OFFERED : BEAT_DECIDED};
+    (void)self;
+    tell(&beat);
+}
+
 static void refuse(enum hf_status status, const struct pkcs11_refusal *refusal)
 {
     struct beat beat = {
@@ -114,6 +121,7 @@ static HF_STATUS open_token(const struct tokend_options *options,
         .open_limit_ms = pad ? PAD_LIMIT_MS : 0,
         .lane_alive = lane_alive,
         .thread_lost = thread_lost,
+        .pin_offered = pin_offered,
     };
     return pkcs11_open(&settings, out_token, refusal);
 }

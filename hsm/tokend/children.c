@@ -254,6 +254,10 @@ static void take(struct children *children, struct child *child,
             tell(children, child, CHILD_REFUSED, beat, NULL);
         }
         return;
+    case BEAT_OFFERED:
+    case BEAT_DECIDED:
+        child->offered = beat->kind == BEAT_OFFERED;
+        return;
     case BEAT_LANE:
         children_kill(children, child, beat->why);
         return;

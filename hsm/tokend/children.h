@@ -38,6 +38,7 @@ struct child {
     int64_t started_ms;
     int64_t role_ms; /* since when it has its role */
     int64_t beat_ms; /* the last one; 0: none yet */
+    bool offered;    /* the token has its PIN, and has not answered */
     int64_t lost_ms; /* since when a call in it does not return; 0: none */
     int64_t weighed_ms;
     uint64_t first_kb; /* resident when it had been opened; 0: not looked at */

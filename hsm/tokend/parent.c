@@ -154,6 +154,25 @@ static void fail(struct parent *parent, enum hf_status status, const char *why)
     parent_happen(parent, SUP_EV_FAILED);
 }
 
+/* The pins know already that it was refused. */
+static void refuse_pin(struct parent *parent, enum hf_status status,
+                       const char *why)
+{
+    bool beside = parent->state == SUP_MOVING;
+    bool another = pins_may_work_again(parent->pins);
+    log_event(LOG_ERROR, "token.pin_refused",
+              LOG_TEXT("name", parent->options->name), LOG_TEXT("why", why),
+              LOG_TEXT("what", beside    ? "the worker before goes on; another "
+                                           "PIN is needed"
+                               : another ? "the one before is tried instead"
+                                         : "it is not tried again; another "
+                                           "PIN is needed"));
+    caller_tell(&parent->caller, HF_E_DENIED, why);
+    /* the token has not shut us out before the PIN that worked has failed */
+    parent_note(parent, another && !beside ? HF_OK : status, why);
+    parent_happen(parent, another ? SUP_EV_FAILED : SUP_EV_PIN_BAD);
+}
+
 static void refuse(struct parent *parent, const struct beat *beat)
 {
     enum hf_status status = (enum hf_status)beat->status;
@@ -161,21 +180,25 @@ static void refuse(struct parent *parent, const struct beat *beat)
         fail(parent, status, beat->why);
         return;
     }
-    bool beside = parent->state == SUP_MOVING;
     pins_refused(parent->pins);
-    bool another = pins_may_work_again(parent->pins);
-    log_event(LOG_ERROR, "token.pin_refused",
-              LOG_TEXT("name", parent->options->name),
-              LOG_TEXT("why", beat->why),
-              LOG_TEXT("what", beside    ? "the worker before goes on; another "
-                                           "PIN is needed"
-                               : another ? "the one before is tried instead"
-                                         : "it is not tried again; another "
-                                           "PIN is needed"));
-    caller_tell(&parent->caller, HF_E_DENIED, beat->why);
-    /* the token has not shut us out before the PIN that worked has failed */
-    parent_note(parent, another && !beside ? HF_OK : status, beat->why);
-    parent_happen(parent, another ? SUP_EV_FAILED : SUP_EV_PIN_BAD);
+    refuse_pin(parent, status, beat->why);
+}
+
+/* The newest has ended without a word. Most deaths say nothing of the PIN; one
+ * inside of C_Login may be a try that the token has counted. */
+static void bury(struct parent *parent, const struct child *child)
+{
+    if (child->offered && pins_cut_off(parent->pins)) {
+        refuse_pin(parent, HF_E_DENIED,
+                   "two worker processes ended while the token was given this "
+                   "PIN, which it may have counted as wrong: it is taken for "
+                   "refused");
+        return;
+    }
+    fail(parent, HF_E_UNREACHABLE,
+         child->offered
+             ? "the worker process ended while the token was given its PIN"
+             : "the worker process ended before the token was open");
 }
 
 static void lose(struct parent *parent, const struct child *child)
@@ -203,8 +226,7 @@ void parent_happened(void *self, struct child *child, enum child_event event,
         return;
     case CHILD_GONE:
         if (child->role == CHILD_NEWEST) {
-            fail(parent, HF_E_UNREACHABLE,
-                 "the worker process ended before the token was open");
+            bury(parent, child);
         } else if (child->role == CHILD_SERVING) {
             lose(parent, child);
         }

@@ -23,6 +23,7 @@ struct pins {
     bool trying;           /* what pins_to_try gave is being tried */
     bool trying_candidate; /* and it was the candidate */
     bool tried_candidate;  /* pins_to_try has given the candidate before */
+    bool cut_off;          /* the candidate, once */
     uint8_t refused[REFUSED_MAX][HF_SHA256_BYTES];
     size_t refused_count; /* ever; the oldest are overwritten */
     uint64_t seen;        /* the mark of the file at the last look */
@@ -92,6 +93,7 @@ HF_STATUS pins_offer(struct pins *pins, struct secret *pin)
     secret_free(pins->candidate);
     pins->candidate = HF_GIVE(offered);
     pins->tried_candidate = false;
+    pins->cut_off = false;
     return HF_OK;
 }
 
@@ -205,6 +207,18 @@ void pins_refused(struct pins *pins)
         secret_freep(&pins->candidate);
     }
     pins_undecided(pins);
+}
+
+bool pins_cut_off(struct pins *pins)
+{
+    bool again = pins->trying_candidate && pins->cut_off;
+    pins->cut_off = pins->trying_candidate;
+    if (again) {
+        pins_refused(pins);
+    } else {
+        pins_undecided(pins);
+    }
+    return again;
 }
 
 uint64_t pins_refused_file(const struct pins *pins)

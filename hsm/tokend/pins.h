@@ -70,6 +70,12 @@ void pins_proved(struct pins *pins);
 void pins_refused(struct pins *pins);
 void pins_undecided(struct pins *pins);
 
+/* pins_cut_off: the process ended while the token had it: the token may have
+ * counted it as a wrong one. A candidate is tried once more; the second time it
+ * is refused, and true returned. Else undecided: it has worked before, or it is
+ * not here. */
+bool pins_cut_off(struct pins *pins);
+
 /* pins_refused_file: a mark of the file's state when its PIN was refused; 0: it
  * was not. The mark tells nothing of the PIN. */
 uint64_t pins_refused_file(const struct pins *pins);

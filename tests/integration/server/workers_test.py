@@ -298,6 +298,20 @@ class Pins(Base):
         os.kill(self.worker(EAST)[1], signal.SIGKILL)
         self.replaced(EAST, opened, {})
 
+    def test_a_crash_in_the_log_in(self):
+        """Whether the token has counted it nobody knows: it is tried once
+        more, and then taken for refused; the worker before goes on."""
+        before = self.worker(EAST)
+        self.server.faults(f"token={EAST} function=C_Login log=1 crash=1")
+        self.server.pin(EAST).write_text("0000000000000000\n")
+        self.server.server.send_signal(signal.SIGHUP)
+        self.until(lambda: self.lines("token.pin_refused", EAST))
+        self.assertEqual(self.log_in_calls(), 2)
+        told = self.condition("operator", EAST)
+        self.assertIn("taken for refused", told["conditionReason"])
+        self.assertEqual(self.worker(EAST), before)
+        self.opens()
+
     def change_pin(self, old, new):
         done = subprocess.run(
             ["pkcs11-tool", "--module", self.server.softhsm, "--token-label",

@@ -146,6 +146,42 @@ static void the_one_that_works_is_kept(void **state)
     assert_tries(fixture, "-");
 }
 
+/* A process that ends inside of the log-in does not say what came of it. */
+static void one_that_is_cut_off_is_tried_twice_at_most(void **state)
+{
+    struct fixture *fixture = *state;
+    write_pin(fixture, "1111");
+    begin(fixture, PIN_FROM_FILE, 0);
+    assert_ok(pins_look(fixture->pins, true));
+    assert_tries(fixture, "1111");
+    assert_false(pins_cut_off(fixture->pins));
+    assert_true(pins_is_new(fixture->pins));
+    assert_tries(fixture, "1111");
+    pins_undecided(fixture->pins); /* it ended elsewhere: no try */
+    assert_tries(fixture, "1111");
+    assert_true(pins_cut_off(fixture->pins));
+    assert_false(pins_is_new(fixture->pins));
+    assert_int_not_equal(pins_refused_file(fixture->pins), 0);
+    assert_status(pins_offer(fixture->pins, pin_of("1111")), HF_E_DENIED);
+    /* another one has its own two */
+    write_pin(fixture, "2222");
+    look(fixture);
+    assert_tries(fixture, "2222");
+    assert_false(pins_cut_off(fixture->pins));
+    write_pin(fixture, "3333");
+    look(fixture);
+    assert_tries(fixture, "3333");
+    assert_false(pins_cut_off(fixture->pins));
+    assert_tries(fixture, "3333");
+    pins_proved(fixture->pins);
+    /* one that has worked is not wrong for that */
+    for (int i = 0; i < 3; i++) {
+        assert_tries(fixture, "3333");
+        assert_false(pins_cut_off(fixture->pins));
+    }
+    assert_true(pins_may_work_again(fixture->pins));
+}
+
 static void not_while_it_is_written(void **state)
 {
     struct fixture *fixture = *state;
@@ -244,6 +280,8 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(the_one_that_works_is_kept, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(
+            one_that_is_cut_off_is_tried_twice_at_most, start, stop),
         cmocka_unit_test_setup_teardown(not_while_it_is_written, start, stop),
         cmocka_unit_test_setup_teardown(known_from_an_earlier_process, start,
                                         stop),
