@@ -1,5 +1,6 @@
 #include "server/service/ak_audit.h"
 
+#include "server/service/ak_copies.h"
 #include "server/service/resources.h"
 
 #include <jansson.h>
@@ -30,19 +31,6 @@ static const char *purpose_text(enum system_purpose purpose)
     return "none";
 }
 
-/* Of the copies that serve: that of a retired token stays at the version it
- * had. */
-static uint32_t version_of(const struct generation_record *record)
-{
-    uint32_t version = record->copies[ROOT_AK].key_version;
-    for (size_t i = 0; i < AK_TOKENS_MAX; i++) {
-        if (record->mirrors[i].key_version > version) {
-            version = record->mirrors[i].key_version;
-        }
-    }
-    return version;
-}
-
 static json_t *common_details(const struct generation_entry *generation)
 {
     const struct generation_record *record = &generation->record;
@@ -53,7 +41,8 @@ static json_t *common_details(const struct generation_entry *generation)
     return json_pack("{s:i, s:s, s:s, s:I, s:I}", "recordType",
                      AK_AUDIT_RECORD_TYPE, "policyId", dep, "scopeKeyVersionId",
                      scope, "generation", (json_int_t)record->generation,
-                     "availabilityKeyVersion", (json_int_t)version_of(record));
+                     "availabilityKeyVersion",
+                     (json_int_t)ak_copies_version(record));
 }
 
 static HF_STATUS put_details(struct service *service, struct change *change,

@@ -44,6 +44,17 @@ bool ak_copies_whole(const struct generation_record *generation,
     return true;
 }
 
+uint32_t ak_copies_version(const struct generation_record *generation)
+{
+    uint32_t version = generation->copies[ROOT_AK].key_version;
+    for (size_t i = 0; i < AK_TOKENS_MAX; i++) {
+        if (generation->mirrors[i].key_version > version) {
+            version = generation->mirrors[i].key_version;
+        }
+    }
+    return version;
+}
+
 HF_STATUS ak_copies_may_record(struct service *service, enum dep_type type,
                                const struct generation_record *generation)
 {

@@ -18,6 +18,9 @@ bool ak_copy_is_of(const struct wrapped_copy *copy,
  * version 0: under any. */
 bool ak_copies_whole(const struct generation_record *generation,
                      const struct ak_token_set *set, uint32_t version);
+/* ak_copies_version: of those that serve: that of a retired token stays at the
+ * version it had. */
+uint32_t ak_copies_version(const struct generation_record *generation);
 /* ak_copies_may_record: HF_OK; HF_E_CONFLICT: a mirror was enrolled since the
  * record was made, and has no copy. record_lock is held. */
 HF_STATUS ak_copies_may_record(struct service *service, enum dep_type type,

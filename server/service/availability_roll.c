@@ -262,7 +262,7 @@ static HF_STATUS move_or_lose(struct service *service, struct dep_entry *dep,
     moving->newest_lost |= generation->record.generation == record->generation;
     moving->key_missing |=
         status == HF_E_NOT_FOUND &&
-        generation->record.copies[ROOT_AK].key_version == record->ak_version;
+        ak_copies_version(&generation->record) == record->ak_version;
     return HF_OK;
 }
 

@@ -182,23 +182,30 @@ static void a_full_mirror_makes_no_dep(void **state)
     assert_ok(mirror_try_dep(&world, "dep2", &dep));
 }
 
-/* A bad copy of a mirror is found, not just that some token serves. */
-static void a_scrub_looks_at_every_copy(void **state)
+static void lose_keys(const struct token *token, struct token_fake *fake)
 {
-    struct scrub_result before;
-    struct scrub_result after;
     struct token_key_report reports[8];
     struct token_request list = {
         .op = TOKEN_OP_LIST,
         .u.list = {.reports = reports, .cap = 8, .id_prefix_len = HF_ID_BYTES},
     };
+    memcpy(list.u.list.id_prefix, made.dep.bytes, HF_ID_BYTES);
+    assert_ok(token_call(token, &list));
+    for (size_t i = 0; i < list.u.list.count; i++) {
+        assert_ok(token_fake_delete_key(fake, reports[i].key.id,
+                                        reports[i].key.id_len));
+    }
+}
+
+/* A bad copy of a mirror is found, not just that some token serves. */
+static void a_scrub_looks_at_every_copy(void **state)
+{
+    struct scrub_result before;
+    struct scrub_result after;
     (void)state;
     scrub_run(world.service, &before);
     assert_int_equal(before.unseen + before.bad, 0);
-    memcpy(list.u.list.id_prefix, made.dep.bytes, HF_ID_BYTES);
-    assert_ok(token_call(&world.mirror[M1], &list));
-    assert_ok(token_fake_delete_key(world.mirror_fake[M1], reports[0].key.id,
-                                    reports[0].key.id_len));
+    lose_keys(&world.mirror[M1], world.mirror_fake[M1]);
     scrub_run(world.service, &after);
     assert_int_equal(after.unseen + after.bad, 1);
     opens_without_customers();
@@ -274,21 +281,37 @@ static void a_roll_happens_in_every_token(void **state)
 static void a_roll_mends_a_lost_copy(void **state)
 {
     struct operation_view ordered;
-    struct token_key_report reports[8];
-    struct token_request list = {
-        .op = TOKEN_OP_LIST,
-        .u.list = {.reports = reports, .cap = 8, .id_prefix_len = HF_ID_BYTES},
-    };
     (void)state;
-    memcpy(list.u.list.id_prefix, made.dep.bytes, HF_ID_BYTES);
-    assert_ok(token_call(&world.ak_token, &list));
-    assert_ok(token_fake_delete_key(world.ak_fake, reports[0].key.id,
-                                    reports[0].key.id_len));
+    lose_keys(&world.ak_token, world.ak_fake);
     roll(&ordered);
     wait_for(&ordered);
     dep_now();
     assert_int_equal(dep.record.generation, 1);
     each_serves_alone();
+}
+
+/* A key that a token does not show may be there again: it is not destroyed. The
+ * copy that a retired token left behind says nothing of that. */
+static void a_lost_key_is_not_destroyed(void **state)
+{
+    struct operation_view ordered;
+    (void)state;
+    mirror_away(world.ak_fake, true);
+    for (unsigned who = 1; who <= 3; who++) {
+        assert_ok(mirror_try_retire(&world, "ak", who, "burnt"));
+    }
+    roll(&ordered);
+    wait_for(&ordered);
+    lose_keys(&world.mirror[M1], world.mirror_fake[M1]);
+    uint64_t before = token_fake_calls(world.mirror_fake[M1], TOKEN_OP_DESTROY);
+    roll(&ordered);
+    wait_for(&ordered);
+    assert_int_equal(token_fake_calls(world.mirror_fake[M1], TOKEN_OP_DESTROY),
+                     before);
+    dep_now();
+    assert_int_equal(dep.record.ak_version, 3);
+    assert_int_equal(dep.record.ak_state, AK_ACTIVE);
+    mirror_away(world.ak_fake, false);
 }
 
 static void a_new_generation_is_in_every_token(void **state)
@@ -336,6 +359,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_roll_happens_in_every_token, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_roll_mends_a_lost_copy, start, stop),
+        cmocka_unit_test_setup_teardown(a_lost_key_is_not_destroyed, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_new_generation_is_in_every_token,
                                         start, stop),
     };
