@@ -180,7 +180,7 @@ static void collect(struct service *service, bool sharepoint,
 }
 
 /* Another token under the name would show no availability key either, and a
- * purge would certify that. */
+ * purge would certify that. One that was not met yet may be another. */
 static void reach(const struct service *service, struct ak_token_ref *ref)
 {
     struct ak_token_config configured;
@@ -190,7 +190,7 @@ static void reach(const struct service *service, struct ak_token_ref *ref)
     }
     ref->capacity_objects = configured.capacity_objects;
     token_profile_get(configured.token, &profile);
-    if (!token_profile_is_known(&profile) ||
+    if (token_profile_is_known(&profile) &&
         strcmp(profile.serial, ref->serial) == 0) {
         ref->token = configured.token;
     }

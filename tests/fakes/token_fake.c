@@ -221,7 +221,7 @@ static void fake_profile(void *self, struct token_profile *out)
 {
     struct token_fake *fake = self;
     pthread_mutex_lock(&fake->lock);
-    *out = fake->profile;
+    *out = fake->unmet ? (struct token_profile){.label = ""} : fake->profile;
     pthread_mutex_unlock(&fake->lock);
 }
 

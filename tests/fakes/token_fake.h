@@ -113,6 +113,8 @@ HF_STATUS token_fake_copy_key(struct token_fake *from, struct token_fake *to,
 void token_fake_state(struct token_fake *fake, const struct token_state *state);
 /* token_fake_restore: all it holds is in other hardware now. */
 HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial);
+/* token_fake_unmet: it answers, but nothing is known of it yet. */
+void token_fake_unmet(struct token_fake *fake, bool unmet);
 void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,
                          uint64_t total_private_bytes);
 

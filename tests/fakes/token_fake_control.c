@@ -244,6 +244,13 @@ HF_STATUS token_fake_restore(struct token_fake *fake, const char *serial)
     return status;
 }
 
+void token_fake_unmet(struct token_fake *fake, bool unmet)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->unmet = unmet;
+    pthread_mutex_unlock(&fake->lock);
+}
+
 void token_fake_capacity(struct token_fake *fake, uint64_t free_private_bytes,
                          uint64_t total_private_bytes)
 {

@@ -62,6 +62,7 @@ struct fake_lane {
 struct token_fake {
     struct token_fake_settings settings;
     struct token_profile profile;
+    bool unmet;
     const struct clock *clock;
 
     pthread_mutex_t lock;

@@ -112,6 +112,10 @@ static void another_token_in_its_place_is_none(void **state)
     assert_true(mirror_try_dep(&world, "dep2", &dep) != HF_OK);
     assert_reason(&world, "SERVICE_UNAVAILABLE");
     assert_ok(token_fake_restore(world.mirror_fake[M1], "00000000000000d0"));
+    token_fake_unmet(world.mirror_fake[M1], true);
+    assert_true(mirror_try_dep(&world, "dep2", &dep) != HF_OK);
+    mirror_is_blamed(&world, "m1");
+    token_fake_unmet(world.mirror_fake[M1], false);
     assert_ok(mirror_try_dep(&world, "dep2", &dep));
 }
 
