@@ -12,8 +12,9 @@ static enum hf_status explain(struct tool *tool, enum hf_status status,
 {
     if (status == HF_E_DENIED) {
         return tool_fail(tool, status,
-                         "%s is another user's: run this as the user of "
-                         "holdfastd, or of its holdfast-tokend",
+                         "%s is another user's, or in a folder that others can "
+                         "write: run this as the user of holdfastd, or of its "
+                         "holdfast-tokend",
                          path);
     }
     if (status == HF_E_TIMEOUT) {

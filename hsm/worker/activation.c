@@ -75,9 +75,11 @@ HF_STATUS activation_bring(const char *path, const struct secret *pin,
     int socket = -1;
     uint32_t uid = 0;
     HF_TRY(door_knock(path, &socket, &uid));
-    /* a PIN goes to who may have it, not to whoever made a socket there */
-    enum hf_status status =
-        uid == geteuid() || uid == 0 || geteuid() == 0 ? HF_OK : HF_E_DENIED;
+    /* a PIN goes to who may have it, not to whoever made a socket there: root,
+     * who brings it to the user of a service, looks whose place it is */
+    bool may = uid == geteuid() || uid == 0 ||
+               (geteuid() == 0 && door_is_of(path, uid));
+    enum hf_status status = may ? HF_OK : HF_E_DENIED;
     if (status == HF_OK) {
         status = ask(socket, pin);
     }

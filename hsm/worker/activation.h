@@ -21,8 +21,10 @@ struct activation_answer {
 /* activation_bring: as the one who has the PIN.
  *
  * Returns   HF_OK with *out; HF_E_UNREACHABLE: nobody listens at path, or the
- *           other end closed: this user may not; HF_E_DENIED; HF_E_INVALID:
- *           path or PIN is too long; HF_E_TIMEOUT; HF_E_CORRUPT.
+ *           other end closed: this user may not; HF_E_DENIED: who listens is
+ *           neither root nor this user, nor, where this is root, the owner of a
+ *           folder that nobody else can write; HF_E_INVALID: path or PIN is too
+ *           long; HF_E_TIMEOUT; HF_E_CORRUPT.
  * Blocks    as long as the token takes to open, at most a minute.
  */
 HF_STATUS activation_bring(const char *path, const struct secret *pin,

@@ -3,6 +3,8 @@
 #include "hsm/base/bytes.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -118,4 +120,21 @@ HF_STATUS door_knock(const char *path, int *out_socket, uint32_t *out_uid)
     }
     *out_socket = knock;
     return HF_OK;
+}
+
+bool door_is_of(const char *path, uint32_t uid)
+{
+    struct sockaddr_un address;
+    struct stat facts;
+    if (address_of(path, &address) != HF_OK) {
+        return false;
+    }
+    char *last = strrchr(address.sun_path, '/');
+    if (last == NULL) {
+        snprintf(address.sun_path, sizeof address.sun_path, ".");
+    } else {
+        last[last == address.sun_path ? 1 : 0] = '\0';
+    }
+    return stat(address.sun_path, &facts) == 0 && S_ISDIR(facts.st_mode) &&
+           facts.st_uid == uid && (facts.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }

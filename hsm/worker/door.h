@@ -4,6 +4,7 @@
 
 #include "hsm/base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,3 +23,7 @@ HF_STATUS door_accept(int listener, int *out_socket, uint32_t *out_uid);
  * HF_OK; HF_E_INVALID; HF_E_UNREACHABLE: nobody listens; HF_E_DENIED;
  * HF_E_RESOURCES. */
 HF_STATUS door_knock(const char *path, int *out_socket, uint32_t *out_uid);
+
+/* door_is_of: the folder of this path is this user's, and nobody else but root
+ * may make a socket there. */
+bool door_is_of(const char *path, uint32_t uid);
