@@ -1,8 +1,9 @@
 /* holdfast-tokend: one token, in processes of its own.
  *
- *   holdfastd <--control--> parent <--beats--> worker (a child; loads the
- * module) ^                                        ^
- *       +--------------- link -------------------+
+ *   holdfastd <--control--> parent <--beats--> worker (a child, which
+ *       ^                                        ^      loads the module)
+ *       |                                        |
+ *       +------------------link------------------+
  *
  * The parent never loads the module: it has the PIN, starts workers, looks
  * after them, and gives their links away. */

@@ -1,15 +1,17 @@
 /* supervisor: what the parent of a token's workers does next, as a table. No
  * process, no time, no PIN here.
  *
- *                a PIN           opened             renew, another PIN
- *   LOCKED ------------> STARTING ------> SERVING <------------------> MOVING
- *                        ^  |  ^            |       opened, failed,      |
- *           pause is over|  |  |            | lost  PIN refused          |lost
- *                        |  |  |another PIN |                            v
- *                      PAUSED<-)------------+<--------failed--------- PROVING
- *                        ^  |  |                        PIN refused      |
- *                        +--+  | |opened failed   | v STARTING --PIN refused-->
- * PIN_REFUSED                             SERVING
+ *    LOCKED --a PIN--> STARTING --opened--> SERVING --renew, a PIN--> MOVING
+ *                      ^  ^  | |            ^ |  ^                     |  |
+ *    PIN_REFUSED       |  |  | |            | |  +-------opened,-------+  |
+ *     | ^              |  |  | |            | |    failed, PIN refused   |
+ *     | |              |  |  | |            | |                           |
+ *     | +--PIN refused-)--)--+ |            | |                           |lost
+ *     +----a PIN-------+  |    |failed      | |lost                       |
+ *                         |    v            | |                           v
+ *                         +-- PAUSED <------)-+<--failed, PIN refused--PROVING
+ *                   a PIN,                  |                             |
+ *            pause is over                  +-----------opened------------+
  *
  *   STARTING  the newest worker opens the token; none serves
  *   SERVING   one serves

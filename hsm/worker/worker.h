@@ -1,9 +1,9 @@
 /* worker: the token port on processes of its own (holdfast-tokend).
  *
- *   opening --> open --(the worker is lost)--> opening --> ...
- *                |
- *                +--(another is opened beside it)--> open, the one before
- * drains
+ *   opening --> open --the worker is lost--> opening --> ...
+ *               ^  |
+ *               |  | another is opened beside it
+ *               +--+ (and the one before drains)
  *
  * New work goes to the newest worker. SEAL, OPEN and FORGET go to the worker
  * that their object was made in, for as long as it lives: one that was replaced
