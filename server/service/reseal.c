@@ -62,8 +62,12 @@ static HF_STATUS describe(struct reseal *reseal)
     reseal->not_verified = json_array();
     reseal->grants = json_object();
     reseal->deps = json_object();
-    return reseal->report != NULL && reseal->deps != NULL ? HF_OK
-                                                          : HF_E_NO_MEMORY;
+    reseal->purges = json_object();
+    reseal->ak_tokens = json_object();
+    return reseal->report != NULL && reseal->deps != NULL &&
+                   reseal->purges != NULL && reseal->ak_tokens != NULL
+               ? HF_OK
+               : HF_E_NO_MEMORY;
 }
 
 static HF_STATUS inspect(struct reseal *reseal)
@@ -106,6 +110,8 @@ HF_STATUS reseal_inspect(const struct reseal_settings *settings,
     json_decref(reseal.not_verified);
     json_decref(reseal.grants);
     json_decref(reseal.deps);
+    json_decref(reseal.purges);
+    json_decref(reseal.ak_tokens);
     if (status != HF_OK) {
         reseal_report_clear(out);
     }

@@ -1,5 +1,5 @@
 /* The audit chain: its links are whole, the lost token signed it so far, and
- * what it says last of each grant and DEP. */
+ * what it says last of each grant, DEP, purge, key and token. */
 #include "hsm/sys/signature.h"
 
 #include "server/service/checkpoints.h"
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AK_TOKENS "availabilityTokens/"
 #define PEM_BEGIN "-----BEGIN PUBLIC KEY-----"
 
 struct chain_walk {
@@ -96,26 +97,52 @@ static void merge(json_t *into, const char *key, json_t *after, uint64_t index)
     (void)json_object_set_new(known, "index", json_integer((json_int_t)index));
 }
 
+/* The last phase that a step of a purge led to. */
+static void note_purge(struct reseal *reseal, const char *object,
+                       const json_t *after, uint64_t index)
+{
+    if (strstr(object, "/purges/") != NULL && json_is_string(after)) {
+        json_t *phase = json_pack("{s:s}", "phase", json_string_value(after));
+        merge(reseal->purges, object, phase, index);
+        json_decref(phase);
+    }
+}
+
+static void note_grant(struct reseal *reseal, const char *object,
+                       const char *identity, json_t *after, uint64_t index)
+{
+    char key[RESEAL_NAME_BYTES];
+    const char *version = strstr(object, "/versions/");
+    int len = version != NULL ? (int)(version - object) : (int)strlen(object);
+    snprintf(key, sizeof key, "%.*s/grants/%s", len, object, identity);
+    merge(reseal->grants, key, after, index);
+}
+
+static void note_change(struct reseal *reseal, const char *object,
+                        const json_t *details, uint64_t index)
+{
+    json_t *after = json_object_get(details, "after");
+    const char *identity =
+        json_string_value(json_object_get(details, "identity"));
+    if (!json_is_object(after)) {
+        note_purge(reseal, object, after, index);
+    } else if (identity != NULL && strstr(object, "/customerKeys/") != NULL) {
+        note_grant(reseal, object, identity, after, index);
+    } else if (strstr(object, "/deps/") != NULL) {
+        merge(reseal->deps, object, after, index);
+    } else if (strncmp(object, AK_TOKENS, sizeof AK_TOKENS - 1) == 0) {
+        merge(reseal->ak_tokens, object, after, index);
+    }
+}
+
 static void note(struct reseal *reseal, const struct audit_link *link)
 {
     json_t *record =
         json_loadb((const char *)link->body, link->body_len, 0, NULL);
-    json_t *details = json_object_get(record, "details");
-    json_t *after = json_object_get(details, "after");
     const char *object = json_string_value(json_object_get(record, "object"));
-    const char *identity =
-        json_string_value(json_object_get(details, "identity"));
-    char key[RESEAL_NAME_BYTES];
-    if (object != NULL && json_is_object(after)) {
-        const char *version = strstr(object, "/versions/");
-        int len =
-            version != NULL ? (int)(version - object) : (int)strlen(object);
-        if (identity != NULL && strstr(object, "/customerKeys/") != NULL) {
-            snprintf(key, sizeof key, "%.*s/grants/%s", len, object, identity);
-            merge(reseal->grants, key, after, link->index);
-        } else if (strstr(object, "/deps/") != NULL) {
-            merge(reseal->deps, object, after, link->index);
-        }
+    if (object != NULL) {
+        note_change(reseal, object, json_object_get(record, "details"),
+                    link->index);
     }
     json_decref(record);
 }

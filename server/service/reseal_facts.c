@@ -1,5 +1,6 @@
 /* What no key can say: grants and DEPs, by the last audit record that tells of
  * them; tenants, approvers and purges, for people to read. */
+#include "server/service/ak_tokens.h"
 #include "server/service/purge_book.h"
 #include "server/service/reseal_inside.h"
 
@@ -172,6 +173,105 @@ static HF_STATUS look_at_purge(struct reseal *reseal,
                                      "tombstones", (json_int_t)count));
 }
 
+/* --- what the store should tell of ---------------------------------------- */
+
+static const struct purge_record *purge_called(struct reseal *reseal,
+                                               const char *wanted)
+{
+    const struct purge_entry *purge = reseal->service->purges->purges;
+    char name[PURGE_NAME_BYTES];
+    for (; purge != NULL; purge = purge->next) {
+        purge_name(purge, name);
+        if (strcmp(name, wanted) == 0) {
+            return &purge->record;
+        }
+    }
+    return NULL;
+}
+
+/* Without its record what it purged would serve again. */
+static HF_STATUS look_for_purges(struct reseal *reseal)
+{
+    const char *name = NULL;
+    json_t *said = NULL;
+    json_object_foreach(reseal->purges, name, said)
+    {
+        const char *phase = json_string_value(
+            json_object_get(json_object_get(said, "after"), "phase"));
+        const struct purge_record *purge = purge_called(reseal, name);
+        if (purge == NULL) {
+            HF_TRY(reseal_bad(reseal, name,
+                              "the audit chain tells of this purge; the store "
+                              "does not"));
+        } else if (phase == NULL ||
+                   strcmp(phase, purge_phase_text(purge->phase)) != 0) {
+            HF_TRY(reseal_bad(reseal, name,
+                              "the audit chain tells of another phase"));
+        }
+    }
+    return HF_OK;
+}
+
+static HF_STATUS look_for_deps(struct reseal *reseal)
+{
+    const char *name = NULL;
+    json_t *said = NULL;
+    json_object_foreach(reseal->deps, name, said)
+    {
+        struct hf_id id;
+        const char *text = strrchr(name, '/');
+        if (text != NULL && id_parse(text + 1, &id) == HF_OK &&
+            catalogue_dep_by_id(&reseal->service->catalogue, &id) == NULL) {
+            HF_TRY(reseal_bad(reseal, name,
+                              "the audit chain tells of this DEP; the store "
+                              "does not"));
+        }
+    }
+    return HF_OK;
+}
+
+static bool has_ak_token(struct reseal *reseal, const char *name)
+{
+    const struct ak_token_entry *entry = NULL;
+    bool found = false;
+    while ((entry = ak_token_visit(reseal->service, entry)) != NULL) {
+        found = found || strcmp(entry->record.name, name) == 0;
+    }
+    return found;
+}
+
+/* A name may be taken again by another one when its token was retired. */
+static HF_STATUS look_for_ak_token(struct reseal *reseal, const char *object,
+                                   const json_t *said)
+{
+    const char *name = strchr(object, '/') + 1;
+    const char *state = json_string_value(
+        json_object_get(json_object_get(said, "after"), "state"));
+    bool retired = state != NULL &&
+                   strcmp(state, ak_token_state_text(AK_TOKEN_RETIRED)) == 0;
+    if (!has_ak_token(reseal, name)) {
+        return reseal_bad(reseal, object,
+                          "the audit chain tells of this token; the store "
+                          "does not");
+    }
+    return (ak_token_named(reseal->service, name) == NULL) == retired
+               ? HF_OK
+               : reseal_bad(reseal, object,
+                            "the audit chain tells otherwise of its "
+                            "retirement");
+}
+
+static HF_STATUS look_for_ak_tokens(struct reseal *reseal)
+{
+    const char *object = NULL;
+    json_t *said = NULL;
+    json_object_foreach(reseal->ak_tokens, object, said)
+    {
+        HF_TRY(look_for_ak_token(reseal, object, said));
+    }
+    return HF_OK;
+}
+
 HF_STATUS reseal_facts(struct reseal *reseal)
 {
     const struct catalogue *catalogue = &reseal->service->catalogue;
@@ -193,5 +293,7 @@ HF_STATUS reseal_facts(struct reseal *reseal)
          purge = purge->next) {
         HF_TRY(look_at_purge(reseal, &purge->record));
     }
-    return HF_OK;
+    HF_TRY(look_for_purges(reseal));
+    HF_TRY(look_for_deps(reseal));
+    return look_for_ak_tokens(reseal);
 }

@@ -24,10 +24,12 @@ struct reseal {
     json_t *verified;     /* how many of each kind */
     json_t *declared;     /* {what, name, ...} */
     json_t *not_verified; /* {name, why, accepted} */
-    /* of the audit chain: the last word on each grant and DEP, as
-     * {"after": {...}, "index": N} */
+    /* of the audit chain: the last word on each grant, DEP, purge and token of
+     * availability keys, as {"after": {...}, "index": N} */
     json_t *grants;
     json_t *deps;
+    json_t *purges;
+    json_t *ak_tokens;
     uint64_t signed_until; /* by the audit keys given; 0: nothing is */
     struct reseal_report *out;
 };

@@ -237,6 +237,39 @@ static void a_tombstone_that_is_gone_is_named(void **state)
     assert_non_null(strstr(report.json, "not every resource"));
 }
 
+static void erase_all(enum record_kind kind)
+{
+    static struct first first;
+    const struct store_page all = {.max = SIZE_MAX};
+    do {
+        struct store_txn *txn = NULL;
+        first.there = false;
+        assert_ok(store_begin(&world.store, STORE_READ, &txn));
+        assert_ok(store_list(txn, kind, &all, keep_first, &first));
+        store_rollbackp(&txn);
+    } while (first.there &&
+             store_memory_erase(
+                 world.memory, kind,
+                 (struct bytes){first.record.key, first.record.key_len}));
+}
+
+/* What it purged would serve again. */
+static void a_purge_that_is_gone_is_missed(void **state)
+{
+    struct purge_view purge;
+    (void)state;
+    purge_world_revoke(&world);
+    purge_all(&world, WORLD_DEP, true, &purge);
+    lose_token();
+    erase_all(RECORD_TOMBSTONE);
+    erase_all(RECORD_APPROVAL);
+    erase_all(RECORD_CERTIFICATE);
+    erase_all(RECORD_PURGE);
+    assert_ok(inspect(NULL, 0));
+    assert_true(report.left > 0);
+    assert_non_null(strstr(report.json, "tells of this purge; the store does"));
+}
+
 /* What was signed is not among what people have to believe. */
 static void what_was_signed_is_told_from_what_is_not(void **state)
 {
@@ -290,6 +323,15 @@ static void tokens_of_availability_keys_are_looked_at(void **state)
     world.settings.ak_mirror_count = 0;
     assert_ok(inspect(NULL, 0));
     assert_non_null(strstr(report.json, "names no such token"));
+}
+
+static void a_token_of_availability_keys_that_is_gone_is_missed(void **state)
+{
+    (void)state;
+    lose_token();
+    erase_all(RECORD_AK_TOKEN);
+    assert_ok(inspect(NULL, 0));
+    assert_non_null(strstr(report.json, "tells of this token; the store does"));
 }
 
 /* Who can write to the store could have made this up: it is for people. */
@@ -431,6 +473,7 @@ int main(void)
         TEST(everything_is_verified_and_sealed),
         TEST(a_purge_still_vouches_for_its_tombstones),
         TEST(a_tombstone_that_is_gone_is_named),
+        TEST(a_purge_that_is_gone_is_missed),
         TEST(what_was_signed_is_told_from_what_is_not),
         TEST(what_was_not_signed_is_not_sealed),
         TEST(a_token_in_use_takes_no_other_store),
@@ -439,6 +482,7 @@ int main(void)
 #undef TEST
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start_mirrored, stop)
         TEST(tokens_of_availability_keys_are_looked_at),
+        TEST(a_token_of_availability_keys_that_is_gone_is_missed),
         TEST(a_retirement_is_declared),
 #undef TEST
     };
