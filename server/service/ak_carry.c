@@ -133,6 +133,37 @@ static HF_STATUS try_carried(struct service *service, struct dep_entry *dep,
     return status;
 }
 
+/* No copy is under it in the mirror, and none will be: since the roll began new
+ * ones are under the next. */
+static bool is_overtaken(const struct dep_entry *dep, uint32_t version,
+                         const struct ak_token_ref *to)
+{
+    for (uint32_t i = 1; i <= DEP_GENERATIONS_MAX; i++) {
+        const struct generation_entry *generation =
+            catalogue_generation(dep, i);
+        const struct wrapped_copy *copy =
+            generation == NULL ? NULL : ak_copy_of(&generation->record, to);
+        if (copy != NULL && copy->key_version == version) {
+            return false;
+        }
+    }
+    return dep->record.ak_version > version ||
+           dep->record.ak_state == AK_ROLLING;
+}
+
+void ak_carry_undo(struct service *service, const struct dep_entry *dep,
+                   uint32_t version, const struct ak_token_ref *to)
+{
+    pthread_rwlock_rdlock(&service->catalogue.lock);
+    const struct dep_record record = dep->record;
+    bool overtaken = is_overtaken(dep, version, to);
+    pthread_rwlock_unlock(&service->catalogue.lock);
+    if (version > 0 && overtaken && !ak_is_shared(&record)) {
+        HF_IGNORE(ak_destroy_in(to, &record, version),
+                  "a purge destroys whatever it finds of the DEP");
+    }
+}
+
 static HF_STATUS carry_one(struct service *service,
                            struct generation_entry *generation,
                            const struct ak_token_set *set,
@@ -168,6 +199,9 @@ static HF_STATUS carry_one(struct service *service,
         pthread_mutex_lock(&service->record_lock);
         status = record_carried(service, generation, &made_from, to, next);
         pthread_mutex_unlock(&service->record_lock);
+    }
+    if (status != HF_OK) {
+        ak_carry_undo(service, generation->dep, carry.version, to);
     }
     free(next);
     return status;

@@ -35,6 +35,12 @@ void ak_enrol_round(struct service *service, int64_t now_ms);
  * one, and its DEP is not about to end. The catalogue's lock is held. */
 bool ak_copy_is_carried(const struct generation_entry *generation);
 
+/* ak_carry_undo: after a copy was not carried. A roll that came between may
+ * have destroyed the version before the mirror's key was made: that key is
+ * destroyed too, unless copies are under it. */
+void ak_carry_undo(struct service *service, const struct dep_entry *dep,
+                   uint32_t version, const struct ak_token_ref *to);
+
 /* ak_token_audit: one record about a token of availability keys. */
 struct ak_token_fact {
     const char *activity;

@@ -112,10 +112,11 @@ HF_STATUS ak_generate_where_enrolling(struct service *service,
     return HF_OK;
 }
 
-static HF_STATUS destroy_in(const struct ak_token_ref *ref,
-                            const struct dep_record *dep, uint32_t version)
+HF_STATUS ak_destroy_in(const struct ak_token_ref *ref,
+                        const struct dep_record *dep, uint32_t version)
 {
     struct token_request request = {.op = TOKEN_OP_DESTROY};
+    CHECK(!ak_is_shared(dep));
     HF_TRY(ak_token_open(ref));
     ak_key_of(dep, version, &request.u.destroy.key);
     return token_call(ref->token, &request);
@@ -131,7 +132,7 @@ HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
     }
     ak_tokens_of(service, dep->type, &set);
     for (size_t i = 0; i < set.count; i++) {
-        enum hf_status status = destroy_in(&set.at[i], dep, version);
+        enum hf_status status = ak_destroy_in(&set.at[i], dep, version);
         first = first == HF_OK ? status : first;
     }
     return set.count > 0 ? first : HF_E_MISUSE;

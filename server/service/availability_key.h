@@ -14,7 +14,8 @@ void ak_key_of(const struct dep_record *dep, uint32_t version,
  * every token of its kind (R-15.5); a step that runs again finds it.
  * ak_generate_in: in one. ak_generate_where_enrolling: in those that are being
  * enrolled, which the carrying may not have come to yet. ak_destroy: that it is
- * in none; each is tried, and the first failure told. */
+ * in none; each is tried, and the first failure told. ak_destroy_in: in one; it
+ * is no shared one. */
 HF_STATUS ak_generate_in(const struct token *token,
                          const struct dep_record *dep, uint32_t version);
 HF_STATUS ak_generate(struct service *service, const struct dep_record *dep,
@@ -24,6 +25,8 @@ HF_STATUS ak_generate_where_enrolling(struct service *service,
                                       uint32_t version);
 HF_STATUS ak_destroy(struct service *service, const struct dep_record *dep,
                      uint32_t version);
+HF_STATUS ak_destroy_in(const struct ak_token_ref *ref,
+                        const struct dep_record *dep, uint32_t version);
 /* Of geos the objects are RSA pairs in a token of their own (R-2.10), one for
  * each DEP, or one for all where the configuration says so (PER_DEPLOYMENT,
  * R-2.9): ak_share names that one, which is never destroyed with a DEP.

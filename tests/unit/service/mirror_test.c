@@ -5,6 +5,7 @@
 #include "hsm/base/check.h"
 
 #include "server/service/ak_audit.h"
+#include "server/service/availability_key.h"
 #include "server/service/availability_roll.h"
 #include "server/service/dep_refresh.h"
 #include "server/service/managed_roll.h"
@@ -318,6 +319,29 @@ static void a_lost_key_is_not_destroyed(void **state)
     mirror_away(world.ak_fake, false);
 }
 
+/* The carrying made the key of a version that a roll had destroyed meanwhile.
+ */
+static void a_carrying_that_was_overtaken_leaves_nothing(void **state)
+{
+    struct operation_view ordered;
+    struct ak_token_set set;
+    (void)state;
+    const struct dep_entry *entry =
+        catalogue_dep_by_id(&world.service->catalogue, &made.dep);
+    ak_tokens_of(world.service, entry->record.type, &set);
+    ak_carry_undo(world.service, entry, 1, &set.at[1]);
+    assert_int_equal(mirror_objects(&world.mirror[M1], &made.dep), 1);
+    roll(&ordered);
+    wait_for(&ordered);
+    dep_now();
+    assert_ok(ak_generate_in(&world.mirror[M1], &dep.record, 1));
+    assert_int_equal(mirror_objects(&world.mirror[M1], &made.dep), 2);
+    ak_carry_undo(world.service, entry, 2, &set.at[1]);
+    ak_carry_undo(world.service, entry, 1, &set.at[1]);
+    assert_int_equal(mirror_objects(&world.mirror[M1], &made.dep), 1);
+    each_serves_alone();
+}
+
 static void a_new_generation_is_in_every_token(void **state)
 {
     const struct dep_refresh refresh = {.tenant = WORLD_TENANT,
@@ -365,6 +389,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_roll_mends_a_lost_copy, start, stop),
         cmocka_unit_test_setup_teardown(a_lost_key_is_not_destroyed, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(
+            a_carrying_that_was_overtaken_leaves_nothing, start, stop),
         cmocka_unit_test_setup_teardown(a_new_generation_is_in_every_token,
                                         start, stop),
     };
