@@ -121,11 +121,9 @@ static HF_STATUS keep(const struct ak_carry *carry,
     *place = (struct wrapped_copy){
         .suite = (uint8_t)minted->suite,
         .key_version = carry->version,
+        .token = ref->id,
         .wrapped_len = minted->wrapped_len,
     };
-    if (!ref->first) {
-        place->token = ref->id;
-    }
     memcpy(place->wrapped, minted->wrapped, minted->wrapped_len);
     return HF_OK;
 }

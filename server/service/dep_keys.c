@@ -170,9 +170,7 @@ static void keep_copies(struct dep_key_plan *plan,
     struct wrapped_copy *ak = &generation->copies[ROOT_AK];
     keep_copy(ak, &mint->copies[next]);
     ak->key_version = plan->dep->ak_version;
-    if (!birth->first) {
-        ak->token = birth->id;
-    }
+    ak->token = birth->id;
     *out_next = next + 1;
     memcpy(generation->check_sealed, mint->check_sealed,
            mint->check_sealed_len);

@@ -120,6 +120,25 @@ static void another_token_in_its_place_is_none(void **state)
     assert_ok(mirror_try_dep(&world, "dep2", &dep));
 }
 
+/* Also the first token's, wherever it stands: a certificate looks for it. */
+static void every_copy_names_its_token(void **state)
+{
+    (void)state;
+    world.settings.ak_token = &world.mirror[M1];
+    world.settings.ak_token_name = "m1";
+    world.mirrors[M1].name = "ak";
+    world.mirrors[M1].token = &world.ak_token;
+    assert_ok(world_restart(&world));
+    assert_ok(mirror_try_dep(&world, "dep2", &dep));
+    assert_int_equal(mirror_copies(&world, &dep.record.id, 1), 2);
+    const struct generation_entry *generation = catalogue_generation(
+        catalogue_dep_by_id(&world.service->catalogue, &dep.record.id), 1);
+    assert_true(generation->record.mirrors[0].wrapped_len > 0);
+    assert_false(id_is_nil(&generation->record.mirrors[0].token));
+    assert_false(id_is_nil(&generation->record.copies[ROOT_AK].token));
+    each_serves_alone();
+}
+
 static size_t objects_of_all(const struct token *token)
 {
     static struct token_key_report reports[64];
@@ -378,6 +397,8 @@ int main(void)
                                         start, stop),
         cmocka_unit_test_setup_teardown(another_token_in_its_place_is_none,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(every_copy_names_its_token, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_create_is_whole_or_not_at_all, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_full_mirror_makes_no_dep, start,
