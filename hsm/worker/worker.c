@@ -189,53 +189,81 @@ static void port_submit(void *self, struct token_request *const *requests,
 
 /* --- what waits ---------------------------------------------------------- */
 
-/* One that waits and need not: its place, or its answer. Under the lock. */
-static bool take_waiting(struct worker *worker, int64_t now_ms,
-                         struct token_request **out, struct way *way)
+/* Taken from what waits in one pass, under the lock. */
+#define TAKEN_MAX 64
+
+struct taken {
+    struct token_request *request;
+    struct way way;
+};
+
+/* Whether one need not wait any more: its place, or its answer. Under the
+ * lock. */
+static bool is_due(struct worker *worker, const struct waiting *one,
+                   int64_t now_ms, struct way *out)
 {
+    int64_t dead_ms = one->request->drop_dead_ms;
+    const struct clock *clock = worker->settings.clock;
+    bool dead = dead_ms > 0 && clock_monotonic_ms(clock) >= dead_ms;
+    *out = (struct way){NULL, HF_OK};
+    if (worker->closing) {
+        out->answer = HF_E_CANCELLED;
+    } else if (dead) {
+        out->answer = HF_E_EXPIRED;
+    } else if (worker->newest != NULL) {
+        out->place = worker->newest;
+    } else if (worker->lost_ms == 0 || now_ms >= one->until_ms) {
+        out->answer = token_answer_while_shut(worker->failure);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Those that need not wait, in order; what is left moves up once for all of
+ * them. Under the lock. */
+static size_t take_waiting(struct worker *worker, int64_t now_ms,
+                           struct taken out[TAKEN_MAX])
+{
+    size_t taken = 0;
+    size_t left = 0;
     for (size_t i = 0; i < worker->waiting_count; i++) {
-        struct waiting *one = &worker->waiting[i];
-        int64_t dead_ms = one->request->drop_dead_ms;
-        const struct clock *clock = worker->settings.clock;
-        bool dead = dead_ms > 0 && clock_monotonic_ms(clock) >= dead_ms;
-        if (worker->closing) {
-            way->answer = HF_E_CANCELLED;
-        } else if (dead) {
-            way->answer = HF_E_EXPIRED;
-        } else if (worker->newest != NULL) {
-            way->place = worker->newest;
-            way->place->users += 1;
-        } else if (worker->lost_ms == 0 || now_ms >= one->until_ms) {
-            way->answer = token_answer_while_shut(worker->failure);
-        } else {
+        struct waiting one = worker->waiting[i];
+        struct way way;
+        if (taken == TAKEN_MAX || !is_due(worker, &one, now_ms, &way)) {
+            worker->waiting[left++] = one;
             continue;
         }
-        *out = one->request;
-        worker->waiting_count -= 1;
-        for (size_t j = i; j < worker->waiting_count; j++) {
-            worker->waiting[j] = worker->waiting[j + 1];
+        if (way.place != NULL) {
+            way.place->users += 1;
         }
-        return true;
+        out[taken++] = (struct taken){one.request, way};
     }
-    return false;
+    worker->waiting_count = left;
+    return taken;
+}
+
+static void let_go(struct worker *worker, const struct taken *taken)
+{
+    struct token_request *request = taken->request;
+    if (taken->way.place != NULL) {
+        worker_link_submit(taken->way.place->link, &request, 1);
+        leave_place(worker, taken->way.place);
+    } else {
+        answer(worker, request, taken->way.answer);
+    }
 }
 
 void worker_flush(struct worker *worker, int64_t now_ms)
 {
-    for (;;) {
-        struct token_request *request = NULL;
-        struct way way = {NULL, HF_OK};
+    struct taken taken[TAKEN_MAX];
+    size_t count = TAKEN_MAX;
+    while (count == TAKEN_MAX) {
         pthread_mutex_lock(&worker->lock);
-        bool found = take_waiting(worker, now_ms, &request, &way);
+        count = take_waiting(worker, now_ms, taken);
         pthread_mutex_unlock(&worker->lock);
-        if (!found) {
-            return;
-        }
-        if (way.place != NULL) {
-            worker_link_submit(way.place->link, &request, 1);
-            leave_place(worker, way.place);
-        } else {
-            answer(worker, request, way.answer);
+        for (size_t i = 0; i < count; i++) {
+            let_go(worker, &taken[i]);
         }
     }
 }

@@ -1,5 +1,5 @@
-/* Is the supervisor told which worker cannot be worked with? The test is the
- * supervisor, and its workers. */
+/* Is the supervisor told which worker cannot be worked with, and goes what
+ * waits to the next one? The test is the supervisor, and its workers. */
 #include "hsm/base/check.h"
 
 #include "hsm/worker/control.h"
@@ -19,7 +19,10 @@
 #define PATIENCE_MS 20000
 
 static struct scene scene; /* a worker: only its peer and packet are used */
-static struct call calls[3];
+/* more than are handed over at once */
+#define WAITING 150
+
+static struct call calls[WAITING];
 static char folder[64];
 static char path[80];
 static int listener = -1;
@@ -40,8 +43,10 @@ static int start(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/tokend", folder);
     assert_ok(door_open(path, 0600, &listener));
-    const struct worker_settings settings = {
-        .socket = path, .label = "scene", .name = "scene", .wait_ms = 100};
+    const struct worker_settings settings = {.socket = path,
+                                             .label = "scene",
+                                             .name = "scene",
+                                             .wait_ms = PATIENCE_MS};
     assert_ok(worker_open(&settings, &token));
     wait_to_read(listener);
     assert_ok(door_accept(listener, &control, &uid));
@@ -179,12 +184,54 @@ static void one_that_talks_rubbish(void **state)
     assert_quiet(500);
 }
 
+/* In the order in which they came. */
+static void what_waits_goes_to_the_next_one(void **state)
+{
+    struct token_state how = {.condition = TOKEN_OPEN};
+    (void)state;
+    struct worker_hello hello = good_hello(1);
+    give_worker(1, &hello);
+    wait_for_open();
+    scene_hang_up(&scene);
+    for (int i = 0; how.condition == TOKEN_OPEN && i < PATIENCE_MS; i++) {
+        scene_pause();
+        token_state_get(&token, &how);
+    }
+    for (size_t i = 0; i < WAITING; i++) {
+        struct token_request *request = &calls[i].request;
+        call_prepare(&calls[i], TOKEN_OP_MAC);
+        /* every third is not waited for any more */
+        request->drop_dead_ms = i % 3 == 0 ? 1 : 0;
+        token_submit(&token, &request, 1);
+    }
+    for (size_t i = 0; i < WAITING; i += 3) {
+        assert_status(call_wait(&calls[i]), HF_E_EXPIRED);
+    }
+    assert_true(call_is_open(&calls[1]));
+    hello = good_hello(2);
+    give_worker(2, &hello);
+    size_t next = 1;
+    while (next < WAITING) {
+        scene_read(&scene);
+        const size_t count = scene.asked_count;
+        for (size_t i = 0; i < count; i++) {
+            struct frame_writer writer = scene_begin(&scene);
+            scene_put(&writer, &scene.asked[i]);
+            scene_send(&scene, &writer);
+            assert_ok(call_wait(&calls[next]));
+            next += next % 3 == 2 ? 2 : 1;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_that_serves_nobody, start, stop),
         cmocka_unit_test_setup_teardown(one_whose_hello_cannot_be, start, stop),
         cmocka_unit_test_setup_teardown(one_that_talks_rubbish, start, stop),
+        cmocka_unit_test_setup_teardown(what_waits_goes_to_the_next_one, start,
+                                        stop),
     };
     scene.peer = -1;
     return cmocka_run_group_tests_name("worker_bad_worker", tests, NULL, NULL);
