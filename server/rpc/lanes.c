@@ -237,6 +237,7 @@ static void key_call_prepare(struct rpc_call *call)
     key->link = NULL;
     key->lease = NULL;
     key->tries = 0;
+    key->liars.count = 0;
     key->audit_id[0] = '\0';
     key->has_results = false;
 }

@@ -15,7 +15,7 @@ void commitment_context(const struct generation_record *generation,
         .generation = generation->generation,
         .purpose = PURPOSE_COMMITMENT,
     };
-    context_encode(&context, out);
+    context_encode(&context, ENVELOPE_SUITE_AES256_GCM, out);
 }
 
 /* crypto.md: a key commitment must verify after every unwrap. */
@@ -78,6 +78,7 @@ HF_STATUS attempt_prepare(struct service *service,
     *out = (struct attempt_asked){
         .token = token->token,
         .source = is_tik ? LEASE_AS_TIK : LEASE_BY_CUSTOMER_KEY,
+        .slot = slot,
         .asked_ms = service_monotonic_ms(service),
         .request =
             {
@@ -105,6 +106,7 @@ HF_STATUS attempt_finish(struct service *service,
 {
     struct lease_opened opened = {
         .source = asked->source,
+        .slot = asked->slot,
         .opened_ms = asked->asked_ms,
     };
     if (asked->request.op == TOKEN_OP_UNWRAP) {
@@ -213,6 +215,7 @@ HF_STATUS attempt_root_in(struct service *service,
     struct attempt_asked asked = {
         .token = ref->token,
         .source = source_of_root(generation->dep->record.type),
+        .slot = ROOT_AK,
         .request = {.op = TOKEN_OP_UNWRAP,
                     .drop_dead_ms = drop_dead_ms,
                     .attempt_ms = service->settings.attempt_ms},
@@ -252,9 +255,21 @@ static enum hf_status the_less_certain(enum hf_status a, enum hf_status b)
     return certain ? b : a;
 }
 
+static HF_STATUS
+root_unless_liar(struct service *service, struct generation_entry *generation,
+                 const struct ak_token_ref *ref, int64_t drop_dead_ms,
+                 const struct liars *liars, struct lease **out_lease)
+{
+    return liars_has(liars, ref->token)
+               ? HF_E_BAD_BLOB
+               : attempt_root_in(service, generation, ref, drop_dead_ms,
+                                 out_lease);
+}
+
 HF_STATUS attempt_service_root(struct service *service,
                                struct generation_entry *generation,
-                               int64_t drop_dead_ms, struct lease **out_lease)
+                               int64_t drop_dead_ms, const struct liars *liars,
+                               struct lease **out_lease)
 {
     struct ak_token_set set;
     size_t order[AK_TOKENS_MAX];
@@ -262,16 +277,16 @@ HF_STATUS attempt_service_root(struct service *service,
     ak_tokens_of(service, generation->dep->record.type, &set);
     ak_tokens_in_order(service, &set, order);
     if (set.count == 1) {
-        return attempt_root_in(service, generation, &set.at[0], drop_dead_ms,
-                               out_lease);
+        return root_unless_liar(service, generation, &set.at[0], drop_dead_ms,
+                                liars, out_lease);
     }
     for (size_t i = 0; i < set.count; i++) {
         const struct ak_token_ref *ref = &set.at[order[i]];
         if (!has_copy(service, generation, ref)) {
             continue;
         }
-        enum hf_status status =
-            attempt_root_in(service, generation, ref, drop_dead_ms, out_lease);
+        enum hf_status status = root_unless_liar(
+            service, generation, ref, drop_dead_ms, liars, out_lease);
         if (status == HF_OK) {
             return HF_OK;
         }

@@ -25,6 +25,7 @@ struct attempt_asked {
     const struct token *token;
     struct token_request request;
     enum lease_source source;
+    size_t slot;
     int64_t asked_ms; /* monotonic: the lease's life begins here */
 };
 HF_STATUS attempt_prepare(struct service *service,
@@ -39,14 +40,16 @@ HF_STATUS attempt_finish(struct service *service,
  * SERVICE_MANAGED DEP: AES objects in the AK token; a geo's is an RSA pair in a
  * token of its own. Where the token has mirrors, any one that opens its copy
  * will do; when none does, HF_E_NOT_FOUND or HF_E_BAD_BLOB only if each says
- * so. attempt_root_in: by that of one token alone. */
+ * so. One of the liars is not asked: HF_E_BAD_BLOB. attempt_root_in: by that of
+ * one token alone. */
 HF_STATUS attempt_root_in(struct service *service,
                           struct generation_entry *generation,
                           const struct ak_token_ref *ref, int64_t drop_dead_ms,
                           struct lease **out_lease);
 HF_STATUS attempt_service_root(struct service *service,
                                struct generation_entry *generation,
-                               int64_t drop_dead_ms, struct lease **out_lease);
+                               int64_t drop_dead_ms, const struct liars *liars,
+                               struct lease **out_lease);
 
 /* commitment_context: what the key commitment of a generation is bound to. */
 void commitment_context(const struct generation_record *generation,

@@ -23,7 +23,7 @@ bool ak_copy_is_lost(struct service *service,
         return false;
     }
     enum hf_status status =
-        attempt_service_root(service, generation, 0, &lease);
+        attempt_service_root(service, generation, 0, NULL, &lease);
     if (status == HF_OK) {
         lease_release(lease);
     }

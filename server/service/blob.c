@@ -33,7 +33,7 @@ void blob_bind(struct key_call *call, const struct hf_id *tenant,
     resource_hash(call->blob, both + HF_SHA256_BYTES);
     /* fixed widths, so that no two pairs run together (N18) */
     CHECK(sha256(BYTES_OF(both), context.resource_hash) == HF_OK);
-    context_encode(&context, call->blob_context);
+    context_encode(&context, ENVELOPE_SUITE_AES256_GCM, call->blob_context);
     call->blob_site = context.dep;
 }
 
@@ -43,7 +43,8 @@ static HF_STATUS unwrap(struct key_call *call, const struct secret *site_key)
     HF_OWNED(secret_freep) struct secret *key = NULL;
     HF_TRY(envelope_parse((struct bytes){call->wrapped, call->wrapped_len},
                           HF_KEY_BYTES, &envelope));
-    if (envelope.generation != SITE_KEY_VERSION ||
+    if (envelope.suite != ENVELOPE_SUITE_AES256_GCM ||
+        envelope.generation != SITE_KEY_VERSION ||
         !id_equal(&envelope.dep, &call->blob_site)) {
         return HF_E_BAD_BLOB;
     }
@@ -58,6 +59,7 @@ static HF_STATUS wrap(struct key_call *call, const struct secret *site_key)
 {
     uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
     struct envelope envelope = {
+        .suite = ENVELOPE_SUITE_AES256_GCM, /* no token opens it */
         .dep = call->blob_site,
         .generation = SITE_KEY_VERSION,
         .sealed = BYTES_OF(sealed),

@@ -4,10 +4,8 @@
 
 #include "server/service/resources.h"
 
-/* True: this one may be written; *left_out are the ones before it that were
- * not. */
-static bool may_write(struct blob_alerts *alerts, int64_t now_ms,
-                      uint64_t *left_out)
+bool blob_alerts_may_write(struct blob_alerts *alerts, int64_t now_ms,
+                           uint64_t *left_out)
 {
     pthread_mutex_lock(&alerts->lock);
     if (alerts->second != now_ms / 1000) {
@@ -31,7 +29,7 @@ void blob_alert(struct blob_alerts *alerts, const struct key_call *call,
 {
     char resource[RESOURCE_NAME_BYTES];
     uint64_t left_out = 0;
-    if (!may_write(alerts, now_ms, &left_out)) {
+    if (!blob_alerts_may_write(alerts, now_ms, &left_out)) {
         return;
     }
     resource_name(call->tenant, call->type, call->resource, resource);

@@ -18,6 +18,11 @@ struct blob_alerts {
     uint64_t left_out; /* since the last line */
 };
 
+/* blob_alerts_may_write: one line more; *left_out are the ones before it that
+ * were not written. */
+bool blob_alerts_may_write(struct blob_alerts *alerts, int64_t now_ms,
+                           uint64_t *left_out);
+
 /* blob_alert: the call ends with BLOB_INVALID. Threads: any; blocks no longer
  * than a line of the log takes. */
 void blob_alert(struct blob_alerts *alerts, const struct key_call *call,

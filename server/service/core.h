@@ -47,6 +47,7 @@ struct service {
                            enum dep_health health);
     void *health_context;
     struct blob_alerts blob_alerts;
+    struct blob_alerts lie_alerts; /* liars.h */
     struct denials *denials;
     int64_t held_since_ms; /* held.h; set at start */
     int64_t carry_due_ms;  /* the scheduler's */

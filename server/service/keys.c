@@ -4,6 +4,7 @@
 
 #include "server/service/aead.h"
 #include "server/service/blob.h"
+#include "server/service/key_check.h"
 #include "server/service/keys_slow.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
@@ -126,9 +127,9 @@ static bool is_where_it_should_be(struct service *service,
            row->effective->record.generation == wanted->record.generation;
 }
 
-static void fill_context(struct key_call *call,
-                         const struct generation_entry *generation,
-                         const struct row *row)
+static void bind(struct key_call *call,
+                 const struct generation_entry *generation,
+                 const struct row *row, const struct envelope *envelope)
 {
     struct context context = {
         .tenant = generation->record.tenant,
@@ -140,7 +141,7 @@ static void fill_context(struct key_call *call,
     };
     memcpy(context.resource_hash, row->resource_hash,
            sizeof context.resource_hash);
-    context_encode(&context, call->context);
+    key_binding_of(&context, envelope, &call->binding);
     call->dep = generation->record.dep;
     call->generation = generation->record.generation;
     call->dep_is_service_managed =
@@ -167,14 +168,15 @@ static bool may_be_hot(const struct key_call *call)
 static struct bytes envelope_to_open(struct key_call *call)
 {
     return verb_is_blob(call->verb)
-               ? BYTES_OF(call->stored)
+               ? (struct bytes){call->stored, call->stored_len}
                : (struct bytes){call->wrapped, call->wrapped_len};
 }
 
 static void take_stored(struct key_call *call, const struct row *row)
 {
     if (verb_is_blob(call->verb)) {
-        memcpy(call->stored, row->envelope, sizeof call->stored);
+        memcpy(call->stored, row->envelope, row->envelope_len);
+        call->stored_len = row->envelope_len;
     } else if (call->wrapped_len == 0) {
         memcpy(call->wrapped, row->envelope, row->envelope_len);
         call->wrapped_len = row->envelope_len;
@@ -225,7 +227,7 @@ static enum lane look_up(struct service *service, struct key_call *call,
         return LANE_SLOW;
     }
     call->lease = lease;
-    fill_context(call, row->effective, row);
+    bind(call, row->effective, row, &envelope);
     if (verb_is_blob(call->verb)) {
         blob_bind(call, &tenant->record.id, row->resource_hash);
     }
@@ -249,13 +251,34 @@ static void answer(struct key_call *call)
     }
 }
 
+/* A wrong key under CKR_OK: nobody gets it, and the slow lane asks another
+ * token. */
+static void lied(struct key_call *call, struct lease *lease)
+{
+    bool others = liars_note(&call->liars, lease);
+    lease_drop(lease);
+    lease_release(lease);
+    if (others) {
+        to_slow_lane(call->service, call);
+    } else {
+        key_call_refuse(call, REASON_BLOB_INVALID,
+                        "the wrapped key does not open");
+    }
+}
+
 static void opened(struct token_request *request)
 {
     struct key_call *call = request->owner;
     struct service *service = call->service;
     struct lease *lease = call->lease;
     enum hf_status status = request->status;
+    bool given = status == HF_OK;
     call->lease = NULL;
+    if (given) {
+        status = key_check_look(&call->binding, verb_is_blob(call->verb)
+                                                    ? call->site_key
+                                                    : call->plaintext);
+    }
     if (status == HF_OK) {
         /* answered first: ending the lease waits for it */
         answer(call);
@@ -265,6 +288,10 @@ static void opened(struct token_request *request)
     secret_freep(&call->site_key);
     if (!verb_is_blob(call->verb)) { /* theirs is the caller's own */
         secret_freep(&call->plaintext);
+    }
+    if (given && status == HF_E_BAD_BLOB && lease->token != NULL) {
+        lied(call, lease);
+        return;
     }
     if (status == HF_E_BAD_BLOB) {
         lease_release(lease);
@@ -291,7 +318,8 @@ static HF_STATUS prepare(struct key_call *call)
     const struct lease *lease = call->lease;
     struct secret **place =
         verb_is_blob(call->verb) ? &call->site_key : &call->plaintext;
-    struct bytes envelope = envelope_to_open(call);
+    struct envelope envelope;
+    HF_TRY(envelope_parse(envelope_to_open(call), HF_KEY_BYTES, &envelope));
     HF_TRY(secret_new(HF_KEY_BYTES, place));
     call->token_request = (struct token_request){
         .op = TOKEN_OP_OPEN,
@@ -301,16 +329,13 @@ static HF_STATUS prepare(struct key_call *call)
         .u.aead =
             {
                      .key = lease->object,
-                     .aad = BYTES_OF(call->context),
-                     .in = {envelope.data + ENVELOPE_HEAD_BYTES,
-                       envelope.len - ENVELOPE_HEAD_BYTES},
+                     .aad = key_binding_view(&call->binding),
+                     .in = envelope.sealed,
                      .out = secret_writable(*place),
                      .out_cap = HF_KEY_BYTES,
                      },
     };
-    memcpy(call->token_request.u.aead.iv,
-           envelope.data + ENVELOPE_HEAD_BYTES - HF_GCM_IV_BYTES,
-           HF_GCM_IV_BYTES);
+    memcpy(call->token_request.u.aead.iv, envelope.iv, sizeof envelope.iv);
     return HF_OK;
 }
 

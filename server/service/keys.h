@@ -12,6 +12,7 @@
 
 #include "server/domain/envelope.h"
 
+#include "server/service/liars.h"
 #include "server/service/service.h"
 
 enum system_purpose {
@@ -64,6 +65,7 @@ struct key_call {
     size_t envelope_len;
     /* RENEW: the envelope of the key that was replaced */
     uint8_t replaced[ENVELOPE_KEY_BYTES];
+    size_t replaced_len;
     bool keyless;     /* refused: the resource has no key yet */
     uint32_t retired; /* RETIRE_EARLIER_KEYS: so many */
     struct hf_id dep; /* what it is wrapped by */
@@ -74,13 +76,15 @@ struct key_call {
     struct service *service;
     struct key_call *link;
     struct token_request token_request;
-    uint8_t context[CONTEXT_BYTES];
+    struct key_binding binding;
     uint8_t stored[ENVELOPE_KEY_BYTES]; /* blob verbs: the site's envelope */
+    size_t stored_len;
     struct secret *site_key;
     struct hf_id blob_site;
     uint8_t blob_context[CONTEXT_BYTES];
     void *lease;
     uint32_t tries;
+    struct liars liars; /* it got a wrong key from them */
     /* what audit records call the request: request_id, or one made on the slow
      * lane, which makes it no repeat; "": not there yet */
     char audit_id[HF_ID_TEXT];

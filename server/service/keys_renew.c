@@ -35,10 +35,12 @@ static void hand_out(struct slow *slow, struct secret **key)
 {
     struct key_call *call = slow->call;
     const struct resource_record *record = &slow->view.record;
-    memcpy(call->envelope, record->envelope, sizeof call->envelope);
+    const struct earlier_key *replaced =
+        &record->earlier[record->earlier_count - 1];
+    memcpy(call->envelope, record->envelope, record->envelope_len);
     call->envelope_len = record->envelope_len;
-    memcpy(call->replaced, record->earlier[record->earlier_count - 1].envelope,
-           sizeof call->replaced);
+    memcpy(call->replaced, replaced->envelope, replaced->envelope_len);
+    call->replaced_len = replaced->envelope_len;
     call->plaintext = HF_GIVE(*key);
     key_call_finish(call, HF_OK);
 }

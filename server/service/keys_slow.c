@@ -278,12 +278,12 @@ static enum step note_wrap(struct slow *slow)
 
 static void hand_out_from(struct slow *slow,
                           const struct generation_entry *generation,
-                          const uint8_t envelope[ENVELOPE_KEY_BYTES])
+                          struct bytes envelope)
 {
     struct key_call *call = slow->call;
     slow_tell_where(call, generation);
-    memcpy(call->envelope, envelope, ENVELOPE_KEY_BYTES);
-    call->envelope_len = ENVELOPE_KEY_BYTES;
+    memcpy(call->envelope, envelope.data, envelope.len);
+    call->envelope_len = envelope.len;
     secret_freep(&call->plaintext);
     key_call_finish(call, HF_OK);
 }
@@ -291,7 +291,8 @@ static void hand_out_from(struct slow *slow,
 static void hand_out(struct slow *slow,
                      const uint8_t envelope[ENVELOPE_KEY_BYTES])
 {
-    hand_out_from(slow, slow->view.wanted, envelope);
+    hand_out_from(slow, slow->view.wanted,
+                  (struct bytes){envelope, ENVELOPE_KEY_BYTES});
 }
 
 static void run_wrap(struct slow *slow)
@@ -340,8 +341,9 @@ static void run_new_for_new(struct slow *slow, const struct secret *replaced)
     HF_OWNED(secret_freep) struct secret *key = NULL;
     HF_OWNED(change_freep) struct change *change = NULL;
     if (slow->call->caller != &service_itself) {
-        memcpy(envelope, slow->view.record.envelope, sizeof envelope);
-        hand_out_from(slow, slow->view.effective, envelope);
+        hand_out_from(slow, slow->view.effective,
+                      (struct bytes){slow->view.record.envelope,
+                                     slow->view.record.envelope_len});
         return;
     }
     enum hf_status status = secret_random(HF_KEY_BYTES, &key);
@@ -382,8 +384,7 @@ static void run_rewrap(struct slow *slow)
         return;
     }
     if (stored && !mailbox_needs_rewrap(&slow->view.facts)) {
-        memcpy(envelope, blob.data, sizeof envelope);
-        hand_out(slow, envelope);
+        hand_out_from(slow, slow->view.wanted, blob);
         return;
     }
     if (slow_seal_wanted(slow, key, envelope) == STEP_OVER) {

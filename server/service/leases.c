@@ -105,6 +105,7 @@ HF_STATUS lease_new(struct service *service,
     lease->service = service;
     lease->generation = generation;
     lease->source = opened->source;
+    lease->slot = opened->slot;
     lease->token = opened->token;
     lease->object = opened->object;
     lease->key = opened->key;

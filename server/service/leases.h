@@ -23,6 +23,7 @@ struct lease {
     struct service *service;
     struct generation_entry *generation;
     enum lease_source source;
+    size_t slot;               /* enum root_slot: of the root that opened it */
     const struct token *token; /* holds the object; NULL: key is in memory */
     struct token_object object;
     struct secret *key;
@@ -40,6 +41,7 @@ struct lease {
  * unless lease_publish was called. Takes over the object or the secret. */
 struct lease_opened {
     enum lease_source source;
+    size_t slot;
     const struct token *token;
     struct token_object object;
     struct secret *key;

@@ -24,6 +24,27 @@
  * use no customer key ever acquires with one */
 #define MASK_AK 0
 
+struct lease *opening_untainted(struct lease *lease,
+                                const struct key_call *call)
+{
+    if (lease == NULL || !liars_has(&call->liars, lease->token)) {
+        return lease;
+    }
+    lease_drop(lease);
+    lease_release(lease);
+    return NULL;
+}
+
+static struct lease *take_live(struct service *service,
+                               struct generation_entry *generation,
+                               const struct opening_facts *facts,
+                               const struct key_call *call)
+{
+    return opening_untainted(
+        lease_take(generation, service_monotonic_ms(service), &facts->revision),
+        call);
+}
+
 struct lease *opening_take(struct service *service,
                            struct generation_entry *generation,
                            const struct key_call *call, int64_t now_ms)
@@ -34,7 +55,7 @@ struct lease *opening_take(struct service *service,
     bool let_in = facts.gate == GATE_OPEN ||
                   (facts.gate == GATE_WITHDRAWN && is_tik(generation));
     return let_in && dep_may_unwrap(facts.state)
-               ? lease_take(generation, now_ms, NULL)
+               ? opening_untainted(lease_take(generation, now_ms, NULL), call)
                : NULL;
 }
 
@@ -83,26 +104,44 @@ static bool breaker_skips(struct key_version_entry *version)
     return skips;
 }
 
+/* It gave this call a wrong key under CKR_OK. */
+static bool is_liar(struct service *service,
+                    const struct generation_entry *generation, size_t slot,
+                    const struct key_call *call)
+{
+    const struct configured_token *token =
+        call == NULL || call->liars.count == 0
+            ? NULL
+            : token_entry_ask(service, generation->keys[slot]->token);
+    return token != NULL && liars_has(&call->liars, token->token);
+}
+
+/* call: NULL: it is for no call. */
 static enum attempt try_key(struct service *service,
                             struct generation_entry *generation, size_t slot,
                             const struct opening_facts *facts,
-                            int64_t deadline_ms, struct lease **out_lease)
+                            const struct key_call *call,
+                            struct lease **out_lease)
 {
     if (!facts->verdicts[slot].allowed) {
         return ATTEMPT_DENIED; /* the token is not asked */
+    }
+    if (is_liar(service, generation, slot, call)) {
+        return ATTEMPT_BAD_BLOB;
     }
     if (breaker_skips(generation->versions[slot])) {
         return ATTEMPT_TRANSIENT; /* R-15.4b */
     }
     return attempt_of(attempt_customer_key(service, generation, slot,
-                                           deadline_ms, out_lease));
+                                           call == NULL ? 0 : call->deadline_ms,
+                                           out_lease));
 }
 
 /* one at random, then the other. */
 static HF_STATUS try_both(struct service *service,
                           struct generation_entry *generation,
                           const struct opening_facts *facts,
-                          int64_t deadline_ms,
+                          const struct key_call *call,
                           enum attempt results[HF_CUSTOMER_KEYS_PER_DEP],
                           struct lease **out_lease)
 {
@@ -112,7 +151,7 @@ static HF_STATUS try_both(struct service *service,
     for (size_t i = 0; i < HF_CUSTOMER_KEYS_PER_DEP; i++) {
         size_t slot = i == 0 ? first : 1 - first;
         results[slot] =
-            try_key(service, generation, slot, facts, deadline_ms, out_lease);
+            try_key(service, generation, slot, facts, call, out_lease);
         if (results[slot] == ATTEMPT_OK) {
             return HF_OK;
         }
@@ -151,8 +190,8 @@ enum opening opening_by_ak(struct service *service,
     if (call->cancelled != NULL && call->cancelled(call)) {
         return refuse(call, REASON_CANCELLED, "cancelled");
     }
-    enum hf_status status =
-        attempt_service_root(service, generation, call->deadline_ms, &lease);
+    enum hf_status status = attempt_service_root(
+        service, generation, call->deadline_ms, &call->liars, &lease);
     if (status != HF_OK) {
         log_event(LOG_ERROR, "availability_key.failed",
                   LOG_TEXT("status", hf_status_name(status)));
@@ -188,14 +227,19 @@ static enum opening by_availability_key(struct service *service,
     bool shared = service->settings.ak_lease_ms > 0;
     const struct fallback_facts fallback =
         fallback_facts_of(service, generation, facts, call, results);
-    struct lease *lease = lease_take_ak(
-        generation, service_monotonic_ms(service), &facts->revision, &fallback);
-    if (lease != NULL) {
+    int64_t now_ms = service_monotonic_ms(service);
+    struct lease *lease =
+        lease_take_ak(generation, now_ms, &facts->revision, &fallback);
+    bool lied = lease != NULL && liars_has(&call->liars, lease->token);
+    if (lease != NULL && !lied) {
         atomic_fetch_add(&lease->served, 1);
         *out_lease = lease;
         return OPENING_READY;
     }
-    opening_close_ak(service, generation, service_monotonic_ms(service));
+    opening_close_ak(service, generation, lied ? INT64_MAX : now_ms);
+    if (lied) {
+        lease_release(lease);
+    }
     if (shared && !acquire_or_park(generation, MASK_AK, call)) {
         return OPENING_PARKED;
     }
@@ -312,12 +356,10 @@ static enum opening acquire(struct service *service,
         return OPENING_PARKED;
     }
     /* another set of keys may have brought one meanwhile */
-    lease =
-        lease_take(generation, service_monotonic_ms(service), &facts->revision);
+    lease = take_live(service, generation, facts, call);
     enum hf_status status = HF_OK;
     if (lease == NULL) {
-        status = try_both(service, generation, facts, call->deadline_ms,
-                          results, &lease);
+        status = try_both(service, generation, facts, call, results, &lease);
         if (status == HF_OK) {
             status = lease_publish(lease, facts->key_lease_ms, facts->revision);
         }
@@ -352,8 +394,8 @@ static enum opening open_service_managed(struct service *service,
     if (!acquire_or_park(generation, MASK_AK, call)) {
         return OPENING_PARKED;
     }
-    enum hf_status status =
-        attempt_service_root(service, generation, call->deadline_ms, &lease);
+    enum hf_status status = attempt_service_root(
+        service, generation, call->deadline_ms, &call->liars, &lease);
     if (status == HF_OK) {
         status = lease_publish(lease, facts->key_lease_ms, facts->revision);
     }
@@ -389,8 +431,7 @@ static enum opening open_after(struct service *service,
     if (facts->gate == GATE_WITHDRAWN) {
         return fall_back(service, generation, facts, call, results, out_lease);
     }
-    *out_lease =
-        lease_take(generation, service_monotonic_ms(service), &facts->revision);
+    *out_lease = take_live(service, generation, facts, call);
     if (*out_lease != NULL) {
         return OPENING_READY;
     }
@@ -443,8 +484,8 @@ void opening_renew(struct service *service, struct generation_entry *generation)
     opening_facts(service, generation, &service_itself, &facts);
     enum hf_status status =
         facts.type == DEP_TYPE_SERVICE_MANAGED
-            ? attempt_service_root(service, generation, 0, &lease)
-            : try_both(service, generation, &facts, 0, results, &lease);
+            ? attempt_service_root(service, generation, 0, NULL, &lease)
+            : try_both(service, generation, &facts, NULL, results, &lease);
     if (status == HF_OK) {
         HF_IGNORE(lease_publish(lease, facts.key_lease_ms, facts.revision),
                   "narrowed meanwhile: the next call opens it anew");

@@ -6,6 +6,11 @@
 #include "server/service/opening.h"
 #include "server/service/opening_facts.h"
 
+/* opening_untainted: the lease, or NULL if its token lied to this call: then it
+ * is over for everybody. NULL stays NULL. */
+struct lease *opening_untainted(struct lease *lease,
+                                const struct key_call *call);
+
 /* opening_refuse: with the text that goes with the reason, and no more
  * (R-6.15). */
 enum opening opening_refuse(struct key_call *call, enum reason reason);

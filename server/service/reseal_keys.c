@@ -5,6 +5,7 @@
 #include "server/service/ak_tokens.h"
 #include "server/service/attempt.h"
 #include "server/service/availability_key.h"
+#include "server/service/key_check.h"
 #include "server/service/leases.h"
 #include "server/service/reseal_inside.h"
 #include "server/service/resources.h"
@@ -218,7 +219,8 @@ static HF_STATUS open_copy(struct reseal *reseal,
 {
     struct attempt_asked asked;
     if (slot == ROOT_AK) {
-        return attempt_service_root(reseal->service, generation, 0, out_lease);
+        return attempt_service_root(reseal->service, generation, 0, NULL,
+                                    out_lease);
     }
     HF_TRY(attempt_prepare(reseal->service, generation, slot, &asked));
     HF_TRY(token_call(asked.token, &asked.request));
@@ -313,9 +315,9 @@ struct stored_walk {
     struct secret *key; /* what an opening leaves here is wiped with it */
 };
 
-static void context_of(const struct lease *lease,
-                       const struct resource_record *resource,
-                       uint8_t out[CONTEXT_BYTES])
+static void bind(const struct lease *lease,
+                 const struct resource_record *resource,
+                 const struct envelope *envelope, struct key_binding *out)
 {
     const struct generation_record *generation = &lease->generation->record;
     struct context context = {
@@ -327,14 +329,14 @@ static void context_of(const struct lease *lease,
         .purpose = resource_purpose(resource->type),
     };
     resource_hash(resource->id, context.resource_hash);
-    context_encode(&context, out);
+    key_binding_of(&context, envelope, out);
 }
 
 static HF_STATUS open_stored(const struct stored_walk *walk,
                              const struct lease *lease)
 {
     struct envelope envelope;
-    uint8_t context[CONTEXT_BYTES];
+    struct key_binding binding;
     HF_TRY(envelope_parse(
         (struct bytes){walk->resource.envelope, walk->resource.envelope_len},
         HF_KEY_BYTES, &envelope));
@@ -342,9 +344,10 @@ static HF_STATUS open_stored(const struct stored_walk *walk,
         !id_equal(&envelope.dep, &walk->resource.effective.dep)) {
         return HF_E_CORRUPT;
     }
-    context_of(lease, &walk->resource, context);
-    return lease_open(lease, envelope.iv, BYTES_OF(context), envelope.sealed,
-                      secret_writable(walk->key));
+    bind(lease, &walk->resource, &envelope, &binding);
+    HF_TRY(lease_open(lease, envelope.iv, key_binding_view(&binding),
+                      envelope.sealed, secret_writable(walk->key)));
+    return key_check_look(&binding, walk->key);
 }
 
 static bool is_at_rest(struct reseal *reseal, const struct hf_id *dep)

@@ -98,6 +98,7 @@ HF_STATUS service_start(const struct service_settings *settings,
     fill_defaults(&service->settings);
     pthread_mutex_init(&service->record_lock, NULL);
     pthread_mutex_init(&service->blob_alerts.lock, NULL);
+    pthread_mutex_init(&service->lie_alerts.lock, NULL);
     enum hf_status status = start_parts(service, problem);
     if (status != HF_OK) {
         service_stop(service);
@@ -141,6 +142,7 @@ void service_stop(struct service *service)
     denials_free(service->denials);
     pthread_mutex_destroy(&service->record_lock);
     pthread_mutex_destroy(&service->blob_alerts.lock);
+    pthread_mutex_destroy(&service->lie_alerts.lock);
     free(service);
 }
 

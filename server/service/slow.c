@@ -2,6 +2,7 @@
 
 #include "hsm/base/check.h"
 
+#include "server/service/key_check.h"
 #include "server/service/mac.h"
 #include "server/service/opening.h"
 #include "server/service/purges.h"
@@ -116,9 +117,8 @@ static HF_STATUS is_retired(const struct slow *slow, const struct secret *key,
 
 /* --- opening and sealing ------------------------------------------------ */
 
-static void fill_context(const struct slow *slow,
-                         const struct generation_entry *generation,
-                         uint8_t out[CONTEXT_BYTES])
+static struct context context_of(const struct slow *slow,
+                                 const struct generation_entry *generation)
 {
     struct context context = {
         .tenant = generation->record.tenant,
@@ -130,7 +130,7 @@ static void fill_context(const struct slow *slow,
         .purpose = resource_purpose(slow->view.record.type),
     };
     resource_hash(slow->view.record.id, context.resource_hash);
-    context_encode(&context, out);
+    return context;
 }
 
 void slow_tell_where(struct key_call *call,
@@ -185,6 +185,41 @@ static enum step open_failed(struct slow *slow, struct lease *lease,
     return STEP_OVER;
 }
 
+/* A wrong key under CKR_OK: nobody gets it, and once more from the start,
+ * without that token. */
+static enum step open_lied(struct slow *slow, struct lease *lease)
+{
+    struct key_call *call = slow->call;
+    bool others = liars_note(&call->liars, lease);
+    leave_lease(slow, lease);
+    if (!others) {
+        return slow_refuse(slow, REASON_BLOB_INVALID,
+                           "the wrapped key does not open");
+    }
+    keys_submit(slow->service, &call, 1);
+    return STEP_OVER;
+}
+
+/* The key that went in, or the call is over. */
+static enum step open_under(struct slow *slow, struct lease *lease,
+                            const struct envelope *envelope, struct secret *key)
+{
+    const struct context context = context_of(slow, lease->generation);
+    struct key_binding binding;
+    key_binding_of(&context, envelope, &binding);
+    enum hf_status status =
+        lease_open(lease, envelope->iv, key_binding_view(&binding),
+                   envelope->sealed, secret_writable(key));
+    if (status != HF_OK) {
+        return open_failed(slow, lease, status);
+    }
+    status = key_check_look(&binding, key);
+    if (status == HF_E_BAD_BLOB && lease->token != NULL) {
+        return open_lied(slow, lease);
+    }
+    return status == HF_OK ? STEP_ON : open_failed(slow, lease, status);
+}
+
 /* A good envelope of a key that is no more. */
 enum step slow_check_retired(struct slow *slow, const struct secret *key)
 {
@@ -205,7 +240,6 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
                              struct secret **out_key)
 {
     struct envelope envelope;
-    uint8_t context[CONTEXT_BYTES];
     HF_OWNED(lease_releasep) struct lease *lease = NULL;
     HF_OWNED(secret_freep) struct secret *key = NULL;
     struct generation_entry *generation = NULL;
@@ -229,11 +263,8 @@ enum step slow_open_envelope(struct slow *slow, struct bytes blob,
     if (status != HF_OK) {
         return slow_fail(slow, status);
     }
-    fill_context(slow, generation, context);
-    status = lease_open(lease, envelope.iv, BYTES_OF(context), envelope.sealed,
-                        secret_writable(key));
-    if (status != HF_OK) {
-        return open_failed(slow, lease, status);
+    if (open_under(slow, lease, &envelope, key) == STEP_OVER) {
+        return STEP_OVER;
     }
     if (slow_check_retired(slow, key) == STEP_OVER) {
         return STEP_OVER;
@@ -249,10 +280,12 @@ static HF_STATUS seal(struct slow *slow, struct generation_entry *generation,
                       const struct lease *lease, const struct secret *key,
                       uint8_t out[ENVELOPE_KEY_BYTES], bool *out_stale)
 {
-    uint8_t context[CONTEXT_BYTES];
+    const struct context context = context_of(slow, generation);
+    struct key_binding binding;
     uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
     size_t len = 0;
     struct envelope envelope = {
+        .suite = ENVELOPE_SUITE_CHECKED,
         .dep = generation->record.dep,
         .generation = generation->record.generation,
         .sealed = BYTES_OF(sealed),
@@ -265,9 +298,10 @@ static HF_STATUS seal(struct slow *slow, struct generation_entry *generation,
     HF_TRY(
         rng_fill(slow->service->settings.rng, envelope.iv, sizeof envelope.iv));
     HF_TRY(seal_budget_take(slow->service, generation));
-    fill_context(slow, generation, context);
+    HF_TRY(key_check_make(&context, key, envelope.check));
+    key_binding_of(&context, &envelope, &binding);
     enum hf_status status =
-        lease_seal(lease, envelope.iv, BYTES_OF(context),
+        lease_seal(lease, envelope.iv, key_binding_view(&binding),
                    (struct bytes){secret_bytes(key), HF_KEY_BYTES}, sealed);
     *out_stale = status != HF_OK && !lease_survives(status);
     HF_TRY(status);
@@ -392,7 +426,8 @@ static HF_STATUS keep_earlier(struct slow *slow, const struct secret *replaced)
     HF_TRY(slow_mark(replaced, earlier->mark));
     earlier->by = record->effective;
     earlier->replaced_ms = service_wall_ms(slow->service);
-    memcpy(earlier->envelope, record->envelope, sizeof earlier->envelope);
+    memcpy(earlier->envelope, record->envelope, record->envelope_len);
+    earlier->envelope_len = record->envelope_len;
     record->earlier_count++;
     return HF_OK;
 }

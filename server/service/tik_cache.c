@@ -107,14 +107,15 @@ static enum opening ask_keys(struct service *service,
     const struct tik_race_rules rules = {
         .allowed = {facts->verdicts[0].allowed, facts->verdicts[1].allowed},
         .drop_dead_ms = call->deadline_ms,
+        .liars = &call->liars,
     };
     if (!acquire_or_park(generation, facts->mask, call)) {
         return OPENING_PARKED;
     }
     const struct key_call *failed = NULL;
     HF_OWNED(lease_releasep)
-    struct lease *lease =
-        lease_take(generation, service_monotonic_ms(service), NULL);
+    struct lease *lease = opening_untainted(
+        lease_take(generation, service_monotonic_ms(service), NULL), call);
     enum hf_status status = HF_OK;
     if (lease == NULL) {
         status = tik_race(service, generation, &rules, results, &lease);
@@ -145,7 +146,8 @@ enum opening tik_get(struct service *service,
 {
     enum attempt results[HF_CUSTOMER_KEYS_PER_DEP] = {ATTEMPT_DENIED,
                                                       ATTEMPT_DENIED};
-    *out_lease = lease_take(generation, service_monotonic_ms(service), NULL);
+    *out_lease = opening_untainted(
+        lease_take(generation, service_monotonic_ms(service), NULL), call);
     if (*out_lease != NULL) {
         return OPENING_READY;
     }

@@ -127,6 +127,10 @@ static void ask(struct tik_race *race, struct racer *racer)
         *result = attempt_of(status);
         return;
     }
+    if (liars_has(race->rules->liars, racer->asked.token)) {
+        *result = ATTEMPT_BAD_BLOB;
+        return;
+    }
     racer->judged = false;
     racer->sent = true;
     racer->asked.request.drop_dead_ms = race->rules->drop_dead_ms;

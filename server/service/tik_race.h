@@ -8,7 +8,7 @@
  *
  * The order is random. A fast failure does not win: it releases the second. A
  * key that may not be used is not asked and counts as DENIED; one behind an
- * open breaker counts as TRANSIENT.
+ * open breaker counts as TRANSIENT; one that lied to the call as BAD_BLOB.
  */
 #pragma once
 
@@ -25,6 +25,7 @@
 struct tik_race_rules {
     bool allowed[HF_CUSTOMER_KEYS_PER_DEP];
     int64_t drop_dead_ms;
+    const struct liars *liars; /* NULL: none */
 };
 HF_STATUS tik_race(struct service *service, struct generation_entry *generation,
                    const struct tik_race_rules *rules,

@@ -184,6 +184,7 @@ struct ak_token_record { /* key: AK token */
 struct earlier_key {
     struct dep_ref by; /* wrapped by */
     uint8_t envelope[ENVELOPE_KEY_BYTES];
+    size_t envelope_len;
     int64_t replaced_ms;
     uint8_t mark[HF_SHA256_BYTES];
 };

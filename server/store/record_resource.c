@@ -2,7 +2,7 @@
 #include "server/store/codec.h"
 #include "server/store/record.h"
 
-#define RESOURCE_FORMAT 5
+#define RESOURCE_FORMAT 6
 #define REQUEST_FORMAT  1
 
 /* Up to format 4 the number was a byte. */
@@ -32,6 +32,25 @@ static void wraps_fields(struct codec *codec, struct resource_record *resource)
     }
 }
 
+/* Up to format 5 there was one suite. */
+static bool is_envelope(const struct codec *codec, size_t len)
+{
+    return len == ENVELOPE_PLAIN_KEY_BYTES ||
+           (codec->format >= 6 && len == ENVELOPE_KEY_BYTES);
+}
+
+static void earlier_envelope(struct codec *codec, struct earlier_key *earlier)
+{
+    if (codec->format >= 6) {
+        code_bytes(codec, earlier->envelope, &earlier->envelope_len,
+                   sizeof earlier->envelope);
+        code_refuse_unless(codec, is_envelope(codec, earlier->envelope_len));
+    } else {
+        code_raw(codec, earlier->envelope, ENVELOPE_PLAIN_KEY_BYTES);
+        earlier->envelope_len = ENVELOPE_PLAIN_KEY_BYTES;
+    }
+}
+
 static void earlier_fields(struct codec *codec,
                            struct resource_record *resource)
 {
@@ -47,7 +66,7 @@ static void earlier_fields(struct codec *codec,
         struct earlier_key *earlier = &resource->earlier[i];
         code_dep_ref(codec, &earlier->by);
         code_refuse_unless(codec, !id_is_nil(&earlier->by.dep));
-        code_raw(codec, earlier->envelope, sizeof earlier->envelope);
+        earlier_envelope(codec, earlier);
         code_time(codec, &earlier->replaced_ms);
         if (codec->format >= 4) {
             code_raw(codec, earlier->mark, sizeof earlier->mark);
@@ -113,7 +132,7 @@ static void resource_fields(struct codec *codec,
     code_bytes(codec, resource->envelope, &resource->envelope_len,
                sizeof resource->envelope);
     /* no key, or a whole envelope that somebody's DEP wrapped */
-    bool has_key = resource->envelope_len == ENVELOPE_KEY_BYTES;
+    bool has_key = is_envelope(codec, resource->envelope_len);
     code_refuse_unless(codec, has_key || resource->envelope_len == 0);
     code_refuse_unless(codec, has_key != id_is_nil(&resource->effective.dep));
     wraps_fields(codec, resource);

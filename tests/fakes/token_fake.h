@@ -58,7 +58,9 @@ HF_STATUS token_fake_new(const struct token_fake_settings *settings,
  * token_fake_fail_all: every call of op, until HF_OK is set or
  * token_fake_clear. token_fake_fail_key: every operation with the root key of
  * this CKA_ID (not LIST), until HF_OK is set or token_fake_clear. One key.
- * token_fake_clear: takes back all failures and delays; releases nothing. */
+ * token_fake_lie: whether what OPEN gives of a key is another one, with HF_OK.
+ * token_fake_clear: takes back all failures, lies and delays; releases nothing.
+ */
 void token_fake_fail_nth(struct token_fake *fake, enum token_op op, size_t n,
                          enum hf_status status);
 void token_fake_lose_nth(struct token_fake *fake, enum token_op op, size_t n,
@@ -67,6 +69,7 @@ void token_fake_fail_all(struct token_fake *fake, enum token_op op,
                          enum hf_status status);
 void token_fake_fail_key(struct token_fake *fake, const uint8_t *id,
                          size_t id_len, enum hf_status status);
+void token_fake_lie(struct token_fake *fake, bool lies);
 void token_fake_clear(struct token_fake *fake);
 
 /* token_fake_delay: each call of op takes so much longer; one that is longer

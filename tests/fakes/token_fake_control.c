@@ -53,6 +53,13 @@ void token_fake_fail_key(struct token_fake *fake, const uint8_t *id,
     pthread_mutex_unlock(&fake->lock);
 }
 
+void token_fake_lie(struct token_fake *fake, bool lies)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->lies = lies;
+    pthread_mutex_unlock(&fake->lock);
+}
+
 void token_fake_clear(struct token_fake *fake)
 {
     pthread_mutex_lock(&fake->lock);
@@ -62,6 +69,7 @@ void token_fake_clear(struct token_fake *fake)
         fake->faults[i].delay_ms = 0;
     }
     fake->fault_key_status = HF_OK;
+    fake->lies = false;
     pthread_mutex_unlock(&fake->lock);
 }
 

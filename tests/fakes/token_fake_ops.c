@@ -40,6 +40,13 @@ static enum hf_status do_aead(struct token_fake *fake, struct token_aead *aead,
         sealing ? fake_gcm_seal(key, aead, aead->out, &aead->out_len)
                 : fake_gcm_open(key, aead, aead->out, &aead->out_len);
     wipe(key, sizeof key);
+    pthread_mutex_lock(&fake->lock);
+    bool lies = fake->lies && !sealing && status == HF_OK &&
+                aead->out_len == HF_KEY_BYTES;
+    pthread_mutex_unlock(&fake->lock);
+    if (lies) {
+        aead->out[0] ^= 1;
+    }
     return status;
 }
 

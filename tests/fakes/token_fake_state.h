@@ -73,6 +73,7 @@ struct token_fake {
     struct fake_fault faults[FAKE_OPS];
     struct token_key fault_key;
     enum hf_status fault_key_status;
+    bool lies; /* what OPEN gives of a key is another one */
 
     struct fake_key *keys; /* FAKE_KEYS_MAX */
     size_t key_count;

@@ -15,9 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void look_at_accepted(struct bytes blob, size_t key_len,
                              const struct envelope *envelope)
 {
-    uint8_t again[ENVELOPE_HEAD_BYTES + UINT8_MAX + HF_GCM_TAG_BYTES];
+    uint8_t again[ENVELOPE_HEAD_BYTES + KEY_CHECK_BYTES + UINT8_MAX +
+                  HF_GCM_TAG_BYTES];
+    size_t check_len =
+        envelope->suite == ENVELOPE_SUITE_CHECKED ? KEY_CHECK_BYTES : 0;
     size_t len = 0;
-    CHECK(envelope->sealed.data == blob.data + ENVELOPE_HEAD_BYTES);
+    CHECK(envelope->sealed.data == blob.data + ENVELOPE_HEAD_BYTES + check_len);
     CHECK(envelope->sealed.len == key_len + HF_GCM_TAG_BYTES);
     enum hf_status status =
         envelope_encode(envelope, again, sizeof again, &len);

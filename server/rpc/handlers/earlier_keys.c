@@ -13,7 +13,7 @@ static Holdfast__V1__EarlierKey *encode(struct rpc_arena *arena,
         return NULL;
     }
     out->wrapped_key = codec_put_bytes(
-        arena, (struct bytes){earlier->envelope, sizeof earlier->envelope});
+        arena, (struct bytes){earlier->envelope, earlier->envelope_len});
     out->dep = codec_put_dep_name(
         arena, keys->tenant,
         id_equal(&earlier->by.dep, keys->service_managed) ? &nil

@@ -218,7 +218,7 @@ static uint8_t *renew_encode(const struct key_call *call, size_t *out_len)
     reply.plaintext_key = key_plaintext_of(call);
     reply.wrapped_key = key_view_of(call->envelope, call->envelope_len);
     reply.replaced_wrapped_key =
-        key_view_of(call->replaced, sizeof call->replaced);
+        key_view_of(call->replaced, call->replaced_len);
     reply.dep = dep;
     reply.generation = call->generation;
     return reply_pack(&reply.base, out_len);

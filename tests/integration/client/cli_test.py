@@ -44,7 +44,7 @@ class KeyServer(Server):
         self.move_next = False
 
     def wrap(self, mailbox, key):
-        handle = b"HFE1" + secrets.token_bytes(81)
+        handle = b"HFE1" + secrets.token_bytes(97)
         self.wraps[handle] = (mailbox, key)
         return handle
 

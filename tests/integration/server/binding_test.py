@@ -13,9 +13,10 @@ from server import (EAST, PARENT, SYSTEM, TENANT, USER, WEST,  # noqa: E402
                     Server, identity)
 
 DAMAGED = ("DATA_LOSS", "BLOB_INVALID")
-# envelope: "HFE1" | suite 1 | dep 16 | generation 4 | iv 12 | sealed 32 | tag 16
-SUITE, DEP, GENERATION, IV, SEALED, TAG = 4, 5, 21, 25, 37, 69
-LENGTH = 85
+# envelope: "HFE1" | suite 2 | dep 16 | generation 4 | iv 12 | check 16
+#         | sealed 32 | tag 16
+SUITE, DEP, GENERATION, IV, CHECK, SEALED, TAG = 4, 5, 21, 25, 37, 53, 85
+LENGTH = 101
 
 
 class Binding(unittest.TestCase):
@@ -110,14 +111,17 @@ class Binding(unittest.TestCase):
             access=self.server.access(USER)).wrapped_key
         pairs = []
         for other in (two, again):
-            for at in (IV, SEALED, TAG):
+            for at in (IV, CHECK, SEALED, TAG):
                 pairs.append(("one", one[:at] + other[at:]))
                 pairs.append(("one", other[:at] + one[at:]))
         # the heads of two envelopes of one generation are the same
         pairs = [(box, blob) for box, blob in pairs if blob not in (one, again)]
         self.assertGreater(len(pairs), 6)
-        for suite in (0, 2, 255):
+        for suite in (0, 1, 3, 255):
             pairs.append(("one", one[:SUITE] + bytes([suite]) + one[DEP:]))
+        # cut to what suite 1 would be: its check is in no place for one
+        pairs.append(("one", one[:SUITE] + b"\1" + one[DEP:CHECK] +
+                      one[SEALED:]))
         pairs.append(("one", b"HFE2" + one[SUITE:]))
         self.all_alike(pairs)
 

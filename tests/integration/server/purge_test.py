@@ -230,7 +230,7 @@ class Purge(unittest.TestCase):
         self.server.cli("admin", "mailbox", "assign", "early", "--dep",
                         "leave")
         moved = self.server.call("workload", "UnwrapKey", resource=box)
-        self.assertEqual(len(moved.rewrapped_key), 85)
+        self.assertEqual(len(moved.rewrapped_key), 101)
         purge = self.request()
         name = f"{PARENT}/purges/{purge}"
         self.server.cli("ada", "purge", "approve", purge, "--key",

@@ -15,7 +15,7 @@ const MAILBOX = `${PARENT}/mailboxes/alice@contoso.example`;
 const CALL_MS = 10000;
 const QUIET_MS = 1000;
 const KEY_BYTES = 32;
-const WRAPPED_BYTES = 85;
+const WRAPPED_BYTES = 101;
 
 const definitions = loader.loadSync(
   [

@@ -149,10 +149,10 @@ class DataPlane(Case):
     def test_other_verbs(self):
         reply = self.call(KEYS + "GenerateKey", resource=BOX + "later")
         self.assertEqual(reply.plaintext_key, b"\x5a" * 32)
-        self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
+        self.assertEqual(reply.wrapped_key, b"\xe1" * 101)
         reply = self.call(KEYS + "WrapKey", resource=BOX + "later",
                           plaintext_key=b"p" * 32)
-        self.assertEqual(reply.wrapped_key, b"\xe1" * 85)
+        self.assertEqual(reply.wrapped_key, b"\xe1" * 101)
         self.assertIn("plaintext=32", self.server.wait_for("key WrapKey"))
         reply = self.call(KEYS + "RewrapKey", resource=BOX + "later")
         self.assertEqual(reply.generation, 7)
@@ -162,7 +162,7 @@ class DataPlane(Case):
         reply = self.call(KEYS + "RenewKey", resource=BOX + "later")
         self.assertEqual((reply.plaintext_key, reply.wrapped_key,
                           reply.replaced_wrapped_key),
-                         (b"\x5a" * 32, b"\xe1" * 85, b"\xe0" * 85))
+                         (b"\x5a" * 32, b"\xe1" * 101, b"\xe0" * 101))
         self.assertEqual((reply.dep, reply.generation),
                          ("tenants/acme/deps/" + DEP, 7))
         for confirm, count in ((True, 2), (False, 0)):
@@ -176,7 +176,7 @@ class DataPlane(Case):
         site = "tenants/acme/sites/"
         reply = self.call(FILES + "CreateSiteKey", resource=site + "later")
         self.assertEqual((reply.plaintext_key, reply.wrapped_key),
-                         (b"\x5a" * 32, b"\xe1" * 85))
+                         (b"\x5a" * 32, b"\xe1" * 101))
         self.assertEqual(reply.dep, "tenants/acme/deps/" + DEP)
         reply = self.call(FILES + "UnwrapSiteKey", resource=site + "later",
                           wrapped_key=b"w" * 85)
@@ -185,7 +185,7 @@ class DataPlane(Case):
         reply = self.call(FILES + "WrapBlobKey", resource=site + "later",
                           blob_id="chunk")
         self.assertEqual((reply.plaintext_key, reply.wrapped_key),
-                         (b"\x5a" * 32, b"\xe1" * 85))
+                         (b"\x5a" * 32, b"\xe1" * 101))
         self.assertIn("plaintext=0", self.server.wait_for("key WrapBlobKey"))
         self.call(FILES + "WrapBlobKey", resource=site + "later",
                   blob_id="chunk", plaintext_key=b"p" * 32)
@@ -216,7 +216,7 @@ class DataPlane(Case):
     def test_too_long_a_blob_is_cut_to_a_wrong_length(self):
         self.call(KEYS + "UnwrapKey", resource=BOX + "ok-",
                   wrapped_key=b"w" * 40000)
-        self.assertIn("wrapped=293", self.server.wait_for("key UnwrapKey"))
+        self.assertIn("wrapped=309", self.server.wait_for("key UnwrapKey"))
 
     def test_refusals(self):
         for name, code, reason, retry in (
@@ -740,7 +740,7 @@ class Administration(Case):
              "6"))
         self.assertEqual([(key.wrapped_key, key.dep, key.generation)
                           for key in found.earlier_keys],
-                         [(b"\xea" * 85, "", 2)])
+                         [(b"\xea" * 101, "", 2)])
         files = self.call(service + "GetWorkload",
                           name="tenants/acme/workloads/teams-files")
         self.assertEqual((files.coverage, files.covered_by),

@@ -151,6 +151,7 @@ static void finish(struct key_call *call)
         call->envelope_len = sizeof call->envelope;
     }
     memset(call->replaced, 0xe0, sizeof call->replaced);
+    call->replaced_len = sizeof call->replaced;
     call->retired = call->confirm ? 2 : 0;
     call->dep = double_dep;
     call->dep_is_service_managed = strcmp(call->resource, "managed") == 0;

@@ -102,6 +102,7 @@ static void fill(struct workload_view *out, const char *tenant,
     out->record.earlier_count = 1;
     out->record.earlier[0].by = (struct dep_ref){double_dep, 2};
     memset(out->record.earlier[0].envelope, 0xea, ENVELOPE_KEY_BYTES);
+    out->record.earlier[0].envelope_len = ENVELOPE_KEY_BYTES;
     out->record.earlier[0].replaced_ms = DOUBLE_TIME_MS;
     FILL(out->etag, "6");
 }

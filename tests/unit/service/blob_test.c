@@ -86,7 +86,7 @@ static void a_blob_key_comes_back(void **state)
     uint8_t own[HF_KEY_BYTES];
     (void)state;
     assert_true(blob.has_key);
-    assert_int_equal(blob.envelope_len, ENVELOPE_KEY_BYTES);
+    assert_int_equal(blob.envelope_len, ENVELOPE_PLAIN_KEY_BYTES);
     assert_opens();
     /* one the caller brings (R-2.5: chunk and delta each have their own) */
     memset(own, 0x5a, sizeof own);
@@ -103,7 +103,7 @@ static void a_blob_key_comes_back(void **state)
 /* N10, N11, N14, N18: bound to site, blob and tenant. */
 static void it_opens_for_nothing_else(void **state)
 {
-    uint8_t envelope[ENVELOPE_KEY_BYTES];
+    uint8_t envelope[ENVELOPE_PLAIN_KEY_BYTES];
     (void)state;
     assert_invalid(SITE, "chunk-2", blob.envelope, blob.envelope_len);
     assert_invalid(OTHER, "chunk-1", blob.envelope, blob.envelope_len);

@@ -1,8 +1,13 @@
 /* Can a wrapped key open for what it was not made for, or after it was
  * touched? (R-2.16, R-15.8; hostile tests N02, N06, N07, N10 to N19; appendix
  * B, check 14) Every refusal is alike: no oracle. */
+#include "hsm/base/own.h"
+
 #include "server/service/ak_audit.h"
+#include "server/service/key_check.h"
 #include "server/service/leases.h"
+#include "server/service/resources.h"
+#include "server/service/rows.h"
 
 #include "tests/unit/service/world.h"
 
@@ -79,11 +84,12 @@ static void of_one_mailbox_for_another(void **state)
 
 /* A key for the mailbox, sealed as a wrap of this workload would be: by the
  * same DEP key, and nothing else differs. */
-static void seal_of(enum workload workload, uint8_t out[ENVELOPE_KEY_BYTES])
+static size_t seal_of(enum workload workload, uint8_t suite,
+                      uint8_t out[ENVELOPE_KEY_BYTES])
 {
-    static const uint8_t key[HF_KEY_BYTES] = {9};
     uint8_t sealed[HF_KEY_BYTES + HF_GCM_TAG_BYTES];
-    uint8_t aad[CONTEXT_BYTES];
+    struct key_binding binding;
+    struct secret *key = NULL;
     size_t len = 0;
     struct generation_entry *generation = catalogue_generation(
         catalogue_dep_by_id(&world.service->catalogue, &made.dep), 1);
@@ -97,19 +103,28 @@ static void seal_of(enum workload workload, uint8_t out[ENVELOPE_KEY_BYTES])
         .purpose = PURPOSE_RESOURCE_KEY,
     };
     struct envelope envelope = {
+        .suite = suite,
         .dep = made.dep,
         .generation = 1,
         .iv = {(uint8_t)workload},
         .sealed = BYTES_OF(sealed),
     };
     resource_hash(WORLD_MAILBOX, context.resource_hash);
-    context_encode(&context, aad);
+    assert_ok(secret_new(HF_KEY_BYTES, &key));
+    memset(secret_writable(key), 9, HF_KEY_BYTES);
+    if (suite == ENVELOPE_SUITE_CHECKED) {
+        assert_ok(key_check_make(&context, key, envelope.check));
+    }
+    key_binding_of(&context, &envelope, &binding);
     struct lease *lease = lease_take(generation, world.now_ms, NULL);
     assert_non_null(lease);
-    assert_ok(
-        lease_seal(lease, envelope.iv, BYTES_OF(aad), BYTES_OF(key), sealed));
+    assert_ok(lease_seal(lease, envelope.iv, key_binding_view(&binding),
+                         (struct bytes){secret_bytes(key), HF_KEY_BYTES},
+                         sealed));
     lease_release(lease);
+    secret_free(key);
     assert_ok(envelope_encode(&envelope, out, ENVELOPE_KEY_BYTES, &len));
+    return len;
 }
 
 /* N12. One of its own, made in the same way, opens: nothing else is wrong with
@@ -119,16 +134,106 @@ static void of_one_workload_for_another(void **state)
     uint8_t blob[ENVELOPE_KEY_BYTES];
     struct outcome out;
     (void)state;
-    seal_of(WORKLOAD_EXCHANGE, blob);
-    unwrap(WORLD_MAILBOX, blob, sizeof blob, &out);
-    assert_ok(out.status);
-    for (int other = 0; other < 8; other++) {
-        if (other != WORKLOAD_EXCHANGE) {
-            seal_of((enum workload)other, blob);
-            assert_bad(WORLD_MAILBOX, blob, sizeof blob);
+    for (uint8_t suite = 1; suite <= 2; suite++) {
+        size_t len = seal_of(WORKLOAD_EXCHANGE, suite, blob);
+        unwrap(WORLD_MAILBOX, blob, len, &out);
+        assert_ok(out.status);
+        for (int other = 0; other < 8; other++) {
+            if (other != WORKLOAD_EXCHANGE) {
+                len = seal_of((enum workload)other, suite, blob);
+                assert_bad(WORLD_MAILBOX, blob, len);
+            }
         }
     }
     assert_int_equal(world_audit_count(&world, AK_AUDIT_ACTIVITY), 0);
+}
+
+/* Suite 1, of versions before: opens for ever, bound as it always was, and what
+ * it is wrapped anew in is suite 2. */
+static void suite_1_opens_for_ever(void **state)
+{
+    static uint8_t key[HF_KEY_BYTES];
+    uint8_t blob[ENVELOPE_KEY_BYTES];
+    struct outcome out;
+    (void)state;
+    memset(key, 9, sizeof key);
+    size_t len = seal_of(WORKLOAD_EXCHANGE, ENVELOPE_SUITE_AES256_GCM, blob);
+    assert_int_equal(len, ENVELOPE_PLAIN_KEY_BYTES);
+    for (size_t bit = 0; bit < 8 * len; bit++) {
+        blob[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_bad(WORLD_MAILBOX, blob, len);
+        blob[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    const struct call_options rewrap = {
+        .caller = &world.workload,
+        .verb = VERB_REWRAP_KEY,
+        .wrapped = blob,
+        .wrapped_len = len,
+    };
+    unwrap(WORLD_MAILBOX, blob, len, &out);
+    assert_ok(out.status);
+    assert_memory_equal(out.key, key, sizeof key);
+    world_call(&world, &rewrap, &out);
+    assert_ok(out.status);
+    assert_int_equal(out.envelope_len, ENVELOPE_KEY_BYTES);
+    assert_int_equal(out.envelope[4], ENVELOPE_SUITE_CHECKED);
+    unwrap(WORLD_MAILBOX, out.envelope, out.envelope_len, &out);
+    assert_ok(out.status);
+    assert_memory_equal(out.key, key, sizeof key);
+}
+
+/* A store of before: the stored key in suite 1 opens, hot and not, is renewed,
+ * and stays openable as an earlier one, each with its own length. */
+static void a_stored_key_of_suite_1_lives_on(void **state)
+{
+    static struct resource_view view;
+    static const uint8_t zero[ENVELOPE_KEY_BYTES];
+    uint8_t blob[ENVELOPE_KEY_BYTES] = {0};
+    struct outcome out;
+    struct tenant_entry *tenant =
+        catalogue_tenant(&world.service->catalogue, WORLD_TENANT);
+    HF_OWNED(change_freep) struct change *change = NULL;
+    struct stamp next;
+    (void)state;
+    size_t len = seal_of(WORKLOAD_EXCHANGE, ENVELOPE_SUITE_AES256_GCM, blob);
+    assert_ok(resource_load(world.service, tenant, RESOURCE_MAILBOX,
+                            WORLD_MAILBOX, &view));
+    memcpy(view.record.envelope, blob, sizeof blob);
+    view.record.envelope_len = len;
+    assert_ok(change_new(&change));
+    assert_ok(resource_put(&view, change, &next));
+    assert_ok(ledger_commit(world.service->ledger, change));
+    rows_forget(world.service, &view.record.tenant, RESOURCE_MAILBOX,
+                WORLD_MAILBOX);
+    for (int i = 0; i < 3; i++) {
+        unwrap(WORLD_MAILBOX, NULL, 0, &out);
+        assert_ok(out.status);
+        assert_int_equal(out.key[0], 9);
+    }
+    const struct call_options rewrap = {
+        .caller = &world.workload,
+        .verb = VERB_REWRAP_KEY,
+    };
+    world_call(&world, &rewrap, &out); /* it is where it should be */
+    assert_ok(out.status);
+    assert_int_equal(out.envelope_len, len);
+    assert_memory_equal(out.envelope, blob, len);
+    const struct call_options renew = {
+        .caller = &world.workload,
+        .verb = VERB_RENEW_KEY,
+    };
+    world_call(&world, &renew, &out);
+    assert_ok(out.status);
+    assert_int_equal(out.envelope_len, ENVELOPE_KEY_BYTES);
+    assert_int_equal(out.replaced_len, len);
+    assert_memory_equal(out.replaced, blob, len);
+    assert_memory_equal(out.replaced + len, zero, sizeof blob - len);
+    assert_ok(resource_load(world.service, tenant, RESOURCE_MAILBOX,
+                            WORLD_MAILBOX, &view));
+    assert_int_equal(view.record.earlier[0].envelope_len, len);
+    unwrap(WORLD_MAILBOX, view.record.earlier[0].envelope, len, &out);
+    assert_ok(out.status);
+    assert_int_equal(out.key[0], 9);
 }
 
 /* N13, N14, N15, N17, N19: every bit. */
@@ -401,6 +506,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         HOSTILE(of_one_mailbox_for_another),
         HOSTILE(of_one_workload_for_another),
+        HOSTILE(suite_1_opens_for_ever),
+        HOSTILE(a_stored_key_of_suite_1_lives_on),
         HOSTILE(every_single_bit),
         HOSTILE(every_length),
         HOSTILE(spliced),

@@ -341,6 +341,33 @@ static void wait_failures(uint32_t count)
     assert_int_equal(failures(), count);
 }
 
+/* A wrong key under CKR_OK is known by its check: the cached TIK is over, the
+ * other customer key is asked, and the first one is not, by this call. When
+ * both lie nobody gets a key, and the availability key is not asked (R-6.19).
+ */
+static void a_token_that_lies_is_found_out(void **state)
+{
+    (void)state;
+    uint64_t of_ak = geo_ak_uses();
+    for (int i = 0; i < 8; i++) {
+        flush();
+        unwrap_ok();
+        token_fake_lie(world.customer_fake[i % 2], true);
+        unwrap_ok();
+        unwrap_ok();
+        token_fake_lie(world.customer_fake[i % 2], false);
+    }
+    token_fake_lie(world.customer_fake[0], true);
+    token_fake_lie(world.customer_fake[1], true);
+    refused("BLOB_INVALID");
+    flush();
+    refused("BLOB_INVALID");
+    assert_int_equal(geo_ak_uses(), of_ak);
+    token_fake_lie(world.customer_fake[0], false);
+    token_fake_lie(world.customer_fake[1], false);
+    unwrap_ok();
+}
+
 static void wait_alerts(size_t count)
 {
     for (int i = 0; i < 2000 && world_audit_count(&world, ALERT) < count; i++) {
@@ -451,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_geo_that_evicts_drops_it_at_once,
                                         start_evicting, stop),
         CASE(a_flush_ends_the_entry),
+        CASE(a_token_that_lies_is_found_out),
     };
     return cmocka_run_group_tests_name("tik", tests, NULL, NULL);
 }

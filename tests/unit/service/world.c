@@ -563,7 +563,8 @@ void world_call(struct world *world, const struct call_options *options,
     out->service_managed = call->dep_is_service_managed;
     memcpy(out->envelope, call->envelope, call->envelope_len);
     out->envelope_len = call->envelope_len;
-    memcpy(out->replaced, call->replaced, sizeof out->replaced);
+    memcpy(out->replaced, call->replaced, call->replaced_len);
+    out->replaced_len = call->replaced_len;
     out->retired = call->retired;
     if (call->plaintext != NULL && options->verb != VERB_WRAP_KEY) {
         memcpy(out->key, secret_bytes(call->plaintext), HF_KEY_BYTES);

@@ -127,7 +127,8 @@ struct outcome {
     uint32_t generation;
     bool service_managed;
     uint8_t replaced[ENVELOPE_KEY_BYTES]; /* RENEW_KEY */
-    uint32_t retired;                     /* RETIRE_EARLIER_KEYS */
+    size_t replaced_len;
+    uint32_t retired; /* RETIRE_EARLIER_KEYS */
 };
 struct call_options {
     const struct caller *caller;

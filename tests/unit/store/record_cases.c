@@ -247,6 +247,7 @@ static void resource_fill(void *out, bool largest)
                                        .generation = 0x01020304u + (uint32_t)i};
         fill_bytes(earlier->envelope, sizeof earlier->envelope,
                    (uint8_t)(11 * i));
+        earlier->envelope_len = sizeof earlier->envelope;
         earlier->replaced_ms = 1700000000009 + (int64_t)i;
         fill_bytes(earlier->mark, sizeof earlier->mark, (uint8_t)(7 * i));
     }
@@ -655,7 +656,7 @@ const struct record_case record_cases[] = {
     CASE("grant", GRANT, struct grant_record, grant, 1),
     CASE("dep", DEP, struct dep_record, dep, 3),
     CASE("generation", GENERATION, struct generation_record, generation, 2),
-    CASE("resource", RESOURCE, struct resource_record, resource, 5),
+    CASE("resource", RESOURCE, struct resource_record, resource, 6),
     CASE("request", REQUEST, struct request_record, request, 1),
     CASE("seals", SEALS, struct seals_record, seals, 1),
     CASE("onboarding", ONBOARDING, struct onboarding_record, onboarding, 1),

@@ -148,6 +148,13 @@ static const struct bad_value numbers[] = {
     BAD("resource", resource_record, envelope_len, 0), /* but wrapped by one */
     BAD("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES - 1),
     BAD("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES + 1),
+    BAD("resource", resource_record, envelope_len,
+        ENVELOPE_PLAIN_KEY_BYTES + 1),
+    BAD("resource", resource_record, envelope_len,
+        ENVELOPE_PLAIN_KEY_BYTES - 1),
+    BAD("resource", resource_record, earlier[2].envelope_len, 0),
+    BAD("resource", resource_record, earlier[2].envelope_len,
+        ENVELOPE_PLAIN_KEY_BYTES + 1),
     BAD_SMALL("resource", resource_record, envelope_len, ENVELOPE_KEY_BYTES),
     BAD("resource", resource_record, wrap_count, RESOURCE_WRAPS_MAX + 1),
     BAD("resource", resource_record, wrap_count, (size_t)1 << 32),
