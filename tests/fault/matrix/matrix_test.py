@@ -30,9 +30,8 @@ Who finds a lie out (LEFT_TO_OTHERS has those that the port cannot):
   C_DestroyObject, object hidden   the verifier of a purge, a process of its own
                                    (R-15.6)
   C_Generate*, C_CreateObject      the adapter, in a fresh session
-  C_Decrypt of an OPEN             nobody but the workload, whose data the wrong
-                                   key does not open: to seal each answer again
-                                   would double what the hot path costs. The
+  C_Decrypt of an OPEN             the service, by the key check in the envelope
+                                   (tests/integration/server/liar_test.py). The
                                    self-test refuses a token that begins so
 """
 
