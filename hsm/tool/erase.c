@@ -5,6 +5,7 @@
 
 #include "hsm/pkcs11/erase.h"
 #include "hsm/token/names.h"
+#include "hsm/tool/ceremony/observe.h"
 #include "hsm/tool/in_use.h"
 #include "hsm/tool/key_find.h"
 #include "hsm/tool/pin.h"
@@ -51,6 +52,36 @@ static enum hf_status destroy(struct tool *tool, const struct session *session,
                      hf_status_text(status), request.rv);
 }
 
+/* The interrupted step found it, and it is gone now: what is left is a half
+ * that no list shows, if anything. */
+static enum hf_status finish_destroying(struct tool *tool,
+                                        const struct session *session)
+{
+    struct token_key_report gone = {.key = {.type = TOKEN_KEY_RSA},
+                                    .destroyable = true};
+    snprintf(gone.label, sizeof gone.label, "%.60s",
+             tool_value(tool, OPTION_ID));
+    HF_TRY(
+        key_id_wanted(tool, gone.key.id, sizeof gone.key.id, &gone.key.id_len));
+    return destroy(tool, session, &gone);
+}
+
+static bool was_destroyed(const struct tool *tool,
+                          const struct session *session)
+{
+    uint8_t id[HF_CKA_ID_MAX_BYTES];
+    char text[2 * HF_CKA_ID_MAX_BYTES + 1];
+    size_t len = 0;
+    const char *given = tool_value(tool, OPTION_ID);
+    if (!pins_resumed(tool) || given == NULL ||
+        hex_decode(given, id, sizeof id, &len) != HF_OK ||
+        key_with_id(session, (struct bytes){id, len}) != NULL) {
+        return false;
+    }
+    hex_encode(id, len, text, sizeof text);
+    return observe_key(tool->pins->found, text) != NULL;
+}
+
 HF_STATUS erase_key(struct tool *tool, const char *doing)
 {
     HF_OWNED(session_close) struct session session = {0};
@@ -59,6 +90,9 @@ HF_STATUS erase_key(struct tool *tool, const char *doing)
     HF_TRY(key_find_check(tool));
     HF_TRY(session_open(tool, &session));
     HF_TRY(not_the_services(tool, &session));
+    if (was_destroyed(tool, &session)) {
+        return finish_destroying(tool, &session);
+    }
     HF_TRY(key_find(tool, &session, &key));
     HF_TRY(key_alone_check(tool, &session, key));
     if (strcmp(key->label, TOKEN_NAME_CANARY) == 0) {

@@ -31,6 +31,8 @@ struct pins {
     struct tool *lender; /* whose options say where PINs come from */
     struct secret *held[PIN_OWNERS];
     bool resumed; /* the step was interrupted: what it did is not known */
+    const struct json_t *found; /* by this step when it first began (observe.h),
+                                   the ceremony's; never looked into: no keys */
 };
 /* pins_moved: the new PIN is this owner's from now on. */
 void pins_moved(struct pins *pins, enum pin_owner owner);

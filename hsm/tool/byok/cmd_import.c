@@ -125,6 +125,28 @@ static enum hf_status make_transport(struct tool *tool,
     return find_by_id(tool, session, id, out);
 }
 
+/* Does --out hold what this custodian signed about this very pair? Then a call
+ * that was interrupted wrote it. */
+static bool is_stated(struct tool *tool, const struct custodian *custodian,
+                      const struct prepared *wanted)
+{
+    HF_OWNED(bytes_free) uint8_t *text = NULL;
+    struct prepared there;
+    char pem[CUSTODIAN_PEM_MAX_BYTES];
+    size_t len = 0;
+    size_t pem_len = 0;
+    return file_read(tool_value(tool, OPTION_OUT), PREPARED_FILE_MAX, &text,
+                     &len) == HF_OK &&
+           custodian_public_pem(custodian, pem, &pem_len) == HF_OK &&
+           prepared_read((struct bytes){text, len},
+                         (struct bytes){(const uint8_t *)pem, pem_len},
+                         &there) == HF_OK &&
+           strcmp(there.token_serial, wanted->token_serial) == 0 &&
+           strcmp(there.transport_id, wanted->transport_id) == 0 &&
+           bytes_equal(BYTES_OF(there.transport_sha256),
+                       BYTES_OF(wanted->transport_sha256));
+}
+
 static enum hf_status state_it(struct tool *tool, const struct session *session,
                                const struct custodian *custodian,
                                const struct token_key_report *key)
@@ -142,6 +164,9 @@ static enum hf_status state_it(struct tool *tool, const struct session *session,
                sizeof prepared.transport_id);
     memcpy(prepared.transport_sha256, key->key.fingerprint, HF_SHA256_BYTES);
     memcpy(prepared.spki, key->spki, key->spki_len);
+    if (is_stated(tool, custodian, &prepared)) {
+        return HF_OK;
+    }
     enum hf_status status = prepared_write(&prepared, custodian, &text);
     if (status != HF_OK) {
         return tool_fail(tool, status, "the statement cannot be written: %s",

@@ -257,6 +257,7 @@ static enum hf_status run_step(struct ceremony *ceremony, size_t step)
                   "does", planned.options.command->summary, "before", before)));
     tool.answer = &answer;
     ceremony->pins.resumed = interrupted;
+    ceremony->pins.found = ceremony_first(ceremony, step);
     enum hf_status status = planned.options.command->run(&tool);
     if (status != HF_OK) {
         return step_failed(ceremony, step, status, tool.problem);

@@ -2,8 +2,10 @@
 """ceremony_test: two custodians, one token, and every way to be interrupted
 (R-4.11, R-15.13).
 
-usage: ceremony_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY FAULT-SHIM
+usage: ceremony_test.py HOLDFAST-HSM KILL-POINTS-LIBRARY FAULT-SHIM EVERY
                         [UNITTEST OPTION...]
+
+EVERY: 1 kills at every point, 7 at every seventh, the first and the last.
 """
 import json
 import os
@@ -22,6 +24,7 @@ POINTS_MAX = 200
 class CeremonyTest(HsmTest):
     kill_points = None
     shim = None
+    every = 1
 
     def plan(self, *lines):
         self.write("plan", 0o600, "".join(line + "\n" for line in lines))
@@ -53,6 +56,46 @@ class CeremonyTest(HsmTest):
         if os.environ.get("HF_SANITIZERS"):
             env["ASAN_OPTIONS"] = "verify_asan_link_order=0"
         return env
+
+    def every_point(self, run, least=20):
+        """run(n) dies at its n-th point; yields n after each death, with all
+        as the killed process left it: at each point in turn, or every so many,
+        and always at the first and at the last."""
+        last, point = 0, 1
+        while self.dies(run, point):
+            yield point
+            last, point = point, point + self.every
+            self.assertLess(point, POINTS_MAX, "it never ends")
+        self.assertGreater(point, least)
+        for point in range(point - 1, last, -1):
+            if self.dies(run, point):
+                yield point
+                break
+
+    def dies(self, run, point):
+        done = run(point)
+        self.assertIn(done.returncode, (OK, -signal.SIGKILL), done.stderr)
+        return done.returncode != OK
+
+    def start_from(self, prepare, *arguments):
+        """For every_point: a ceremony that is prepared anew each time."""
+        def run(point):
+            prepare()
+            return self.start("--module", self.kill_points, *arguments,
+                              ask=False, expect=None, env=self.lives_to(point))
+        return run
+
+    def by_hand(self, label, name, key_id):
+        """A pair that may be renamed and destroyed: those of holdfast-hsm may
+        not (R-15.13)."""
+        self.opensc(label, "--keypairgen", "--key-type", "rsa:2048", "--label",
+                    name, "--id", key_id)
+
+    def opensc(self, label, *args):
+        return subprocess.run(
+            ["pkcs11-tool", "--module", MODULE, "--token-label", label,
+             "--login", "--pin", "".join(HALVES["pin"]), *args], env=self.env,
+            check=True, capture_output=True, text=True).stdout
 
     def forget(self):
         """As before everything: a token directory and no transcript."""
@@ -300,21 +343,6 @@ class Orders(CeremonyTest):
 class Interrupted(CeremonyTest):
     """Issue 4: a ceremony interrupted at every step resumes or undoes."""
 
-    def every_point(self, prepare, arguments):
-        """A kill at each point in turn, until there is none left; yields after
-        each, with all as the killed process left it."""
-        for point in range(1, POINTS_MAX):
-            prepare()
-            done = self.start("--module", self.kill_points, *arguments,
-                              ask=False, expect=None,
-                              env=self.lives_to(point))
-            if done.returncode == OK:
-                self.assertGreater(point, 20)
-                return
-            self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
-            yield point
-        self.fail("it never ends")
-
     def go_on(self, verb, *more):
         """What an operator does then; a ceremony of which not even the first
         line was written is begun instead."""
@@ -326,7 +354,7 @@ class Interrupted(CeremonyTest):
     def test_at_every_point_of_a_first_ceremony(self):
         self.plan("token init --domain hq",
                   "key generate --name a --bits 2048")
-        for point in self.every_point(self.forget, ()):
+        for point in self.every_point(self.start_from(self.forget)):
             with self.subTest(point=point):
                 self.keep("killed")
                 done = self.go_on("resume") or self.start()
@@ -368,8 +396,8 @@ class Interrupted(CeremonyTest):
         self.plan("key roll --name a", "token change-pin --who user")
         new = self.halves("new-pin")
 
-        for point in self.every_point(lambda: self.bring_back("prepared"),
-                                      new):
+        for point in self.every_point(self.start_from(
+                lambda: self.bring_back("prepared"), *new)):
             with self.subTest(point=point):
                 done = self.go_on_with_either_pin("resume", new) or \
                     self.start(*new)
@@ -406,15 +434,14 @@ class Interrupted(CeremonyTest):
         self.start(ask=False, expect=CONFLICT)  # a has 2048 bits
         evidence = self.in_use()
         self.keep("failed")
-        for point in range(1, POINTS_MAX):
+
+        def run(point):
             self.bring_back("failed")
-            done = self.run_tool(
+            return self.run_tool(
                 "ceremony", "undo", *self.common("--module", self.kill_points),
                 *evidence, expect=None, env=self.lives_to(point))
-            if done.returncode == OK:
-                self.assertGreater(point, 10)
-                break
-            self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
+
+        for point in self.every_point(run, least=10):
             with self.subTest(point=point):
                 # whoever says resume in an undo goes on undoing
                 text = (self.dir / "t.jsonl").read_bytes()
@@ -425,8 +452,50 @@ class Interrupted(CeremonyTest):
                 self.ask("ceremony", verb, *self.common(*evidence))
                 self.assertEqual(self.verify()["state"], "undone")
                 self.nothing_is_left()
-        else:
-            self.fail("it never ends")
+
+    def test_at_every_point_of_what_is_done_once(self):
+        """What a second run does not find as it was: done between a kill and
+        the line that says so, it is known to be done."""
+        self.init("ck1")
+        self.by_hand("ck1", "old", "0a01")
+        self.by_hand("ck1", "ended", "0a02")
+        self.keep("prepared")
+        evidence = self.in_use()
+        self.plan("key import-prepare --key alice.pem --out prepared.json "
+                  "--id 0a03", "key rename --name old --new-name new",
+                  "key destroy --id 0a02")
+
+        def prepare():
+            self.bring_back("prepared")
+            for path in self.dir.glob("prepared.json*"):
+                path.unlink()
+
+        for point in self.every_point(self.start_from(prepare, *evidence)):
+            with self.subTest(point=point):
+                done = self.go_on("resume", *evidence) or \
+                    self.start(*evidence)
+                self.assertEqual(done["state"], "completed")
+                self.verify()
+                self.assertEqual(self.keys("ck1"), [
+                    ("holdfast-import", "0a03"), ("new", "0a01")])
+                self.assertTrue((self.dir / "prepared.json").exists())
+                # both halves of the canary and of these two, no other
+                shown = self.opensc("ck1", "--list-objects")
+                self.assertEqual(shown.count("Key Object; RSA"), 6)
+                self.assertEqual(shown.count("label:      new"), 2)
+
+    def test_a_step_that_was_refused_is_not_done_by_being_repeated(self):
+        self.init("ck1")
+        evidence = self.in_use()
+        for line in ("key destroy --id 0a02",
+                     "key rename --name old --new-name new"):
+            with self.subTest(line=line):
+                self.plan(line)
+                self.start(*evidence, ask=False, expect=MISSING)
+                self.problem("ceremony", "resume", *self.common(*evidence),
+                             expect=MISSING)
+                for path in self.dir.glob("t.jsonl*"):
+                    path.unlink()
 
 
 class Dangerous(CeremonyTest):
@@ -516,11 +585,7 @@ class Dangerous(CeremonyTest):
 
     def test_keys_of_one_id_would_go_together(self):
         """A token destroys and renames by the id alone."""
-        subprocess.run(
-            ["pkcs11-tool", "--module", MODULE, "--token-label", "ck1",
-             "--login", "--pin", "".join(HALVES["pin"]), "--keypairgen",
-             "--key-type", "rsa:2048", "--label", "twin", "--id", self.id],
-            env=self.env, check=True, capture_output=True)
+        self.by_hand("ck1", "twin", self.id)
         before = self.keys("ck1")
         self.assertEqual(len(before), 2)
         for words in (("key", "destroy", "--id", self.id, *self.in_use()),
@@ -568,11 +633,7 @@ class Dangerous(CeremonyTest):
         shutil.rmtree(self.dir / "tokens")
         (self.dir / "tokens").mkdir()
         other = self.init("ck1")["serial"]
-        subprocess.run(
-            ["pkcs11-tool", "--module", MODULE, "--token-label", "ck1",
-             "--login", "--pin", "".join(HALVES["pin"]), "--keypairgen",
-             "--key-type", "rsa:2048", "--label", "b", "--id", made],
-            env=self.env, check=True, capture_output=True)
+        self.by_hand("ck1", "b", made)
         before = self.keys("ck1")
         self.assertEqual(before, [("b", made)])
         for words in (("resume",), ("undo", *self.in_use())):
@@ -655,9 +716,10 @@ class Pins(CeremonyTest):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
+    if len(sys.argv) < 5:
         sys.exit(__doc__)
     HsmTest.tool = os.path.abspath(sys.argv.pop(1))
     CeremonyTest.kill_points = os.path.abspath(sys.argv.pop(1))
     CeremonyTest.shim = os.path.abspath(sys.argv.pop(1))
+    CeremonyTest.every = int(sys.argv.pop(1))
     unittest.main()

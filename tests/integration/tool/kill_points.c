@@ -156,13 +156,29 @@ static CK_RV unwrap(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
     return rv;
 }
 
-static CK_RV destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+static bool is_token_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
 {
     CK_BBOOL token = CK_FALSE;
     CK_ATTRIBUTE asked = {CKA_TOKEN, &token, sizeof token};
     CK_RV told = real->C_GetAttributeValue(session, object, &asked, 1);
+    return told == CKR_OK && token != CK_FALSE;
+}
+
+static CK_RV set_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                           CK_ATTRIBUTE *at, CK_ULONG count)
+{
+    CK_RV rv = real->C_SetAttributeValue(session, object, at, count);
+    if (is_token_object(session, object)) {
+        point();
+    }
+    return rv;
+}
+
+static CK_RV destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+    bool token = is_token_object(session, object);
     CK_RV rv = real->C_DestroyObject(session, object);
-    if (told == CKR_OK && token != CK_FALSE) {
+    if (token) {
         point();
     }
     return rv;
@@ -187,6 +203,7 @@ C_GetFunctionList(CK_FUNCTION_LIST **out)
     shown.C_CreateObject = create;
     shown.C_UnwrapKey = unwrap;
     shown.C_DestroyObject = destroy;
+    shown.C_SetAttributeValue = set_attribute;
     *out = &shown;
     return CKR_OK;
 }
