@@ -1,7 +1,8 @@
 /* holdfast-hsm: tokens and root keys, for the operator of a PKCS#11 module.
  *
- * Every command may run twice: what is there already is reported and left as it
- * is. What destroys something is in erase.c, and asks first what is in use. */
+ * A command may run twice: what is there already is reported and left as it is.
+ * Not so key destroy, rename and import-prepare, token backup and change-pin.
+ * What destroys something is in erase.c, and asks first what is in use. */
 #include "hsm/sys/log.h"
 #include "hsm/sys/secret.h"
 

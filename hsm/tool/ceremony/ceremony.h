@@ -7,12 +7,13 @@
  *               v  |
  *              undo: what this ceremony made is taken back, newest first
  *
- * A step is a command of holdfast-hsm, each of which may run twice: what is
- * there already is left as it is. What a step found before, what it did, and
- * what was found after are lines of the transcript, on the disk before the next
- * step begins. What this ceremony made is what was not there when its step
- * first began. Only that is ever taken back, and nothing that is in use
- * (in_use.h).
+ * A step is a command of holdfast-hsm. Most may run twice: what is there
+ * already is left as it is. The others look whether the run that was
+ * interrupted did their work (pin.h: resumed, found). What a step found before,
+ * what it did, and what was found after are lines of the transcript, on the
+ * disk before the next step begins. What this ceremony made is what was not
+ * there when its step first began. Only that is ever taken back, and nothing
+ * that is in use (in_use.h).
  */
 #pragma once
 

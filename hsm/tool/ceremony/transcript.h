@@ -1,5 +1,7 @@
 /* transcript: what happened in a ceremony, as lines that cannot be edited, cut,
- * put in another order or mixed with others without it being seen.
+ * put in another order or mixed with others without it being seen, once it has
+ * ended and both signed. Until then whoever can write the file can make all of
+ * its hashes anew.
  *
  *   {"at":"2026-11-29T09:00:00.000Z","event":"begin","n":0,"prev":"000..."}
  *   {"at":"...","event":"step","n":1,"prev":SHA-256 of the line before, ...}
