@@ -1,10 +1,13 @@
 #include "hsm/sys/secret_file.h"
 
 #include "hsm/base/bytes.h"
+#include "hsm/base/check.h"
 #include "hsm/base/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -149,12 +152,8 @@ HF_STATUS secret_from_fd(int fd, struct secret **out_secret)
     return take(fd, false, out_secret);
 }
 
-HF_STATUS secret_from_terminal(const char *prompt, struct secret **out_secret)
+static HF_STATUS ask(int fd, const char *prompt, struct secret **out_secret)
 {
-    HF_OWNED(close_fd) int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return HF_E_NOT_FOUND;
-    }
     struct termios before = {0};
     if (tcgetattr(fd, &before) != 0) {
         return HF_E_NOT_FOUND;
@@ -175,9 +174,33 @@ HF_STATUS secret_from_terminal(const char *prompt, struct secret **out_secret)
     if (write(fd, prompt, prompt_len) == (ssize_t)prompt_len) {
         status = take(fd, true, out_secret);
     }
-    if (tcsetattr(fd, TCSADRAIN, &before) != 0 && status == HF_OK) {
+    /* what is left of a PIN that was not taken is nobody's to read */
+    int how = status == HF_OK ? TCSADRAIN : TCSAFLUSH;
+    if (tcsetattr(fd, how, &before) != 0 && status == HF_OK) {
         secret_freep(out_secret);
         return HF_E_IO;
     }
+    return status;
+}
+
+HF_STATUS secret_from_terminal(const char *prompt, struct secret **out_secret)
+{
+    static const int ends[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+    HF_OWNED(close_fd) int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    sigset_t wait;
+    sigset_t before;
+    if (fd < 0) {
+        return HF_E_NOT_FOUND;
+    }
+    /* one that others send ends the process as well, once the echo is back */
+    sigemptyset(&wait);
+    for (size_t i = 0; i < HF_COUNT(ends); i++) {
+        sigaddset(&wait, ends[i]);
+    }
+    if (pthread_sigmask(SIG_BLOCK, &wait, &before) != 0) {
+        return HF_E_IO;
+    }
+    enum hf_status status = ask(fd, prompt, out_secret);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }

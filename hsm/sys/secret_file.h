@@ -39,6 +39,7 @@ HF_STATUS secret_from_fd(int fd, struct secret **out_secret);
  *
  * Returns   as above; HF_E_NOT_FOUND when there is no terminal;
  *           HF_E_CANCELLED when the interrupt or end-of-file key was pressed.
- * Blocks    until a line is typed.
+ * Blocks    until a line is typed; so long SIGTERM, SIGHUP, SIGINT and SIGQUIT
+ *           wait, so that nobody is left with a terminal that shows nothing.
  */
 HF_STATUS secret_from_terminal(const char *prompt, struct secret **out_secret);

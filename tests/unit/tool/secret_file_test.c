@@ -7,10 +7,14 @@
 #include "tests/support/unit.h"
 
 #include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/holdfast-pin-XXXXXX";
@@ -142,6 +146,60 @@ static void descriptors_are_read_to_the_end(void **state)
     assert_status(secret_from_fd(ends[0], &none), HF_E_INVALID);
 }
 
+/* On a terminal of its own; ends with 0 when it was given "1234". */
+static void ask_in_child(void)
+{
+    struct secret *secret = NULL;
+    bool good = secret_from_terminal("PIN: ", &secret) == HF_OK &&
+                secret_len(secret) == 4 &&
+                memcmp(secret_bytes(secret), "1234", 4) == 0;
+    _exit(good ? 0 : 1);
+}
+
+static pid_t ask_on(int *out_screen, int *out_terminal)
+{
+    char shown[64] = "";
+    size_t len = 0;
+    pid_t child = forkpty(out_screen, NULL, NULL, NULL);
+    assert_true(child >= 0);
+    if (child == 0) {
+        ask_in_child();
+    }
+    *out_terminal = open(ptsname(*out_screen), O_RDWR | O_NOCTTY);
+    assert_true(*out_terminal >= 0);
+    while (strstr(shown, "PIN: ") == NULL) {
+        ssize_t got = read(*out_screen, shown + len, sizeof shown - 1 - len);
+        assert_true(got > 0);
+        len += (size_t)got;
+    }
+    return child;
+}
+
+static void the_echo_comes_back(void **state)
+{
+    (void)state;
+    static const int signals[] = {0, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < HF_COUNT(signals); i++) {
+        struct termios now = {0};
+        int screen = -1;
+        int terminal = -1;
+        int ended = 0;
+        pid_t child = ask_on(&screen, &terminal);
+        assert_int_equal(tcgetattr(terminal, &now), 0);
+        assert_int_equal(now.c_lflag & ECHO, 0);
+        assert_int_equal(kill(child, signals[i]), 0);
+        assert_int_equal(write(screen, "1234\n", 5), 5);
+        assert_int_equal(waitpid(child, &ended, 0), child);
+        /* the signal still ends it */
+        assert_int_equal(WIFSIGNALED(ended) ? WTERMSIG(ended) : 0, signals[i]);
+        assert_true(signals[i] != 0 || WEXITSTATUS(ended) == 0);
+        assert_int_equal(tcgetattr(terminal, &now), 0);
+        assert_int_not_equal(now.c_lflag & ECHO, 0);
+        close(terminal);
+        close(screen);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +209,7 @@ int main(void)
         cmocka_unit_test(it_must_be_ours),
         cmocka_unit_test(only_regular_files),
         cmocka_unit_test(descriptors_are_read_to_the_end),
+        cmocka_unit_test(the_echo_comes_back),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
