@@ -183,7 +183,8 @@ static enum hf_status load(struct tool *tool, json_t **out_catalogue)
         return tool_fail(tool, HF_E_DENIED,
                          "what --in-use says is %s: take a new one with "
                          "holdfast catalogue backup; nothing was changed",
-                         age < 0 ? "of a time to come" : "more than a day old");
+                         age < 0 ? "of a time to come"
+                                 : "more than an hour old");
     }
     *out_catalogue = HF_GIVE(catalogue);
     return HF_OK;

@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The service says what was true then. */
-#define IN_USE_MAX_AGE_MS (24 * 3600 * 1000ll)
+/* The service says what was true then: a DEP may have come since. */
+#define IN_USE_MAX_AGE_MS (3600 * 1000ll)
 
 /* in_use_refuse: may these keys of the token go?
  *

@@ -80,8 +80,9 @@ struct tool;
     X(SOURCE, "source", "FILE", "the key to bring in (PEM), owner-only")       \
     X(MANIFEST, "manifest", "FILE", "what token backup wrote of the keys")     \
     X(IN_USE, "in-use", "FILE",                                                \
-      "what holdfast catalogue backup wrote (FILE beside its .sig): the keys " \
-      "that are in use; without it both custodians must confirm")              \
+      "what holdfast catalogue backup wrote within the hour (FILE beside its " \
+      ".sig): the keys that are in use; without it both custodians must "      \
+      "confirm")                                                               \
     X(IN_USE_PUBLIC, "in-use-public", "FILE",                                  \
       "the service's audit key (PEM), which signed it")                        \
     X(PLAN, "plan", "FILE",                                                    \

@@ -526,8 +526,8 @@ class Dangerous(CeremonyTest):
 
     def test_what_is_no_evidence(self):
         good = self.in_use()
-        self.in_use(age_s=25 * 3600)
-        self.assertIn("more than a day old", self.erase(*good, expect=REFUSED))
+        self.in_use(age_s=3660)
+        self.assertIn("more than an hour old", self.erase(*good, expect=REFUSED))
         self.in_use(age_s=-3600)
         self.erase(*good, expect=REFUSED)
         self.in_use()
