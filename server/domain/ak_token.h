@@ -42,11 +42,13 @@ HF_STATUS ak_token_next(enum ak_token_state state, enum ak_token_event event,
 const char *ak_token_state_text(enum ak_token_state state);
 
 #define AK_RETIREMENT_APPROVALS 2u
+/* Who says it later than this asks for it anew. */
+#define AK_RETIREMENT_WINDOW_MS (7 * 24 * 60 * 60 * 1000LL)
 
 struct ak_retirement_facts {
     enum ak_token_state state;
     bool other_active; /* another token of its kind holds every key */
-    bool asked;
+    bool asked;        /* by somebody, within the window */
     bool same_words;   /* serial and disposal are what was asked for */
     bool is_requester; /* the caller asked for it */
     bool gave_before;  /* the caller approved it */

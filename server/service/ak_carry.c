@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RETRY_MS 2000
 
@@ -292,6 +293,9 @@ static HF_STATUS activate_locked(struct service *service,
     HF_TRY(
         ak_token_next(next.state, AK_TOKEN_EV_CARRIED, &next.state, &reason));
     next.active_ms = service_wall_ms(service);
+    /* that was about one that did not hold every key */
+    memset(next.requested_by, 0, sizeof next.requested_by);
+    memset(next.approved_by, 0, sizeof next.approved_by);
     const struct ak_token_fact fact = {
         .activity = "AvailabilityTokenActive",
         .token = &next,

@@ -44,6 +44,15 @@ static uint32_t count_approvals(const struct ak_token_record *token)
     return count;
 }
 
+/* What was said once is not agreed to for ever. */
+static bool is_asked(struct service *service,
+                     const struct ak_token_record *token)
+{
+    return token->requested_by[0] != '\0' &&
+           service_wall_ms(service) - token->requested_ms <=
+               AK_RETIREMENT_WINDOW_MS;
+}
+
 static HF_STATUS explain(const struct admin *admin, enum reason reason)
 {
     if (reason == REASON_SECOND_PERSON_REQUIRED) {
@@ -69,7 +78,7 @@ static HF_STATUS decide(const struct admin *admin,
     const struct ak_retirement_facts facts = {
         .state = token.state,
         .other_active = is_other_active(admin->service, entry),
-        .asked = token.requested_by[0] != '\0',
+        .asked = is_asked(admin->service, &token),
         .same_words = strcmp(token.disposal, request->disposal) == 0,
         .is_requester = strcmp(token.requested_by, who) == 0,
         .gave_before = gave_before(&token, who),

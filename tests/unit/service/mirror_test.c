@@ -246,6 +246,31 @@ static void is_asked_in_vain(struct token_fake *fake, enum token_op op)
     assert_true(token_fake_calls(fake, op) >= before + 3);
 }
 
+/* Three people within a week, about a token that is what it was. */
+static void a_retirement_is_not_agreed_to_for_ever(void **state)
+{
+    struct ak_token_view view;
+    (void)state;
+    assert_ok(mirror_try_retire(&world, "m1", 1, "burnt"));
+    assert_ok(mirror_try_retire(&world, "m1", 2, "burnt"));
+    world_move_clock(&world, AK_RETIREMENT_WINDOW_MS + 60000);
+    assert_ok(mirror_try_retire(&world, "m1", 3, "burnt")); /* asks anew */
+    assert_ok(mirror_try_retire(&world, "m1", 1, "burnt"));
+    mirror_view(&world, "m1", &view);
+    assert_int_equal(view.state, AK_TOKEN_ACTIVE);
+    assert_int_equal(view.approvals, 1);
+    mirror_transport(&world.mirror[M2]);
+    token_fake_fail_all(world.mirror_fake[M2], TOKEN_OP_MINT, HF_E_UNREACHABLE);
+    assert_ok(mirror_try_enroll(&world, "m2", &view));
+    assert_ok(mirror_try_retire(&world, "m2", 1, "lost"));
+    assert_ok(mirror_try_retire(&world, "m2", 2, "lost"));
+    token_fake_clear(world.mirror_fake[M2]);
+    assert_true(mirror_wait_active(&world, "m2"));
+    mirror_view(&world, "m2", &view);
+    assert_string_equal(view.requested_by, "");
+    assert_int_equal(view.approvals, 0);
+}
+
 /* --- generations and rolls ------------------------------------------------ */
 
 static void wait_for(const struct operation_view *order)
@@ -405,6 +430,8 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(a_scrub_looks_at_every_copy, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_retirement_is_not_agreed_to_for_ever,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(a_roll_happens_in_every_token, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_roll_mends_a_lost_copy, start, stop),
