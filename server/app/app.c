@@ -119,16 +119,28 @@ static HF_STATUS open_spool(struct app *app)
     return HF_OK;
 }
 
-static HF_STATUS start_service(struct app *app)
+/* False: no purge can be verified at all. */
+static bool prepare_verifier(struct app *app)
 {
-    const struct config_limits *limits = &app->config->limits;
+    const char *shut_out[APP_AK_TOKENS_MAX];
     bool can_verify = app_verifier_set(&app->verifier, app->config);
-    /* holdfast-hsm opens the token by itself, with its PIN */
-    can_verify = can_verify && app->config->ak_token.pin_file[0] != '\0';
     if (!can_verify) {
         log_event(LOG_WARN, "verifier.missing",
                   LOG_TEXT("program", app->verifier.program));
     }
+    /* holdfast-hsm opens the token by itself, with its PIN */
+    size_t count = app_verifier_shut_out(app->config, shut_out);
+    for (size_t i = 0; i < count; i++) {
+        log_event(LOG_WARN, "verifier.no_pin_file",
+                  LOG_TEXT("token", shut_out[i]));
+    }
+    return can_verify && app->config->ak_token.pin_file[0] != '\0';
+}
+
+static HF_STATUS start_service(struct app *app)
+{
+    const struct config_limits *limits = &app->config->limits;
+    bool can_verify = prepare_verifier(app);
     const struct service_settings settings = {
         .store = &app->store,
         .spool = &app->spool,

@@ -7,6 +7,7 @@
 #include "server/app/app.h"
 #include "server/app/notify.h"
 #include "server/app/reseal.h"
+#include "server/app/verifier.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -253,6 +254,19 @@ static int serve(const struct options *options, struct config *config,
     return 0;
 }
 
+/* No mistake: a service that purges nothing can do without. */
+static void tell_shut_out(const struct config *config, const char *path)
+{
+    const char *names[APP_AK_TOKENS_MAX];
+    size_t count = app_verifier_shut_out(config, names);
+    for (size_t i = 0; i < count; i++) {
+        printf("%s: the token %s of availability keys has no pin_file: no "
+               "purge ends, for another process verifies it there with that "
+               "PIN\n",
+               path, names[i]);
+    }
+}
+
 int app_main(int argc, char **argv, const struct app_extras *extras)
 {
     struct options options = {.check_only = false};
@@ -270,6 +284,7 @@ int app_main(int argc, char **argv, const struct app_extras *extras)
     }
     if (options.check_only) {
         printf("%s: ok\n", options.config);
+        tell_shut_out(config, options.config);
         config_free(config);
         return 0;
     }

@@ -210,3 +210,22 @@ bool app_verifier_set(struct app_verifier *verifier,
     verifier->port = (struct verifier){verify, verifier};
     return program_find(config->hsm_program, PROGRAM_NAME, verifier->program);
 }
+
+size_t app_verifier_shut_out(const struct config *config,
+                             const char *out_names[APP_AK_TOKENS_MAX])
+{
+    size_t count = 0;
+    if (config->ak_token.pin_file[0] == '\0') {
+        out_names[count++] = config_ak_name(config, false);
+    }
+    if (config->has_sharepoint_ak &&
+        config->sharepoint_ak_token.pin_file[0] == '\0') {
+        out_names[count++] = config_ak_name(config, true);
+    }
+    for (size_t i = 0; i < config->ak_mirror_count; i++) {
+        if (config->ak_mirrors[i].pin_file[0] == '\0') {
+            out_names[count++] = config->ak_mirrors[i].name;
+        }
+    }
+    return count;
+}

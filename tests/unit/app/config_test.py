@@ -264,6 +264,17 @@ class Config(unittest.TestCase):
             "sync: none}\n")
         self.assertEqual((code, err), (0, ""))
 
+    def test_a_purge_needs_the_pin(self):
+        text = GOOD.replace("label: b, pin_file: pin",
+                            "label: b, pin: activation")
+        code, out, err, _ = self.check(text)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("the token ak of availability keys has no pin_file", out)
+        self.assertNotIn("sharepoint-ak of", out)
+        code, out, _, _ = self.check(GOOD.replace(
+            "label: f, pin_file: pin", "label: f, pin: activation"))
+        self.assertIn("the token sharepoint-ak of availability keys", out)
+
     def test_every_mistake(self):
         for old, new, line, words in MISTAKES:
             self.assertIn(old, GOOD)
