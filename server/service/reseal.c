@@ -64,9 +64,8 @@ static HF_STATUS describe(struct reseal *reseal)
     reseal->deps = json_object();
     reseal->purges = json_object();
     reseal->ak_tokens = json_object();
-    reseal->keys = json_object();
     return reseal->report != NULL && reseal->deps != NULL &&
-                   reseal->purges != NULL && reseal->keys != NULL
+                   reseal->purges != NULL && reseal->ak_tokens != NULL
                ? HF_OK
                : HF_E_NO_MEMORY;
 }
@@ -92,9 +91,6 @@ static HF_STATUS inspect(struct reseal *reseal)
         status = reseal_facts(reseal);
     }
     if (status == HF_OK) {
-        status = reseal_key_life(reseal);
-    }
-    if (status == HF_OK) {
         status = reseal_write(reseal);
     }
     return problem_of_status(reseal->problem, status);
@@ -116,7 +112,6 @@ HF_STATUS reseal_inspect(const struct reseal_settings *settings,
     json_decref(reseal.deps);
     json_decref(reseal.purges);
     json_decref(reseal.ak_tokens);
-    json_decref(reseal.keys);
     if (status != HF_OK) {
         reseal_report_clear(out);
     }

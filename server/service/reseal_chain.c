@@ -1,7 +1,5 @@
 /* The audit chain: its links are whole, the lost token signed it so far, and
  * what it says last of each grant, DEP, purge, key and token. */
-#include "hsm/base/check.h"
-
 #include "hsm/sys/signature.h"
 
 #include "server/service/checkpoints.h"
@@ -120,46 +118,6 @@ static void note_grant(struct reseal *reseal, const char *object,
     merge(reseal->grants, key, after, index);
 }
 
-/* The name belonged to another key before: nothing told of that is told of this
- * one. */
-static void forget_key(struct reseal *reseal, const char *object, size_t len)
-{
-    const char *name = NULL;
-    json_t *said = NULL;
-    void *next = NULL;
-    json_object_foreach_safe(reseal->keys, next, name, said)
-    {
-        if (strncmp(name, object, len) == 0 &&
-            (name[len] == '\0' || name[len] == '/')) {
-            (void)json_object_del(reseal->keys, name);
-        }
-    }
-}
-
-/* State and end of retention are the key's, told with a version of it. */
-static void note_key(struct reseal *reseal, const char *object, json_t *after,
-                     uint64_t index)
-{
-    static const char *const of_key[] = {"state", "purgeTime"};
-    const char *version = strstr(object, "/versions/");
-    size_t len = version != NULL ? (size_t)(version - object) : strlen(object);
-    char key[RESEAL_NAME_BYTES];
-    snprintf(key, sizeof key, "%.*s", (int)len, object);
-    if (json_integer_value(json_object_get(after, "version")) == 1) {
-        forget_key(reseal, object, len);
-    }
-    merge(reseal->keys, object, after, index);
-    for (size_t i = 0; i < HF_COUNT(of_key); i++) {
-        json_t *value = json_object_get(after, of_key[i]);
-        json_t *one =
-            value != NULL ? json_pack("{s:O}", of_key[i], value) : NULL;
-        if (one != NULL) {
-            merge(reseal->keys, key, one, index);
-        }
-        json_decref(one);
-    }
-}
-
 static void note_change(struct reseal *reseal, const char *object,
                         const json_t *details, uint64_t index)
 {
@@ -170,8 +128,6 @@ static void note_change(struct reseal *reseal, const char *object,
         note_purge(reseal, object, after, index);
     } else if (identity != NULL && strstr(object, "/customerKeys/") != NULL) {
         note_grant(reseal, object, identity, after, index);
-    } else if (strstr(object, "/customerKeys/") != NULL) {
-        note_key(reseal, object, after, index);
     } else if (strstr(object, "/deps/") != NULL) {
         merge(reseal->deps, object, after, index);
     } else if (strncmp(object, AK_TOKENS, sizeof AK_TOKENS - 1) == 0) {

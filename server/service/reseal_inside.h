@@ -24,14 +24,12 @@ struct reseal {
     json_t *verified;     /* how many of each kind */
     json_t *declared;     /* {what, name, ...} */
     json_t *not_verified; /* {name, why, accepted} */
-    /* of the audit chain: the last word on each grant, DEP, purge, token of
-     * availability keys, customer key (its state) and version of one, as
-     * {"after": {...}, "index": N} */
+    /* of the audit chain: the last word on each grant, DEP, purge and token of
+     * availability keys, as {"after": {...}, "index": N} */
     json_t *grants;
     json_t *deps;
     json_t *purges;
     json_t *ak_tokens;
-    json_t *keys;
     uint64_t signed_until; /* by the audit keys given; 0: nothing is */
     struct reseal_report *out;
 };
@@ -67,7 +65,3 @@ HF_STATUS reseal_keys(struct reseal *reseal);
 
 /* --- reseal_facts.c: tenants, approvers, grants, DEPs, purges */
 HF_STATUS reseal_facts(struct reseal *reseal);
-
-/* --- reseal_key_life.c: state, permission to serve and times of customer keys
- */
-HF_STATUS reseal_key_life(struct reseal *reseal);

@@ -270,45 +270,6 @@ static void a_purge_that_is_gone_is_missed(void **state)
     assert_non_null(strstr(report.json, "tells of this purge; the store does"));
 }
 
-static void read_first(enum record_kind kind, struct first *first)
-{
-    struct store_txn *txn = NULL;
-    const struct store_page all = {.max = SIZE_MAX};
-    first->there = false;
-    assert_ok(store_begin(&world.store, STORE_READ, &txn));
-    assert_ok(store_list(txn, kind, &all, keep_first, first));
-    store_rollbackp(&txn);
-    assert_true(first->there);
-}
-
-static void a_key_is_as_its_owner_left_it(void **state)
-{
-    static struct first first;
-    struct key_version_record version;
-    struct customer_key_record key;
-    (void)state;
-    lose_token();
-    read_first(RECORD_KEY_VERSION, &first);
-    assert_ok(key_version_decode(&first.record, &version));
-    version.enabled = !version.enabled;
-    assert_ok(key_version_encode(&version, &first.record));
-    store_memory_overwrite(world.memory, &first.record);
-    assert_ok(inspect(NULL, 0));
-    assert_true(report.left > 0);
-    assert_non_null(strstr(report.json, "begins or expires otherwise"));
-    store_memory_restore(world.memory, before);
-    read_first(RECORD_CUSTOMER_KEY, &first);
-    assert_ok(customer_key_decode(&first.record, &key));
-    key.state = KEY_SOFT_DELETED;
-    key.deleted_ms = 1;
-    key.purge_ms = 2;
-    assert_ok(customer_key_encode(&key, &first.record));
-    store_memory_overwrite(world.memory, &first.record);
-    assert_ok(inspect(NULL, 0));
-    assert_true(report.left > 0);
-    assert_non_null(strstr(report.json, "tells of another state"));
-}
-
 /* What was signed is not among what people have to believe. */
 static void what_was_signed_is_told_from_what_is_not(void **state)
 {
@@ -513,7 +474,6 @@ int main(void)
         TEST(a_purge_still_vouches_for_its_tombstones),
         TEST(a_tombstone_that_is_gone_is_named),
         TEST(a_purge_that_is_gone_is_missed),
-        TEST(a_key_is_as_its_owner_left_it),
         TEST(what_was_signed_is_told_from_what_is_not),
         TEST(what_was_not_signed_is_not_sealed),
         TEST(a_token_in_use_takes_no_other_store),
