@@ -64,8 +64,10 @@ static HF_STATUS describe(struct reseal *reseal)
     reseal->deps = json_object();
     reseal->purges = json_object();
     reseal->ak_tokens = json_object();
+    reseal->keys = json_object();
     return reseal->report != NULL && reseal->deps != NULL &&
-                   reseal->purges != NULL && reseal->ak_tokens != NULL
+                   reseal->purges != NULL && reseal->ak_tokens != NULL &&
+                   reseal->keys != NULL
                ? HF_OK
                : HF_E_NO_MEMORY;
 }
@@ -112,6 +114,7 @@ HF_STATUS reseal_inspect(const struct reseal_settings *settings,
     json_decref(reseal.deps);
     json_decref(reseal.purges);
     json_decref(reseal.ak_tokens);
+    json_decref(reseal.keys);
     if (status != HF_OK) {
         reseal_report_clear(out);
     }

@@ -118,6 +118,39 @@ static void note_grant(struct reseal *reseal, const char *object,
     merge(reseal->grants, key, after, index);
 }
 
+/* Its state stands under the name of the key, as whichever version was the
+ * current one; a name that is free again begins anew. */
+static void note_key(struct reseal *reseal, const char *object, json_t *after,
+                     uint64_t index)
+{
+    char key[RESEAL_NAME_BYTES];
+    const char *version = strstr(object, "/versions/");
+    if (version == NULL) {
+        return;
+    }
+    snprintf(key, sizeof key, "%.*s", (int)(version - object), object);
+    if (json_object_get(after, "state") != NULL) {
+        merge(reseal->keys, key, after, index);
+        return;
+    }
+    if (json_object_get(after, "fingerprint") != NULL) {
+        (void)json_object_del(reseal->keys, object);
+        if (strcmp(version, "/versions/1") == 0) {
+            (void)json_object_del(reseal->keys, key);
+        }
+    }
+    merge(reseal->keys, object, after, index);
+}
+
+static void note_retention_over(struct reseal *reseal, const char *object,
+                                uint64_t index)
+{
+    json_t *after =
+        json_pack("{s:s, s:n}", "state", key_state_text(KEY_GONE), "purgeTime");
+    merge(reseal->keys, object, after, index);
+    json_decref(after);
+}
+
 static void note_change(struct reseal *reseal, const char *object,
                         const json_t *details, uint64_t index)
 {
@@ -128,6 +161,8 @@ static void note_change(struct reseal *reseal, const char *object,
         note_purge(reseal, object, after, index);
     } else if (identity != NULL && strstr(object, "/customerKeys/") != NULL) {
         note_grant(reseal, object, identity, after, index);
+    } else if (strstr(object, "/customerKeys/") != NULL) {
+        note_key(reseal, object, after, index);
     } else if (strstr(object, "/deps/") != NULL) {
         merge(reseal->deps, object, after, index);
     } else if (strncmp(object, AK_TOKENS, sizeof AK_TOKENS - 1) == 0) {
@@ -140,7 +175,12 @@ static void note(struct reseal *reseal, const struct audit_link *link)
     json_t *record =
         json_loadb((const char *)link->body, link->body_len, 0, NULL);
     const char *object = json_string_value(json_object_get(record, "object"));
-    if (object != NULL) {
+    const char *activity =
+        json_string_value(json_object_get(record, "activity"));
+    if (object != NULL && activity != NULL &&
+        strcmp(activity, "CustomerKeyRetentionOver") == 0) {
+        note_retention_over(reseal, object, link->index);
+    } else if (object != NULL) {
         note_change(reseal, object, json_object_get(record, "details"),
                     link->index);
     }

@@ -1,8 +1,14 @@
-/* What no key can say: grants and DEPs, by the last audit record that tells of
- * them; tenants, approvers and purges, for people to read. */
+/* What no key can say: grants, DEPs and customer keys, by the last audit record
+ * that tells of them; tenants, approvers, purges and what has no check of its
+ * own, for people to read. */
+#include "hsm/base/check.h"
+
+#include "hsm/sys/clock.h"
+
 #include "server/service/ak_tokens.h"
 #include "server/service/purge_book.h"
 #include "server/service/reseal_inside.h"
+#include "server/store/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +122,96 @@ static HF_STATUS look_at_dep(struct reseal *reseal, const struct dep_entry *dep)
                                      "generation", (int)record->generation));
 }
 
+/* --- customer keys -------------------------------------------------------- */
+
+static bool time_is(const json_t *after, const char *field, int64_t ms)
+{
+    char text[CLOCK_UTC_TEXT];
+    const char *told = json_string_value(json_object_get(after, field));
+    if (ms == 0 || told == NULL) {
+        return ms == 0 && told == NULL;
+    }
+    clock_format_utc(ms, text);
+    return strcmp(told, text) == 0;
+}
+
+static bool version_is(const json_t *after,
+                       const struct key_version_record *version)
+{
+    char fingerprint[2 * HF_SHA256_BYTES + 1];
+    hex_encode(version->fingerprint, sizeof version->fingerprint, fingerprint,
+               sizeof fingerprint);
+    return text_is(after, "fingerprint", fingerprint) &&
+           says(after, "enabled", version->enabled) &&
+           time_is(after, "notBefore", version->not_before_ms) &&
+           time_is(after, "expires", version->expires_ms);
+}
+
+static HF_STATUS look_at_version(struct reseal *reseal,
+                                 const struct key_entry *key,
+                                 const struct key_version_record *version,
+                                 bool key_is_signed)
+{
+    char name[RESEAL_NAME_BYTES];
+    snprintf(name, sizeof name, "tenants/%s/customerKeys/%s/versions/%u",
+             key->tenant->record.name, key->record.name, version->version);
+    const json_t *said = json_object_get(reseal->keys, name);
+    if (said == NULL) {
+        return reseal_bad(reseal, name,
+                          "no audit record tells of this version");
+    }
+    if (!version_is(json_object_get(said, "after"), version)) {
+        return reseal_bad(reseal, name,
+                          "the audit chain tells of another key or time, or "
+                          "tells otherwise whether it is enabled");
+    }
+    if (key_is_signed && index_of(said) <= reseal->signed_until) {
+        return reseal_verified(reseal, "customer key versions as the audit "
+                                       "chain tells");
+    }
+    return reseal_declared(
+        reseal, "customer key version", name,
+        json_pack("{s:b, s:I, s:I, s:s}", "enabled", (int)version->enabled,
+                  "not_before_ms", (json_int_t)version->not_before_ms,
+                  "expires_ms", (json_int_t)version->expires_ms, "state",
+                  key_state_text(key->record.state)));
+}
+
+/* A key that is gone serves nobody, and its name may be another's. */
+static HF_STATUS look_at_key(struct reseal *reseal, const struct key_entry *key)
+{
+    char name[RESEAL_NAME_BYTES];
+    snprintf(name, sizeof name, "tenants/%s/customerKeys/%s",
+             key->tenant->record.name, key->record.name);
+    const json_t *said = json_object_get(reseal->keys, name);
+    const json_t *after = json_object_get(said, "after");
+    const char *state = json_string_value(json_object_get(after, "state"));
+    if (key->record.state == KEY_GONE) {
+        return HF_OK;
+    }
+    if (strcmp(state != NULL ? state : key_state_text(KEY_ACTIVE),
+               key_state_text(key->record.state)) != 0 ||
+        !time_is(after, "purgeTime", key->record.purge_ms)) {
+        HF_TRY(reseal_bad(reseal, name,
+                          "the audit chain tells of another state or another "
+                          "end of its retention"));
+    }
+    for (uint32_t i = 0; i < key->record.current_version; i++) {
+        HF_TRY(look_at_version(reseal, key, &key->versions[i]->record,
+                               index_of(said) <= reseal->signed_until));
+    }
+    return HF_OK;
+}
+
+static HF_STATUS look_at_keys(struct reseal *reseal)
+{
+    for (const struct key_entry *key = reseal->service->catalogue.keys;
+         key != NULL; key = key->next) {
+        HF_TRY(look_at_key(reseal, key));
+    }
+    return HF_OK;
+}
+
 /* --- for people ----------------------------------------------------------- */
 
 static HF_STATUS look_at_tenant(struct reseal *reseal,
@@ -171,6 +267,53 @@ static HF_STATUS look_at_purge(struct reseal *reseal,
                            json_pack("{s:s, s:I}", "phase",
                                      purge_phase_text(purge->phase),
                                      "tombstones", (json_int_t)count));
+}
+
+/* --- what has no check of its own ----------------------------------------- */
+
+struct kind_walk {
+    struct reseal *reseal;
+    const char *what;
+};
+
+static enum hf_status declare_record(void *context, const struct record *record,
+                                     const struct stamp *stamp)
+{
+    const struct kind_walk *walk = context;
+    char key[2 * RECORD_KEY_MAX_BYTES + 1];
+    char name[RESEAL_NAME_BYTES];
+    uint8_t digest[HF_SHA256_BYTES];
+    char text[2 * HF_SHA256_BYTES + 1];
+    (void)stamp;
+    HF_TRY(sha256((struct bytes){record->body, record->body_len}, digest));
+    hex_encode(digest, sizeof digest, text, sizeof text);
+    hex_encode(record->key, record->key_len, key, sizeof key);
+    snprintf(name, sizeof name, "%s/%s", walk->what, key);
+    return reseal_declared(walk->reseal, walk->what, name,
+                           json_pack("{s:s}", "sha256", text));
+}
+
+static HF_STATUS declare_others(struct reseal *reseal)
+{
+    static const struct {
+        enum record_kind kind;
+        const char *what;
+    } kinds[] = {
+        {RECORD_TENANT_ASSIGNMENT, "tenant assignment"  },
+        {RECORD_GEO,               "geo"                },
+        {RECORD_APPROVAL,          "approval"           },
+        {RECORD_CERTIFICATE,       "certificate"        },
+        {RECORD_DELETION,          "deletion"           },
+        {RECORD_ONBOARDING,        "onboarding"         },
+        {RECORD_SEALS,             "seals of generation"},
+    };
+    const struct store_page all = {.max = SIZE_MAX};
+    for (size_t i = 0; i < HF_COUNT(kinds); i++) {
+        struct kind_walk walk = {reseal, kinds[i].what};
+        HF_TRY(ledger_each(reseal->service->ledger, kinds[i].kind, &all,
+                           declare_record, &walk));
+    }
+    return HF_OK;
 }
 
 /* --- what the store should tell of ---------------------------------------- */
@@ -280,6 +423,7 @@ HF_STATUS reseal_facts(struct reseal *reseal)
          tenant = tenant->next) {
         HF_TRY(look_at_tenant(reseal, tenant));
     }
+    HF_TRY(look_at_keys(reseal));
     HF_TRY(look_at_grants(reseal));
     for (const struct dep_entry *dep = catalogue->deps; dep != NULL;
          dep = dep->next) {
@@ -293,6 +437,7 @@ HF_STATUS reseal_facts(struct reseal *reseal)
          purge = purge->next) {
         HF_TRY(look_at_purge(reseal, &purge->record));
     }
+    HF_TRY(declare_others(reseal));
     HF_TRY(look_for_purges(reseal));
     HF_TRY(look_for_deps(reseal));
     return look_for_ak_tokens(reseal);

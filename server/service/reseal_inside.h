@@ -30,6 +30,7 @@ struct reseal {
     json_t *deps;
     json_t *purges;
     json_t *ak_tokens;
+    json_t *keys;          /* by name the state, by version the rest */
     uint64_t signed_until; /* by the audit keys given; 0: nothing is */
     struct reseal_report *out;
 };

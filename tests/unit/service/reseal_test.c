@@ -204,6 +204,11 @@ struct first {
     bool there;
 };
 
+struct images {
+    struct record records[8];
+    size_t count;
+};
+
 static enum hf_status keep_first(void *context, const struct record *record)
 {
     struct first *first = context;
@@ -268,6 +273,70 @@ static void a_purge_that_is_gone_is_missed(void **state)
     assert_ok(inspect(NULL, 0));
     assert_true(report.left > 0);
     assert_non_null(strstr(report.json, "tells of this purge; the store does"));
+}
+
+static enum hf_status keep_image(void *context, const struct record *record)
+{
+    struct images *images = context;
+    assert_true(images->count < HF_COUNT(images->records));
+    images->records[images->count++] = *record;
+    return HF_OK;
+}
+
+static void keep_images(enum record_kind kind, struct images *out)
+{
+    const struct store_page all = {.max = SIZE_MAX};
+    struct store_txn *txn = NULL;
+    out->count = 0;
+    assert_ok(store_begin(&world.store, STORE_READ, &txn));
+    assert_ok(store_list(txn, kind, &all, keep_image, out));
+    store_rollbackp(&txn);
+}
+
+static void put_back(const struct images *images)
+{
+    for (size_t i = 0; i < images->count; i++) {
+        store_memory_overwrite(world.memory, &images->records[i]);
+    }
+}
+
+static void disable_and_delete(const char *name)
+{
+    struct customer_key_view view;
+    struct customer_key_update update = {
+        .tenant = WORLD_TENANT, .set_enabled = true, .enabled = false};
+    struct customer_key_delete request = {.tenant = WORLD_TENANT,
+                                          .confirm = true};
+    assert_ok(text_copy(update.name, sizeof update.name, name));
+    assert_ok(text_copy(request.name, sizeof request.name, name));
+    assert_ok(customer_keys_update(world.service, &world.admin, &update, &view,
+                                   &world.problem));
+    assert_ok(customer_keys_soft_delete(world.service, &world.admin, &request,
+                                        &view, &world.problem));
+}
+
+/* A customer withdrew a key; whoever writes to the store gives it back. */
+static void a_withdrawal_that_is_undone_is_named(void **state)
+{
+    static struct images keys;
+    static struct images versions;
+    (void)state;
+    world_key(&world, WORLD_TENANT, 0, "ck9", TOKEN_FOR_CUSTOMER_KEY_TOKEN);
+    keep_images(RECORD_CUSTOMER_KEY, &keys);
+    keep_images(RECORD_KEY_VERSION, &versions);
+    disable_and_delete("ck9");
+    lose_token();
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 0);
+    assert_non_null(strstr(report.json, "\"what\": \"customer key version\""));
+    put_back(&versions);
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 1);
+    assert_non_null(strstr(report.json, "whether it is enabled"));
+    put_back(&keys);
+    assert_ok(inspect(NULL, 0));
+    assert_int_equal(report.left, 2);
+    assert_non_null(strstr(report.json, "tells of another state"));
 }
 
 /* What was signed is not among what people have to believe. */
@@ -474,6 +543,7 @@ int main(void)
         TEST(a_purge_still_vouches_for_its_tombstones),
         TEST(a_tombstone_that_is_gone_is_named),
         TEST(a_purge_that_is_gone_is_missed),
+        TEST(a_withdrawal_that_is_undone_is_named),
         TEST(what_was_signed_is_told_from_what_is_not),
         TEST(what_was_not_signed_is_not_sealed),
         TEST(a_token_in_use_takes_no_other_store),
