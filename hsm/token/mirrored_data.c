@@ -244,6 +244,14 @@ static HF_STATUS make_same(struct mirrored *self, size_t i,
     return HF_OK;
 }
 
+/* One that was left out went on by itself: who is right, people say. */
+static bool went_on(const struct mirrored *self, const struct mirror_view *view)
+{
+    return view->number > self->view_number ||
+           (self->view_settled && view->number == self->view_number &&
+            !mirror_view_equal(view, &self->view));
+}
+
 /* One in the view may hold what the others have not been given yet; what one
  * that is not holds beyond theirs is what they have taken away. One whose own
  * view is another than it was given is not the token that it was. */
@@ -257,6 +265,10 @@ static HF_STATUS fill_up(struct mirrored *self, size_t i, struct items *wanted,
                             &view));
     bool same = self->view_settled && mirror_view_equal(&view, &self->view);
     bool in_view = (self->in_view & MEMBER(i)) != 0;
+    if (!in_view && went_on(self, &view)) {
+        mirror_state_set(self, i, MIRROR_REFUSED, HF_E_CONFLICT);
+        return HF_E_CONFLICT;
+    }
     bool trusted = in_view && (same || !self->view_settled);
     unsigned sources = trusted ? others | MEMBER(i) : others;
     HF_TRY(list_one(self, i, label, held));

@@ -309,6 +309,17 @@ static void probe(struct mirrored *self, size_t i)
     }
 }
 
+/* It stays refused, and is told of once, until its view is another. */
+static bool went_on(struct mirrored *self, size_t i)
+{
+    const struct mirror_report *report = &self->members[i].report;
+    pthread_mutex_lock(&self->lock);
+    bool found =
+        report->state == MIRROR_REFUSED && report->status == HF_E_CONFLICT;
+    pthread_mutex_unlock(&self->lock);
+    return found;
+}
+
 static void bring_back(struct mirrored *self, size_t i)
 {
     enum hf_status status = mirror_join(self, i);
@@ -320,7 +331,9 @@ static void bring_back(struct mirrored *self, size_t i)
         mirror_state_set(self, i, MIRROR_REFUSED, HF_E_DENIED);
         return;
     }
-    mirror_state_set(self, i, MIRROR_STALE, HF_OK);
+    if (!went_on(self, i)) {
+        mirror_state_set(self, i, MIRROR_STALE, HF_OK);
+    }
     pthread_mutex_lock(&self->data_lock);
     HF_IGNORE(mirror_catch_up(self, i), "it is tried again in the next round");
     pthread_mutex_unlock(&self->data_lock);

@@ -20,15 +20,15 @@ struct event {
 
 static const struct event events[] = {
     [MIRROR_AWAY] = {LOG_ERROR, "service_token.mirror_away",
-                     "the others serve without it; bring it back"},
+                     "the others serve without it; bring it back"      },
     [MIRROR_STALE] = {LOG_WARN,  "service_token.mirror_stale",
                      "it answers, and is brought up to date when one that "
-                      "is in step is there"                      },
+                      "is in step is there"                            },
     [MIRROR_IN_STEP] = {LOG_INFO,  "service_token.mirror_in_step",
-                     "it holds all that was acknowledged"        },
+                     "it holds all that was acknowledged"              },
     [MIRROR_REFUSED] = {LOG_ERROR, "service_token.mirror_refused",
-                     "its record MAC key is not that of the others: it is "
-                        "no mirror of them"                      },
+                     "its record MAC key is not that of the others, or it "
+                        "went on without them: it is no mirror of them"},
 };
 
 const struct config_token *app_service_member(const struct config *config,

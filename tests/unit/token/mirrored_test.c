@@ -516,6 +516,34 @@ static void tokens_that_went_on_without_each_other_are_refused(void **state)
     assert_status(open_of(2, NEVER, &token), HF_E_CONFLICT);
 }
 
+static void one_that_went_on_by_itself_is_not_overwritten(void **state)
+{
+    struct mirror_view view = {.number = 2, .count = 1};
+    struct token_profile profile;
+    struct token token;
+    uint8_t value = 0;
+    (void)state;
+    assert_ok(open_of(2, 20, &token));
+    assert_ok(advance(&token, 1));
+    atomic_store(&kept[0].away, true);
+    assert_ok(advance(&token, 2));
+    token_profile_get(&kept[0].inner, &profile);
+    assert_ok(text_copy(view.members[0].serial, sizeof view.members[0].serial,
+                        profile.serial));
+    assert_ok(mirror_view_write(&kept[0].inner, 0, &view));
+    assert_ok(data(&kept[0].inner, TOKEN_OP_DATA_CREATE, 9));
+    atomic_store(&kept[0].away, false);
+    assert_true(becomes(&token, 0, MIRROR_REFUSED));
+    const struct timespec rounds = {.tv_nsec = 100000000};
+    nanosleep(&rounds, NULL);
+    assert_int_equal(state_of(&token, 0), MIRROR_REFUSED);
+    assert_ok(newest(&kept[0].inner, &value));
+    assert_int_equal(value, 9);
+    assert_ok(newest(&token, &value)); /* the other serves on */
+    assert_int_equal(value, 2);
+    token_close(&token);
+}
+
 static void tokens_without_a_view_are_no_mirrors(void **state)
 {
     struct token_data object;
@@ -633,6 +661,7 @@ int main(void)
         TEST(an_earlier_state_of_a_token_is_not_in_step),
         TEST(another_mac_key_is_refused),
         TEST(tokens_that_went_on_without_each_other_are_refused),
+        TEST(one_that_went_on_by_itself_is_not_overwritten),
         TEST(tokens_without_a_view_are_no_mirrors),
         TEST(whichever_call_fails_no_start_forgets_an_epoch),
 #undef TEST
