@@ -273,7 +273,9 @@ static HF_STATUS seal(const struct ceremony *ceremony, struct bytes report,
     enum hf_status status = reseal_seal(&ceremony->settings, report, signatures,
                                         count, &outcome, &problem);
     if (status != HF_OK) {
-        return complain("nothing was sealed", problem.text);
+        return complain(status == HF_E_TIMEOUT ? "it is not done yet"
+                                               : "nothing was sealed",
+                        problem.text);
     }
     printf("%s under the token of the configuration: %llu records, epoch "
            "%llu\n",
