@@ -4,6 +4,7 @@
 
 #include "server/service/checkpoints.h"
 #include "server/service/reseal_inside.h"
+#include "server/store/hash.h"
 #include "server/store/record.h"
 
 #include <stdio.h>
@@ -26,22 +27,53 @@ struct chain_walk {
 
 /* --- what was signed ------------------------------------------------------ */
 
-static HF_STATUS verify_by_any(struct bytes keys, struct bytes text,
-                               struct bytes signature)
+/* The next PEM from *at on, to where one more begins. */
+static bool next_key(struct bytes keys, size_t *at, struct bytes *out_key)
 {
     const size_t mark = sizeof PEM_BEGIN - 1;
     const uint8_t *end = keys.data + keys.len;
-    const uint8_t *at = memmem(keys.data, keys.len, PEM_BEGIN, mark);
+    const uint8_t *begin =
+        *at >= keys.len
+            ? NULL
+            : memmem(keys.data + *at, keys.len - *at, PEM_BEGIN, mark);
+    if (begin == NULL) {
+        return false;
+    }
+    const uint8_t *next =
+        memmem(begin + mark, (size_t)(end - begin) - mark, PEM_BEGIN, mark);
+    const uint8_t *to = next != NULL ? next : end;
+    *out_key = (struct bytes){begin, (size_t)(to - begin)};
+    *at = (size_t)(to - keys.data);
+    return true;
+}
+
+static HF_STATUS verify_by_any(struct bytes keys, struct bytes text,
+                               struct bytes signature)
+{
     enum hf_status status = HF_E_INVALID;
-    while (at != NULL && status != HF_OK) {
-        const uint8_t *next =
-            memmem(at + mark, (size_t)(end - at) - mark, PEM_BEGIN, mark);
-        const uint8_t *to = next != NULL ? next : end;
-        status = signature_verify((struct bytes){at, (size_t)(to - at)}, text,
-                                  signature);
-        at = next;
+    struct bytes key;
+    size_t at = 0;
+    while (status != HF_OK && next_key(keys, &at, &key)) {
+        status = signature_verify(key, text, signature);
     }
     return status;
+}
+
+/* Who signs the report sees by which keys it was checked. */
+static HF_STATUS name_keys(struct bytes keys, json_t *into)
+{
+    struct bytes key;
+    size_t at = 0;
+    while (next_key(keys, &at, &key)) {
+        uint8_t digest[HF_SHA256_BYTES];
+        char text[2 * HF_SHA256_BYTES + 1];
+        HF_TRY(sha256(key, digest));
+        hex_encode(digest, sizeof digest, text, sizeof text);
+        if (json_array_append_new(into, json_string(text)) != 0) {
+            return HF_E_NO_MEMORY;
+        }
+    }
+    return HF_OK;
 }
 
 static HF_STATUS keep(struct chain_walk *walk,
@@ -261,9 +293,13 @@ HF_STATUS reseal_chain(struct reseal *reseal)
     enum hf_status status = walk_chain(reseal, &walk);
     free(walk.signed_heads);
     HF_TRY(status);
-    json_t *audit = json_pack("{s:I, s:I}", "records", (json_int_t)walk.index,
-                              "signed_until", (json_int_t)reseal->signed_until);
-    return json_object_set_new(reseal->report, "audit", audit) == 0
-               ? HF_OK
-               : HF_E_NO_MEMORY;
+    json_t *keys = json_array();
+    json_t *audit = json_pack("{s:I, s:I, s:o}", "records",
+                              (json_int_t)walk.index, "signed_until",
+                              (json_int_t)reseal->signed_until, "keys", keys);
+    if (audit == NULL ||
+        json_object_set_new(reseal->report, "audit", audit) != 0) {
+        return HF_E_NO_MEMORY;
+    }
+    return name_keys(reseal->settings->audit_keys, keys);
 }

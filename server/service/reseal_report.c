@@ -98,6 +98,18 @@ static void put_list(FILE *to, json_t *list)
     }
 }
 
+static void put_keys(FILE *to, const json_t *audit)
+{
+    size_t i = 0;
+    json_t *key = NULL;
+    fputs("Audit keys, by which the chain was checked: SHA-256 of each PEM\n",
+          to);
+    json_array_foreach(json_object_get(audit, "keys"), i, key)
+    {
+        fprintf(to, "  %s\n", json_string_value(key));
+    }
+}
+
 static HF_STATUS write_summary(struct reseal *reseal)
 {
     size_t len = 0;
@@ -105,9 +117,11 @@ static HF_STATUS write_summary(struct reseal *reseal)
     if (to == NULL) {
         return HF_E_NO_MEMORY;
     }
-    fputs("Sealing a store anew under another token of the service\n\n"
-          "Verified: a token, a key in one, or a signed audit record says so\n",
-          to);
+    fputs("Sealing a store anew under another token of the service\n\n", to);
+    put_keys(to, json_object_get(reseal->report, "audit"));
+    fputs(
+        "\nVerified: a token, a key in one, or a signed audit record says so\n",
+        to);
     put_counts(to, reseal->verified);
     fputs("\nDeclared: the store alone says so. Read it; who signs says that "
           "it is so\n",

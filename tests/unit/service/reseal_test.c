@@ -11,6 +11,7 @@
 #include "server/service/core.h"
 #include "server/service/reseal.h"
 #include "server/service/sign.h"
+#include "server/store/hash.h"
 
 #include "tests/unit/service/mirror_world.h"
 
@@ -344,6 +345,8 @@ static void what_was_signed_is_told_from_what_is_not(void **state)
 {
     static struct checkpoint_view views[LIST_MAX];
     static char pem[PEM_BYTES];
+    uint8_t digest[HF_SHA256_BYTES];
+    char key_text[2 * HF_SHA256_BYTES + 1];
     struct checkpoint_list list = {.views = views, .cap = LIST_MAX};
     const struct page_request page = {.size = LIST_MAX};
     (void)state;
@@ -361,7 +364,12 @@ static void what_was_signed_is_told_from_what_is_not(void **state)
     assert_non_null(strstr(report.json, "\"audit\": \"unsigned\""));
     assert_null(strstr(report.json, "\"audit\": \"signed\""));
     audit_keys = bytes_of_text(pem);
+    assert_ok(sha256(audit_keys, digest));
+    hex_encode(digest, sizeof digest, key_text, sizeof key_text);
+    assert_null(strstr(report.json, key_text));
     assert_ok(inspect(NULL, 0));
+    assert_non_null(strstr(report.json, key_text));
+    assert_non_null(strstr(report.summary, key_text));
     audit_keys = (struct bytes){.len = 0};
     assert_int_equal(report.left, 0);
     assert_null(strstr(report.json, "\"what\": \"grant\""));
