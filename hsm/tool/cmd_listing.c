@@ -64,27 +64,24 @@ static int load_quietly(PKCS11_CTX *context, const char *module)
     return failed;
 }
 
-/* What it holds lives until the program ends: libp11 0.4.12 does not give back
- * all of it. */
-static HF_STATUS listing_open(struct tool *tool, const struct listing **out)
+/* *out is of static storage: what it holds lives until the program ends,
+ * because libp11 0.4.12 does not give back all of it. */
+static HF_STATUS listing_open(struct tool *tool, struct listing *out)
 {
-    static struct listing listing;
     struct sigaction on_alarm = {.sa_handler = give_up};
-    HF_TRY(session_module(tool, &listing.module));
+    HF_TRY(session_module(tool, &out->module));
     sigaction(SIGALRM, &on_alarm, NULL);
     alarm(ANSWER_S);
-    listing.context = PKCS11_CTX_new();
-    if (listing.context == NULL) {
+    out->context = PKCS11_CTX_new();
+    if (out->context == NULL) {
         return tool_fail(tool, HF_E_NO_MEMORY, "out of memory");
     }
-    if (load_quietly(listing.context, listing.module) != 0 ||
-        PKCS11_enumerate_slots(listing.context, &listing.slots,
-                               &listing.count) != 0) {
+    if (load_quietly(out->context, out->module) != 0 ||
+        PKCS11_enumerate_slots(out->context, &out->slots, &out->count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the module %s cannot be loaded, or shows no slots",
-                         listing.module);
+                         out->module);
     }
-    *out = &listing;
     return HF_OK;
 }
 
@@ -160,17 +157,16 @@ HF_STATUS cmd_token_list(struct tool *tool)
         {"model",        "MODEL"       },
         {"state",        "STATE"       },
     };
-    const struct listing *listing = NULL;
+    static struct listing listing;
     HF_TRY(listing_open(tool, &listing));
     HF_OWNED(list_free) json_t *list = json_array();
-    for (unsigned int i = 0; i < listing->count; i++) {
-        if (listing->slots[i].token != NULL) {
-            HF_TRY(append(tool, list, token_row(listing->slots[i].token)));
+    for (unsigned int i = 0; i < listing.count; i++) {
+        if (listing.slots[i].token != NULL) {
+            HF_TRY(append(tool, list, token_row(listing.slots[i].token)));
         }
     }
     return output_list(
-        tool,
-        json_pack("{s:s, s:O}", "module", listing->module, "tokens", list),
+        tool, json_pack("{s:s, s:O}", "module", listing.module, "tokens", list),
         "tokens", columns, HF_COUNT(columns));
 }
 
@@ -235,12 +231,12 @@ HF_STATUS cmd_cert_list(struct tool *tool)
         {"issuer",    "ISSUER" },
         {"not_after", "EXPIRES"},
     };
-    const struct listing *listing = NULL;
+    static struct listing listing;
     PKCS11_TOKEN *token = NULL;
     PKCS11_CERT *found = NULL;
     unsigned int count = 0;
     HF_TRY(listing_open(tool, &listing));
-    HF_TRY(listing_token(tool, listing, &token));
+    HF_TRY(listing_token(tool, &listing, &token));
     if (PKCS11_enumerate_certs(token, &found, &count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the token does not list its certificates");
@@ -281,12 +277,12 @@ HF_STATUS cmd_key_public(struct tool *tool)
         {"bits", "BITS"},
         {"id",   "ID"  },
     };
-    const struct listing *listing = NULL;
+    static struct listing listing;
     PKCS11_TOKEN *token = NULL;
     PKCS11_KEY *found = NULL;
     unsigned int count = 0;
     HF_TRY(listing_open(tool, &listing));
-    HF_TRY(listing_token(tool, listing, &token));
+    HF_TRY(listing_token(tool, &listing, &token));
     if (PKCS11_enumerate_public_keys(token, &found, &count) != 0) {
         return tool_fail(tool, HF_E_UNREACHABLE,
                          "the token does not list its public keys");
