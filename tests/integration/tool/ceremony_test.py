@@ -67,10 +67,15 @@ class CeremonyTest(HsmTest):
             last, point = point, point + self.every
             self.assertLess(point, POINTS_MAX, "it never ends")
         self.assertGreater(point, least)
-        for point in range(point - 1, last, -1):
-            if self.dies(run, point):
-                yield point
-                break
+        tried = last
+        while point - tried > 1:  # the last one is between these
+            middle = (tried + point) // 2
+            if self.dies(run, middle):
+                tried = middle
+            else:
+                point = middle
+        if tried > last and self.dies(run, tried):
+            yield tried
 
     def dies(self, run, point):
         done = run(point)
