@@ -164,10 +164,11 @@ static void test_a_store_that_fails(void **state)
     (void)state;
     struct outcome outcome;
     world_generate(&world, WORLD_MAILBOX, &outcome);
+    /* before there is anything to write: a loaded machine may write at once */
+    store_memory_fail_at(world.memory, STORE_MEMORY_COMMIT, 1, HF_E_OVERLOAD);
     for (int i = 0; i < 20; i++) {
         use();
     }
-    store_memory_fail_at(world.memory, STORE_MEMORY_COMMIT, 1, HF_E_OVERLOAD);
     for (int i = 0; i < TRIES && !store_memory_failed(world.memory); i++) {
         pass(SECOND);
         usleep(PAUSE_US);
