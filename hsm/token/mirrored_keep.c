@@ -310,7 +310,7 @@ static void probe(struct mirrored *self, size_t i)
 }
 
 /* It stays refused, and is told of once, until its view is another. */
-static bool went_on(struct mirrored *self, size_t i)
+static bool is_refused_for_view(struct mirrored *self, size_t i)
 {
     const struct mirror_report *report = &self->members[i].report;
     pthread_mutex_lock(&self->lock);
@@ -331,7 +331,7 @@ static void bring_back(struct mirrored *self, size_t i)
         mirror_state_set(self, i, MIRROR_REFUSED, HF_E_DENIED);
         return;
     }
-    if (!went_on(self, i)) {
+    if (!is_refused_for_view(self, i)) {
         mirror_state_set(self, i, MIRROR_STALE, HF_OK);
     }
     pthread_mutex_lock(&self->data_lock);

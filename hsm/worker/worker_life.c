@@ -96,8 +96,7 @@ static void expect_end(struct worker *worker, uint32_t number, int64_t kill_ms)
         place = one->kill_ms < place->kill_ms ? one : place; /* free: 0 */
     }
     if (place->number != 0) {
-        bool sent = send_kill(worker, place->number);
-        (void)sent; /* its supervisor has not read sixteen of them */
+        (void)send_kill(worker, place->number); /* sixteen were not read */
     }
     *place = (struct worker_end){number, kill_ms};
 }

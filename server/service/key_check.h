@@ -5,7 +5,8 @@
  *
  *   check = the first 16 bytes of SHA-256("HFK1" | context 77 | key)
  *
- * A key is 32 random bytes, so its check is of no use to who guesses.
+ * Of 32 random bytes the check is of no use to who guesses. A key that a caller
+ * brought and that is not random can be guessed by it (README, known limits).
  */
 #pragma once
 

@@ -127,9 +127,9 @@ static bool is_where_it_should_be(struct service *service,
            row->effective->record.generation == wanted->record.generation;
 }
 
-static void bind(struct key_call *call,
-                 const struct generation_entry *generation,
-                 const struct row *row, const struct envelope *envelope)
+static void fill_binding(struct key_call *call,
+                         const struct generation_entry *generation,
+                         const struct row *row, const struct envelope *envelope)
 {
     struct context context = {
         .tenant = generation->record.tenant,
@@ -227,7 +227,7 @@ static enum lane look_up(struct service *service, struct key_call *call,
         return LANE_SLOW;
     }
     call->lease = lease;
-    bind(call, row->effective, row, &envelope);
+    fill_binding(call, row->effective, row, &envelope);
     if (verb_is_blob(call->verb)) {
         blob_bind(call, &tenant->record.id, row->resource_hash);
     }

@@ -315,9 +315,10 @@ struct stored_walk {
     struct secret *key; /* what an opening leaves here is wiped with it */
 };
 
-static void bind(const struct lease *lease,
-                 const struct resource_record *resource,
-                 const struct envelope *envelope, struct key_binding *out)
+static void fill_binding(const struct lease *lease,
+                         const struct resource_record *resource,
+                         const struct envelope *envelope,
+                         struct key_binding *out)
 {
     const struct generation_record *generation = &lease->generation->record;
     struct context context = {
@@ -344,7 +345,7 @@ static HF_STATUS open_stored(const struct stored_walk *walk,
         !id_equal(&envelope.dep, &walk->resource.effective.dep)) {
         return HF_E_CORRUPT;
     }
-    bind(lease, &walk->resource, &envelope, &binding);
+    fill_binding(lease, &walk->resource, &envelope, &binding);
     HF_TRY(lease_open(lease, envelope.iv, key_binding_view(&binding),
                       envelope.sealed, secret_writable(walk->key)));
     return key_check_look(&binding, walk->key);
